@@ -1,0 +1,1 @@
+"""bytes -> decode -> evidence -> ledger -> repair -> outbox: the verifier decides here, and nothing in here does I/O but `adapters`."""

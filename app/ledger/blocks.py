@@ -1,0 +1,245 @@
+"""State as bytes: what a snapshot of the fold writes, block by block.
+
+A block is ``uint32 header size`` (little-endian), a JSON header, then the arrays that the header names, back to back. The
+header gives each array's name, dtype and shape in order, so that a block explains itself; ``version`` is 1.
+
+Blocks are: one per (topic, segment) of changes, one per (sink, topic, segment) of cells, one of the small state of each
+source partition and of each (sink, source partition). Loading the blocks of one snapshot gives the fold as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from app.errors import InvariantBroken
+from app.ledger.cells import CellSegment, Receipt
+from app.ledger.changes import Changes, ChangeSegment
+from app.ledger.keyed import Later
+from app.ledger.lane import ROW_COLUMNS, LaneRows, concatenate
+from app.ledger.sink import SinkPartition
+from app.ledger.stragglers import Straggler
+from app.model import ChangeBatch, EvidenceBatch, Origin, SinkTopic, State
+
+VERSION = 1
+Header = dict[str, Any]
+Arrays = dict[str, np.ndarray]
+
+_CHANGE_ARRAYS = tuple(name for name in ChangeSegment.__slots__ if name not in {"base", "reasons"})
+_CELL_ARRAYS = tuple(name for name in CellSegment.__slots__ if name != "base")
+_BATCH_TEXTS = ("commands", "errors", "evidence", "reasons")
+
+
+def pack(header: Header, arrays: Mapping[str, np.ndarray]) -> bytes:
+    """One block."""
+    described = [[name, array.dtype.str, list(array.shape)] for name, array in arrays.items()]
+    text = json.dumps({"version": VERSION, "arrays": described, **header}, separators=(",", ":")).encode()
+    return b"".join([struct.pack("<I", len(text)), text, *(np.ascontiguousarray(a).tobytes() for a in arrays.values())])
+
+
+def unpack(block: bytes) -> tuple[Header, Arrays]:
+    """A block's header and arrays (copies, writable); raises `InvariantBroken` for a version that is not ours."""
+    (size,) = struct.unpack_from("<I", block)
+    header = json.loads(block[4 : 4 + size])
+    if header.get("version") != VERSION:
+        raise InvariantBroken(
+            f"the state on disk is of version {header.get('version')}, this program writes {VERSION}: "
+            "run the version that wrote it, or delete the state directory to rebuild it from the ledger topic"
+        )
+    arrays, at = {}, 4 + size
+    for name, dtype, shape in header["arrays"]:
+        count = int(np.prod(shape, dtype=np.int64))
+        arrays[name] = np.frombuffer(block, np.dtype(dtype), count, at).reshape(shape).copy()
+        at += arrays[name].nbytes
+    return header, arrays
+
+
+# -------------------------------------------------------------------- segments
+
+
+def pack_changes(segment: ChangeSegment) -> bytes:
+    """The changes of one segment."""
+    arrays = {name: getattr(segment, name) for name in _CHANGE_ARRAYS}
+    return pack({"reasons": {str(index): text for index, text in segment.reasons.items()}}, arrays)
+
+
+def unpack_changes(number: int, block: bytes) -> ChangeSegment:
+    """The changes of one segment."""
+    header, arrays = unpack(block)
+    segment = ChangeSegment(number, 0)
+    for name in _CHANGE_ARRAYS:
+        setattr(segment, name, arrays[name])
+    segment.reasons = {int(index): text for index, text in header["reasons"].items()}
+    return segment
+
+
+def pack_cells(cells: CellSegment) -> bytes:
+    """One sink's cells of one segment."""
+    return pack({}, {name: getattr(cells, name) for name in _CELL_ARRAYS})
+
+
+def unpack_cells(number: int, block: bytes) -> CellSegment:
+    """One sink's cells of one segment."""
+    _, arrays = unpack(block)
+    cells = CellSegment(number)
+    for name in _CELL_ARRAYS:
+        setattr(cells, name, arrays[name])
+    return cells
+
+
+# -------------------------------------------------------------------- small state
+
+_CHANGES_FIELDS = ("first", "next", "read", "expired")
+_SINK_FIELDS = (
+    "generation", "epoch", "beginning", "fence", "frontier", "horizon", "at", "is_ended", "is_evidence_lost",
+    "is_compacted", "queued", "seals", "sealed_at",
+)  # fmt: skip
+_SINK_SETS = ("verified_stop", "truncates", "orphans", "unsealed")
+_LATER_FIELDS = Later.__slots__
+
+
+def pack_source(changes: Changes) -> bytes:
+    """The counters of one source partition."""
+    return pack({name: getattr(changes, name) for name in _CHANGES_FIELDS}, {})
+
+
+def restore_source(changes: Changes, block: bytes) -> None:
+    """Give a source partition its counters; its segments are loaded before."""
+    header, _ = unpack(block)
+    for name in _CHANGES_FIELDS:
+        setattr(changes, name, header[name])
+    changes.remember_positions()
+
+
+def pack_sink(sink: SinkPartition) -> bytes:
+    """Everything of one (sink, source partition) that is not in its segments."""
+    header: Header = {name: getattr(sink, name) for name in _SINK_FIELDS}
+    header |= {name: sorted(getattr(sink, name)) for name in _SINK_SETS}
+    header["seal_hash"] = sink.seal_hash.hex()
+    header["skips"] = sink.skips
+    header["tally"] = {
+        "rows": dict(sink.tally.rows),
+        "closed": sink.tally.closed.tolist(),
+        "flags": sink.tally.flags.tolist(),
+        "left": sink.tally.left,
+    }
+    header["parked"] = [[_receipt(receipt), offset] for receipt, offset in sink.parked]
+    header["stragglers"] = [_straggler(s) for _, s in sorted(sink.stragglers.by_offset.items())]
+    header["dirty"] = sorted(sink.stragglers.dirty)
+    arrays: Arrays = {"touched": np.concatenate([np.zeros(0, np.int64), *sink.touched])}
+    if sink.queue:
+        queue = concatenate(list(sink.queue))
+        header["queue"] = {"logs": queue.logs, "texts": {str(row): text for row, text in queue.texts.items()}}
+        arrays |= {name: getattr(queue, name) for name in ROW_COLUMNS}
+    return pack(header, arrays)
+
+
+def restore_sink(sink: SinkPartition, block: bytes) -> None:
+    """Give a (sink, source partition) its state; its segments are loaded before."""
+    header, arrays = unpack(block)
+    for name in _SINK_FIELDS:
+        setattr(sink, name, header[name])
+    for name in _SINK_SETS:
+        setattr(sink, name, set(header[name]))
+    sink.seal_hash = bytes.fromhex(header["seal_hash"])
+    sink.skips = [(lo, hi) for lo, hi in header["skips"]]
+    tally = header["tally"]
+    sink.tally.rows.update(tally["rows"])
+    sink.tally.closed[:] = tally["closed"]
+    sink.tally.flags[:] = tally["flags"]
+    sink.tally.left = tally["left"]
+    sink.parked = [(Receipt(**receipt), offset) for receipt, offset in header["parked"]]
+    for fields in header["stragglers"]:
+        sink.stragglers.add(_to_straggler(fields))
+    sink.stragglers.dirty = set(header["dirty"])
+    sink.touched = [arrays["touched"]] if len(arrays["touched"]) else []
+    if "queue" in header:
+        sink.queue.append(
+            LaneRows(
+                logs=[(topic, partition) for topic, partition in header["queue"]["logs"]],
+                texts={int(row): tuple(text) for row, text in header["queue"]["texts"].items()},
+                **{name: arrays[name] for name in ROW_COLUMNS},
+            )
+        )
+
+
+def _receipt(receipt: Receipt) -> dict[str, Any]:
+    return {name: getattr(receipt, name) for name in Receipt.__dataclass_fields__}
+
+
+def _straggler(straggler: Straggler) -> dict[str, Any]:
+    return {
+        "offset": straggler.offset,
+        "key": None if straggler.key is None else straggler.key.hex(),
+        "kind": straggler.kind,
+        "state": int(straggler.state),
+        "flags": int(straggler.flags),
+        "command": straggler.command,
+        "later": {name: getattr(straggler.later, name) for name in _LATER_FIELDS},
+    }
+
+
+def _to_straggler(fields: dict[str, Any]) -> Straggler:
+    key = None if fields["key"] is None else bytes.fromhex(fields["key"])
+    straggler = Straggler(fields["offset"], key, fields["kind"], State(fields["state"]), fields["flags"])
+    straggler.command = fields["command"]
+    for name, value in fields["later"].items():
+        setattr(straggler.later, name, value)
+    return straggler
+
+
+# -------------------------------------------------------------------- input batches (the deltas between snapshots)
+
+_CHANGE_COLUMNS = tuple(
+    name for name in ChangeBatch.__dataclass_fields__ if name not in {"topic", "partition", "start", "next", "reasons"}
+)
+_EVIDENCE_COLUMNS = tuple(
+    name
+    for name in EvidenceBatch.__dataclass_fields__
+    if name not in {"topic", "partition", "start", "next", "names", "origins", "unreadable", *_BATCH_TEXTS}
+)
+
+
+def pack_change_batch(batch: ChangeBatch) -> bytes:
+    """One decoded batch of changes."""
+    header = {"topic": batch.topic, "partition": batch.partition, "start": batch.start, "next": batch.next}
+    header["reasons"] = {str(row): text for row, text in batch.reasons.items()}
+    return pack({"kind": "changes", **header}, {name: getattr(batch, name) for name in _CHANGE_COLUMNS})
+
+
+def pack_evidence_batch(batch: EvidenceBatch) -> bytes:
+    """One decoded batch of evidence."""
+    header: Header = {"topic": batch.topic, "partition": batch.partition, "start": batch.start, "next": batch.next}
+    header["names"] = [list(name) for name in batch.names]
+    header["origins"] = {str(row): list(origin) for row, origin in batch.origins.items()}
+    header["unreadable"] = batch.unreadable
+    header |= {name: {str(row): text for row, text in getattr(batch, name).items()} for name in _BATCH_TEXTS}
+    return pack({"kind": "evidence", **header}, {name: getattr(batch, name) for name in _EVIDENCE_COLUMNS})
+
+
+def unpack_batch(block: bytes) -> ChangeBatch | EvidenceBatch:
+    """A batch as it was packed."""
+    header, arrays = unpack(block)
+    where = {name: header[name] for name in ("topic", "partition", "start", "next")}
+    if header["kind"] == "changes":
+        reasons = _rows(header["reasons"], str)
+        return ChangeBatch(**where, reasons=reasons, **arrays)
+    return EvidenceBatch(
+        **where,
+        names=[SinkTopic(*name) for name in header["names"]],
+        origins=_rows(header["origins"], lambda origin: Origin(*origin)),
+        unreadable=[(offset, reason) for offset, reason in header["unreadable"]],
+        commands=_rows(header["commands"], str),
+        errors=_rows(header["errors"], lambda error: (error[0], error[1])),
+        evidence=_rows(header["evidence"], str),
+        reasons=_rows(header["reasons"], str),
+        **arrays,
+    )
+
+
+def _rows(texts: dict[str, Any], make: Callable[[Any], Any]) -> dict[int, Any]:
+    return {int(row): make(text) for row, text in texts.items()}

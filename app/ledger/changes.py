@@ -1,0 +1,201 @@
+"""The changes of one source partition, in segments of 4,096 offsets.
+
+Immutable once read: judging never writes here. ``source_duplicate`` (protocol section 4) is decided while reading,
+because it depends on earlier changes of the same source partition only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from app.errors import require
+from app.model import NO_TIME, SEGMENT_BITS, SEGMENT_OFFSETS, TAIL_OFFSETS, ChangeBatch, ChangeKind
+from app.model.batches import Bools, Int64s, UInt8s, UInt64s
+
+KEY = np.dtype("S16")
+"""A key hash as 16 bytes, so that numpy sorts and searches all 128 bits at once."""
+
+
+class ChangeSegment:
+    """Dense columns of one segment; index = offset & 4095. ``kinds`` is 0 where the log holds nothing."""
+
+    __slots__ = (
+        "base", "duplicates", "fingerprints", "has_key", "has_position", "key_hashes", "kinds", "positions", "reasons",
+        "source_ts_ms", "timestamps",
+    )  # fmt: skip
+
+    def __init__(self, number: int, projections: int) -> None:
+        self.base = number << SEGMENT_BITS
+        self.kinds: UInt8s = np.zeros(SEGMENT_OFFSETS, np.uint8)
+        self.has_key: Bools = np.zeros(SEGMENT_OFFSETS, np.bool_)
+        self.duplicates: Bools = np.zeros(SEGMENT_OFFSETS, np.bool_)
+        self.has_position: Bools = np.zeros(SEGMENT_OFFSETS, np.bool_)
+        self.positions: UInt64s = np.zeros((SEGMENT_OFFSETS, 2), np.uint64)
+        self.key_hashes: UInt64s = np.zeros((SEGMENT_OFFSETS, 2), np.uint64)
+        self.fingerprints: UInt64s = np.zeros((SEGMENT_OFFSETS, projections), np.uint64)
+        self.source_ts_ms: Int64s = np.full(SEGMENT_OFFSETS, NO_TIME, np.int64)
+        self.timestamps: Int64s = np.zeros(SEGMENT_OFFSETS, np.int64)
+        self.reasons: dict[int, str] = {}
+
+    @property
+    def keys(self) -> np.ndarray:
+        """``S16[4096]`` view of the key hashes."""
+        return self.key_hashes.view(KEY).reshape(-1)
+
+    def key(self, index: int) -> bytes | None:
+        """The 16 bytes of a key hash, or None for a null key."""
+        return self.key_hashes[index].tobytes() if self.has_key[index] else None
+
+
+class Changes:
+    """All changes of one source partition that some sink may still need.
+
+    Attributes:
+        first: the offset at which reading began; what lies below has no cells.
+        next: the offset that will be read next.
+        read: number of changes read; expired: number of offsets that were lost before they could be read.
+    """
+
+    def __init__(self, topic: str, partition: int, projections: int) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.projections = projections
+        self.first = -1
+        self.next = 0
+        self.read = 0
+        self.expired = 0
+        self.segments: dict[int, ChangeSegment] = {}
+        self._positions: dict[int, tuple[int, int]] = {}
+
+    def take(self, batch: ChangeBatch) -> None:
+        """Append a batch whose ``start`` is not beyond `next`; what is below `next` was read before and is cut off."""
+        if self.first < 0:
+            self.first = self.next = batch.start
+        require(batch.start <= self.next, f"{self.topic}:{self.partition}: a hole from {self.next} to {batch.start}")
+        skip = int(np.searchsorted(batch.offsets, self.next))
+        offsets = batch.offsets[skip:]
+        duplicates = self._find_duplicates(batch, skip)
+        for number, lo, hi in runs(offsets):
+            self._fill(number, batch, offsets, duplicates, skip, lo, hi)
+        self.read += len(offsets)
+        self.next = max(self.next, batch.next)
+
+    def lose(self, start: int, end: int) -> None:
+        """Offsets ``[start, end)`` expired before they were read: each becomes one unverifiable cell."""
+        if self.first < 0:
+            self.first = start
+        require(start == self.next or self.next == 0, f"{self.topic}:{self.partition}: a loss that is not at {self.next}")
+        for number in range(start >> SEGMENT_BITS, ((end - 1) >> SEGMENT_BITS) + 1):
+            segment = self._segment(number)
+            lo, hi = max(start - segment.base, 0), min(end - segment.base, SEGMENT_OFFSETS)
+            segment.kinds[lo:hi] = ChangeKind.LOST
+        self.expired += end - start
+        self.next = end
+
+    def segment_of(self, offset: int) -> ChangeSegment | None:
+        """The segment that an offset lies in, or None where nothing of it is held."""
+        return self.segments.get(offset >> SEGMENT_BITS)
+
+    def kind(self, offset: int) -> ChangeKind:
+        """What stands at an offset; ABSENT also where it is not held."""
+        segment = self.segment_of(offset)
+        return ChangeKind.ABSENT if segment is None else ChangeKind(int(segment.kinds[offset & (SEGMENT_OFFSETS - 1)]))
+
+    def slices(self, start: int, end: int) -> Iterator[tuple[ChangeSegment, int, int]]:
+        """Segments that overlap ``[start, end)`` in order, each with its index range."""
+        if start >= end:
+            return
+        lo_number, hi_number = start >> SEGMENT_BITS, (end - 1) >> SEGMENT_BITS
+        if hi_number - lo_number > len(self.segments):  # offsets may have gaps of any size
+            numbers = sorted(n for n in self.segments if lo_number <= n <= hi_number)
+        else:
+            numbers = [n for n in range(lo_number, hi_number + 1) if n in self.segments]
+        for number in numbers:
+            segment = self.segments[number]
+            yield segment, max(start - segment.base, 0), min(end - segment.base, SEGMENT_OFFSETS)
+
+    def prune(self, keep_from: int) -> list[int]:
+        """Forget whole segments below ``keep_from``; returns their numbers."""
+        gone = [number for number in self.segments if (number + 1) << SEGMENT_BITS <= keep_from]
+        for number in gone:
+            del self.segments[number]
+        return gone
+
+    def remember_positions(self) -> None:
+        """Fill the window of source positions from the segments, after they were loaded."""
+        self._positions.clear()
+        for segment, lo, hi in self.slices(self.next - TAIL_OFFSETS, self.next):
+            rows = np.flatnonzero(segment.has_position[lo:hi]) + lo
+            seen = zip(segment.positions[rows, 1].tolist(), (rows + segment.base).tolist(), strict=True)
+            self._positions.update(zip(segment.positions[rows, 0].tolist(), seen, strict=True))
+
+    def _segment(self, number: int) -> ChangeSegment:
+        segment = self.segments.get(number)
+        if segment is None:
+            segment = self.segments[number] = ChangeSegment(number, self.projections)
+        return segment
+
+    def _fill(
+        self, number: int, batch: ChangeBatch, offsets: Int64s, duplicates: Bools | None, skip: int, lo: int, hi: int
+    ) -> None:
+        segment = self._segment(number)
+        index = offsets[lo:hi] - segment.base
+        rows = slice(skip + lo, skip + hi)
+        segment.kinds[index] = batch.kinds[rows]
+        segment.has_key[index] = batch.has_key[rows]
+        segment.key_hashes[index] = batch.key_hashes[rows]
+        segment.has_position[index] = batch.has_position[rows]
+        segment.positions[index] = batch.position_hashes[rows]
+        segment.fingerprints[index] = batch.fingerprints[rows]
+        segment.source_ts_ms[index] = batch.source_ts_ms[rows]
+        segment.timestamps[index] = batch.timestamps[rows]
+        if duplicates is not None:
+            segment.duplicates[index] = duplicates[lo:hi]
+        if batch.reasons:
+            for row, reason in batch.reasons.items():
+                if rows.start <= row < rows.stop:
+                    segment.reasons[int(batch.offsets[row]) - segment.base] = reason
+
+    def _find_duplicates(self, batch: ChangeBatch, skip: int) -> Bools | None:
+        """``bool[n]`` of the rows whose position stood within the previous 65,536 offsets, or None for none."""
+        rows = np.flatnonzero(batch.has_position[skip:])
+        if not len(rows):
+            return None
+        offsets = batch.offsets[skip:][rows].tolist()
+        low = batch.position_hashes[skip:][rows, 0].tolist()
+        high = batch.position_hashes[skip:][rows, 1].tolist()
+        known = self._positions
+        fresh = dict(zip(low, zip(high, offsets, strict=True), strict=True))
+        if len(fresh) == len(low) and known.keys().isdisjoint(fresh):
+            known.update(fresh)
+            self._forget_positions(offsets[-1])
+            return None
+        duplicates = np.zeros(len(batch) - skip, np.bool_)
+        for row, offset, first, second in zip(rows.tolist(), offsets, low, high, strict=True):
+            before = known.get(first)
+            if before is not None and before[0] == second and offset - before[1] <= TAIL_OFFSETS:
+                duplicates[row] = True
+            known[first] = (second, offset)
+        self._forget_positions(offsets[-1])
+        return duplicates
+
+    def _forget_positions(self, newest: int) -> None:
+        """Keep memory to twice the window: forget what can no longer be a duplicate."""
+        if len(self._positions) > 2 * TAIL_OFFSETS:
+            floor = newest - TAIL_OFFSETS
+            self._positions = {low: seen for low, seen in self._positions.items() if seen[1] >= floor}
+
+
+def runs(offsets: Int64s) -> Iterator[tuple[int, int, int]]:
+    """(segment number, first row, row after the last) of each run of rows in one segment; rows keep their order."""
+    if not len(offsets):
+        return
+    numbers = offsets >> SEGMENT_BITS
+    if numbers[0] == numbers[-1] and bool((numbers == numbers[0]).all()):
+        yield int(numbers[0]), 0, len(offsets)
+        return
+    cuts = (np.flatnonzero(np.diff(numbers)) + 1).tolist()
+    for lo, hi in zip([0, *cuts], [*cuts, len(offsets)], strict=True):
+        yield int(numbers[lo]), lo, hi

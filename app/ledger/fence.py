@@ -1,0 +1,432 @@
+"""The evaluation of one fence: the only moment at which cells close and anything is called missing.
+
+Its cost is in what is new since the last fence: the cells between the last fence and this one, and the stragglers that
+something was said about. The order of work (`evaluate` keeps it):
+
+1. The plain state of every newly passed cell, in arrays.
+2. The keyed rules for those that need them: superseded, guarded, out of order.
+3. Settled cells close; the others become stragglers.
+4. Facts of the newly passed cells reach earlier stragglers of the same keys.
+5. Stragglers about which something was said are judged anew; settled ones close.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from app.ledger import rules
+from app.ledger.cells import NEVER, Bit, CellSegment, Word
+from app.ledger.changes import ChangeSegment
+from app.ledger.keyed import FINE, Fact, Later, last_offsets, out_of_order
+from app.ledger.rules import NOTHING
+from app.ledger.sink import INDEX, SinkPartition
+from app.ledger.stragglers import Straggler
+from app.model import (
+    BAD,
+    SEGMENT_BITS,
+    SEGMENT_OFFSETS,
+    TAIL_OFFSETS,
+    ChangeKind,
+    Flag,
+    Origin,
+    ReceiptStatus,
+    State,
+)
+from app.model.batches import Int64s, UInt8s
+
+SETTLED = np.zeros(256, np.bool_)
+SETTLED[[State.EXEMPT, State.DELIVERED, State.ATTEMPTED, State.SUPERSEDED, State.UNVERIFIABLE]] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a fence found about one cell that is not plainly fine, or that closes after having been bad."""
+
+    offset: int
+    state: State
+    flags: Flag
+    is_closed: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """Everything one fence decided.
+
+    Attributes:
+        fence, origin: the fence's offset and its coordinates in its evidence log.
+        findings: by offset, in the order found.
+        candidates: open bad cells that a command might now name.
+    """
+
+    fence: int
+    origin: Origin
+    findings: list[Finding] = field(default_factory=list)
+    candidates: list[Straggler] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Slice:
+    """Newly passed cells of one segment; arrays cover the indices ``lo`` to ``hi``."""
+
+    changes: ChangeSegment
+    cells: CellSegment
+    lo: int
+    hi: int
+    states: UInt8s
+    flags: UInt8s
+
+    @property
+    def offsets(self) -> Int64s:
+        """``int64[hi - lo]``."""
+        return np.arange(self.changes.base + self.lo, self.changes.base + self.hi)
+
+
+def evaluate(sink: SinkPartition, fence: int, origin: Origin) -> Outcome:
+    """Judge every cell below a fence that is new or was spoken of; see the module's text for the order."""
+    before = sink.fence
+    sink.fence = fence
+    outcome = Outcome(fence=fence, origin=origin)
+    if sink.is_evidence_lost:
+        _lose_evidence(sink, fence)
+    slices = passed_slices(sink, before, fence)  # 1
+    apply_keyed_rules(sink, slices, fence)  # 2
+    fresh = _close_passed(sink, slices, outcome)  # 3
+    _inform_stragglers(sink, slices, fence)  # 4
+    _judge_stragglers(sink, fresh, outcome)  # 5
+    sink.is_evidence_lost = False
+    return outcome
+
+
+def passed_slices(sink: SinkPartition, start: int, end: int) -> list[Slice]:
+    """Step 1: plain states and flags of the cells at ``[start, end)``."""
+    found = []
+    view = sink.view()
+    for changes, lo, hi in sink.changes.slices(start, end):
+        cells = sink.cells_at(changes.base >> SEGMENT_BITS)
+        states = rules.plain_states(sink.expectations, view, changes, cells, lo, hi)
+        flags = rules.plain_flags(sink.expectations, view, changes, cells, states, lo, hi)
+        found.append(Slice(changes, cells, lo, hi, states, flags))
+    return found
+
+
+def apply_keyed_rules(sink: SinkPartition, slices: list[Slice], fence: int) -> None:
+    """Step 2: superseded (latest-state), guarded, out of order, written into the slices' states and flags."""
+    if not slices:
+        return
+    if sink.expectations.is_latest_state:
+        _supersede(sink, slices, fence)
+    _guard(sink, slices)
+    _order(sink, slices)
+
+
+def _supersede(sink: SinkPartition, slices: list[Slice], fence: int) -> None:
+    """With latest-state: no receipt, and a later expected change of the key is known, or below the same fence."""
+    silent = [_silent(part) for part in slices]
+    if not any(mask.any() for mask in silent):
+        return
+    keys, offsets = [], []
+    for changes, lo, hi in sink.changes.slices(slices[0].changes.base + slices[0].lo, sink.horizon):
+        cells = sink.cells.get(changes.base >> SEGMENT_BITS)
+        numbers = np.arange(changes.base + lo, changes.base + hi)
+        known = numbers < fence
+        if cells is not None:
+            known |= (cells.bits[lo:hi] & Bit.NOT_REJECTED) != 0
+        known &= changes.has_key[lo:hi] & sink.expectations.expected[changes.kinds[lo:hi]] & (numbers >= sink.beginning)
+        keys.append(changes.keys[lo:hi][known])
+        offsets.append(numbers[known])
+    all_keys, all_offsets = np.concatenate(keys), np.concatenate(offsets)
+    for part, mask in zip(slices, silent, strict=True):
+        rows = np.flatnonzero(mask)
+        if len(rows):
+            last = last_offsets(all_keys, all_offsets, part.changes.keys[part.lo : part.hi][rows])
+            part.states[rows[last > part.offsets[rows]]] = State.SUPERSEDED
+
+
+def _silent(part: Slice) -> np.ndarray:
+    """Cells without a receipt that `superseded` could fit: its rule stands before attempted, missing and pending."""
+    open_states = (
+        (part.states == State.MISSING) | (part.states == State.ATTEMPTED) | (part.states == State.PENDING)
+    )
+    mask: np.ndarray = open_states & part.changes.has_key[part.lo : part.hi]
+    return mask
+
+
+def _guard(sink: SinkPartition, slices: list[Slice]) -> None:
+    """SKIPPED that names a command, and a later expected change of the key is delivered."""
+    asked: list[tuple[Slice, int, bytes]] = []
+    for part in slices:
+        bits = part.cells.bits[part.lo : part.hi]
+        mask = (part.states == State.DIVERGED) & ((bits & Bit.WORD_NAMES_COMMAND) != 0)
+        mask &= part.cells.status[part.lo : part.hi] == ReceiptStatus.SKIPPED
+        mask &= part.changes.has_key[part.lo : part.hi]
+        for row in np.flatnonzero(mask).tolist():
+            asked.append((part, row, part.changes.key_hashes[part.lo + row].tobytes()))
+    if not asked:
+        return
+    fine: dict[bytes, int] = {}
+    start = slices[0].changes.base + slices[0].lo
+    for fact in sink.facts({key for _, _, key in asked}, start, sink.horizon):
+        if fact.is_expected and fact.is_fine:
+            fine[fact.key] = fact.offset
+    for part, row, key in asked:
+        if fine.get(key, -1) > part.changes.base + part.lo + row:
+            part.states[row] = State.SUPERSEDED
+            part.flags[row] |= np.uint8(Flag.GUARDED)
+
+
+def _order(sink: SinkPartition, slices: list[Slice]) -> None:
+    """out_of_order of the passed cells, seen against every change of their keys below the horizon."""
+    start = slices[0].changes.base + slices[0].lo
+    end = slices[-1].changes.base + slices[-1].hi
+    offsets, keys, ranks, sequences = [], [], [], []
+    for changes, lo, hi in sink.changes.slices(start, max(sink.horizon, end)):
+        cells = sink.cells.get(changes.base >> SEGMENT_BITS)
+        if cells is None:
+            continue
+        rows = np.flatnonzero((cells.apply_rank[lo:hi] != NEVER) & changes.has_key[lo:hi]) + lo
+        offsets.append(rows + changes.base)
+        keys.append(changes.keys[rows])
+        ranks.append(cells.apply_rank[rows])
+        sequences.append(cells.apply_sequence[rows])
+    if not offsets:
+        return
+    places = np.concatenate(offsets)
+    count = int(np.searchsorted(places, end))
+    wrong = out_of_order(np.concatenate(keys), np.concatenate(ranks), np.concatenate(sequences), count)
+    by_segment = {part.changes.base: part for part in slices}
+    for offset in places[wrong].tolist():
+        part = by_segment[offset & ~INDEX]
+        row = offset - part.changes.base - part.lo
+        if part.states[row] != State.EXEMPT:
+            part.flags[row] |= np.uint8(Flag.OUT_OF_ORDER)
+
+
+def _lose_evidence(sink: SinkPartition, fence: int) -> None:
+    """Evidence was lost: every open cell below this fence may have been spoken of, and nobody knows what was said."""
+    for offset in sink.stragglers.by_offset:
+        sink.cells_at(offset >> SEGMENT_BITS).bits[offset & INDEX] |= Bit.LOST
+        sink.stragglers.dirty.add(offset)
+    for changes, lo, hi in sink.changes.slices(0, fence):
+        cells = sink.cells_at(changes.base >> SEGMENT_BITS)
+        cells.bits[lo:hi][cells.closed[lo:hi] == 0] |= Bit.LOST
+
+
+def _close_passed(sink: SinkPartition, slices: list[Slice], outcome: Outcome) -> list[Straggler]:
+    """Step 3. Returns the new stragglers."""
+    fresh: list[Straggler] = []
+    for part in slices:
+        rows = slice(part.lo, part.hi)
+        waived = (part.cells.bits[rows] & Bit.WAIVED) != 0
+        settled = SETTLED[part.states] | (waived & (part.states != NOTHING))
+        part.cells.closed[rows][settled] = part.states[settled] + 1
+        part.cells.flags[rows][settled] = part.flags[settled]
+        _count(sink, part.states[settled], part.flags[settled])
+        sink.unsealed.add(part.changes.base >> SEGMENT_BITS)
+        odd = (part.states == State.UNVERIFIABLE) | (~settled & (part.states != NOTHING)) | (
+            waived & (part.states != NOTHING)
+        )
+        for row in np.flatnonzero(odd).tolist():
+            offset = part.changes.base + part.lo + row
+            state, flags = State(int(part.states[row])), int(part.flags[row])
+            if state is State.UNVERIFIABLE and not waived[row]:
+                sink.verified_stop.add(offset)
+            if state is State.UNVERIFIABLE or state in BAD:
+                outcome.findings.append(
+                    Finding(offset=offset, state=state, flags=Flag(flags), is_closed=bool(settled[row]))
+                )
+            if not settled[row]:
+                index = part.lo + row
+                kind = int(part.changes.kinds[index])
+                straggler = Straggler(offset, part.changes.key(index), kind, state, flags)
+                sink.stragglers.add(straggler)
+                fresh.append(straggler)
+    return fresh
+
+
+def _count(sink: SinkPartition, states: UInt8s, flags: UInt8s) -> None:
+    sink.tally.closed += np.bincount(states, minlength=10)
+    if flags.any():
+        for bit in range(8):
+            sink.tally.flags[bit] += int(((flags >> bit) & 1).sum())
+
+
+def _inform_stragglers(sink: SinkPartition, slices: list[Slice], fence: int) -> None:
+    """Step 4: closed cells of the stragglers' keys are remembered; touched ones above the fence make them dirty."""
+    if not len(sink.stragglers) or not sink.stragglers.by_key:
+        sink.touched.clear()
+        return
+    keys = sink.stragglers.keys()
+    for part in slices:
+        match = part.changes.has_key[part.lo : part.hi] & np.isin(part.changes.keys[part.lo : part.hi], keys)
+        if not match.any():
+            continue
+        wanted = {part.changes.key_hashes[part.lo + row].tobytes() for row in np.flatnonzero(match).tolist()}
+        start, end = part.changes.base + part.lo, part.changes.base + part.hi
+        for fact in sink.facts(wanted, start, end):
+            if fact.offset not in sink.stragglers:
+                sink.stragglers.absorb(fact)
+            else:
+                sink.stragglers.dirty.add(fact.offset)
+                _wake_earlier(sink, fact)
+    _wake_by_touched(sink, keys, fence)
+
+
+def _wake_earlier(sink: SinkPartition, fact: Fact) -> None:
+    for other in sink.stragglers.of_key(fact.key):
+        if other.offset < fact.offset:
+            sink.stragglers.dirty.add(other.offset)
+
+
+def _wake_by_touched(sink: SinkPartition, keys: np.ndarray, fence: int) -> None:
+    """Receipts above the fence and below the horizon may have settled an earlier change of their key."""
+    if not sink.touched:
+        return
+    touched = np.concatenate(sink.touched)
+    sink.touched = [touched[touched >= sink.horizon]]
+    for offset in np.unique(touched[(touched >= fence) & (touched < sink.horizon)]).tolist():
+        segment = sink.changes.segment_of(offset)
+        key = None if segment is None else segment.key(offset & INDEX)
+        if key is not None and np.isin(segment.keys[offset & INDEX], keys):
+            for straggler in sink.stragglers.of_key(key):
+                sink.stragglers.dirty.add(straggler.offset)
+
+
+def _judge_stragglers(sink: SinkPartition, fresh: list[Straggler], outcome: Outcome) -> None:
+    """Step 5. Stragglers that settle close; what is still bad and new, or newly the newest, may be commanded."""
+    known = {straggler.offset for straggler in fresh}
+    dirty = sorted(offset for offset in sink.stragglers.dirty if offset in sink.stragglers)
+    sink.stragglers.dirty.clear()
+    judged = [sink.stragglers.by_offset[offset] for offset in dirty]
+    visible = visible_later(sink, {s.key for s in judged if s.key is not None})
+    closing: list[tuple[Straggler, State, Flag]] = []
+    for straggler in judged:
+        state, flags = judge_straggler(sink, straggler, visible)
+        waived = bool(sink.word(straggler.offset).bits & Bit.WAIVED)
+        if SETTLED[state] or waived:
+            closing.append((straggler, state, flags))
+        elif straggler.offset not in known and (state is not straggler.state or flags != straggler.flags):
+            outcome.findings.append(Finding(offset=straggler.offset, state=state, flags=flags, is_closed=False))
+        straggler.state, straggler.flags = state, int(flags)
+    released = [straggler.key for straggler, _, _ in closing]
+    for straggler, state, flags in closing:
+        _close_straggler(sink, straggler, state, flags)
+        outcome.findings.append(Finding(offset=straggler.offset, state=state, flags=flags, is_closed=True))
+    outcome.candidates = _candidates(sink, fresh, judged, released)
+
+
+def _candidates(
+    sink: SinkPartition, fresh: list[Straggler], judged: list[Straggler], released: list[bytes | None]
+) -> list[Straggler]:
+    found = {s.offset: s for s in (*fresh, *judged) if s.offset in sink.stragglers}
+    for key in released:
+        found |= {straggler.offset: straggler for straggler in sink.stragglers.of_key(key)}
+    return [found[offset] for offset in sorted(found)]
+
+
+def visible_later(sink: SinkPartition, keys: set[bytes]) -> dict[bytes, Later]:
+    """Facts of some keys above the fence and below the horizon."""
+    found: dict[bytes, Later] = {}
+    for fact in sink.facts(keys, sink.fence, sink.horizon) if keys else ():
+        found.setdefault(fact.key, Later()).add(fact)
+    return found
+
+
+def judge_straggler(
+    sink: SinkPartition, straggler: Straggler, visible: dict[bytes, Later]
+) -> tuple[State, Flag]:
+    """The state and flags of one cell below the fence that is still open, with every keyed rule."""
+    later = _later(sink, straggler, visible)
+    word = sink.word(straggler.offset)
+    state = sink.plain_state(straggler.offset)
+    flags = Flag(0)
+    if state is State.DIVERGED and later.is_fine and straggler.key is not None and _is_answer(word):
+        state, flags = State.SUPERSEDED, Flag.GUARDED
+    is_silent = not word.bits & Bit.HAS_RECEIPT and state in (State.MISSING, State.ATTEMPTED)
+    if is_silent and sink.expectations.is_latest_state and later.is_expected and straggler.key is not None:
+        state = State.SUPERSEDED
+    return state, flags | _straggler_flags(sink, straggler.offset, state, later, word)
+
+
+def _is_answer(word: Word) -> bool:
+    return word.status == ReceiptStatus.SKIPPED and bool(word.bits & Bit.WORD_NAMES_COMMAND)
+
+
+def _later(sink: SinkPartition, straggler: Straggler, visible: dict[bytes, Later]) -> Later:
+    """Closed later changes, open ones below the fence, and seen ones above it.
+
+    ``is_expected`` then means what latest-state asks: a later expected change that is below the same fence, or known.
+    """
+    later = straggler.later.merge(Later())
+    for other in sink.stragglers.of_key(straggler.key):
+        if other.offset > straggler.offset:
+            later.add(straggler_fact(sink, other))
+    above = visible.get(straggler.key) if straggler.key is not None else None
+    if above is not None:
+        merged = later.merge(above)
+        merged.is_expected = later.is_expected or above.is_known
+        return merged
+    return later
+
+
+def straggler_fact(sink: SinkPartition, straggler: Straggler) -> Fact:
+    """What an open cell below the fence says about earlier changes of its key."""
+    word = sink.word(straggler.offset)
+    state = sink.plain_state(straggler.offset)
+    return Fact(
+        key=straggler.key or b"",
+        offset=straggler.offset,
+        is_expected=state is not State.EXEMPT,
+        is_known=bool(word.bits & Bit.NOT_REJECTED),
+        is_fine=state in FINE,
+        rank=word.apply_rank,
+        sequence=word.apply_sequence,
+    )
+
+
+def _straggler_flags(sink: SinkPartition, offset: int, state: State, later: Later, word: Word) -> Flag:
+    segment = sink.changes.segment_of(offset)
+    if segment is None:
+        return Flag(0)
+    index = offset & INDEX
+    states = np.array([state], np.uint8)
+    cells = sink.cells_at(offset >> SEGMENT_BITS)
+    plain = rules.plain_flags(sink.expectations, sink.view(), segment, cells, states, index, index + 1)
+    flags = Flag(int(plain[0]))
+    if state is not State.EXEMPT and later.precedes(word.apply_rank, word.apply_sequence):
+        flags |= Flag.OUT_OF_ORDER
+    return flags
+
+
+def _close_straggler(sink: SinkPartition, straggler: Straggler, state: State, flags: Flag) -> None:
+    offset = straggler.offset
+    fact = straggler_fact(sink, straggler)
+    sink.stragglers.remove(offset)
+    number = offset >> SEGMENT_BITS
+    cells = sink.cells_at(number)
+    cells.closed[offset & INDEX] = state + 1
+    cells.flags[offset & INDEX] = int(flags)
+    _count(sink, np.array([state], np.uint8), np.array([int(flags)], np.uint8))
+    sink.unsealed.add(number)
+    if state is State.UNVERIFIABLE and not cells.bits[offset & INDEX] & Bit.WAIVED:
+        sink.verified_stop.add(offset)
+    if straggler.key is not None:
+        for other in sink.stragglers.of_key(straggler.key):
+            if other.offset < offset:
+                other.later.add(fact)
+
+
+def applied_truncate(sink: SinkPartition) -> int:
+    """The highest delivered truncate below the horizon, -1 for none."""
+    return max((offset for offset in sink.truncates if offset < sink.horizon), default=-1)
+
+
+__all__ = [
+    "SEGMENT_OFFSETS",
+    "TAIL_OFFSETS",
+    "ChangeKind",
+    "Finding",
+    "Outcome",
+    "evaluate",
+]

@@ -1,0 +1,148 @@
+"""Questions about later changes of a key (protocol section 4: superseded, guarded, out of order).
+
+"Later" is a higher offset of the same source partition. Keys are equal if all 128 bits of their hash are; a null key has
+none and equals no key. At a fence only changes below the lane's horizon are seen, so that the answer does not depend on
+how far ahead the changes happened to be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from app.ledger.cells import NEVER, Bit, CellSegment
+from app.ledger.changes import KEY, Changes, ChangeSegment
+from app.model import State
+from app.model.batches import Bools, Int64s
+
+FINE = (State.DELIVERED, State.DUPLICATED)
+"""States whose cell holds the expected content; a duplicated cell fits the rule of delivered, too."""
+
+
+class Fact(NamedTuple):
+    """What one change of a key, as one sink sees it, says about earlier changes of that key."""
+
+    key: bytes
+    offset: int
+    is_expected: bool
+    is_known: bool
+    """It has a receipt that is not REJECTED."""
+    is_fine: bool
+    rank: int
+    sequence: int
+
+
+class Later:
+    """Facts about the changes after a cell, folded to what its rules need."""
+
+    __slots__ = ("is_expected", "is_fine", "is_known", "newest", "rank", "rank_without_sequence", "sequence")
+
+    def __init__(self) -> None:
+        self.is_expected = False
+        self.is_known = False
+        self.is_fine = False
+        self.newest = -1
+        self.rank = NEVER
+        self.rank_without_sequence = NEVER
+        self.sequence = NEVER
+
+    def add(self, fact: Fact) -> None:
+        """Fold one fact in."""
+        if fact.is_expected:
+            self.is_expected = True
+            self.is_known |= fact.is_known
+            self.is_fine |= fact.is_fine
+        self.newest = max(self.newest, fact.offset)
+        self.rank = min(self.rank, fact.rank)
+        self.sequence = min(self.sequence, fact.sequence)
+        if fact.sequence == NEVER:
+            self.rank_without_sequence = min(self.rank_without_sequence, fact.rank)
+
+    def merge(self, other: Later) -> Later:
+        """Both together, as a new value."""
+        both = Later()
+        both.is_expected = self.is_expected or other.is_expected
+        both.is_known = self.is_known or other.is_known
+        both.is_fine = self.is_fine or other.is_fine
+        both.newest = max(self.newest, other.newest)
+        both.rank = min(self.rank, other.rank)
+        both.rank_without_sequence = min(self.rank_without_sequence, other.rank_without_sequence)
+        both.sequence = min(self.sequence, other.sequence)
+        return both
+
+    def precedes(self, rank: int, sequence: int) -> bool:
+        """Whether the first apply of some later change came before an apply of this rank and sequence."""
+        if rank == NEVER:
+            return False
+        if sequence == NEVER:
+            return self.rank < rank
+        return self.sequence < sequence or self.rank_without_sequence < rank
+
+
+CellsOf = Callable[[ChangeSegment], CellSegment | None]
+StatesOf = Callable[[ChangeSegment, CellSegment | None, int, int], np.ndarray]
+
+
+def facts(
+    changes: Changes, cells_of: CellsOf, states_of: StatesOf, expected: Bools, keys: Iterable[bytes], lo: int, hi: int
+) -> Iterator[Fact]:
+    """The facts of every change of ``keys`` at offsets ``[lo, hi)``, ascending."""
+    wanted = np.array(sorted(keys), KEY)
+    if not len(wanted):
+        return
+    for segment, start, end in changes.slices(lo, hi):
+        match = segment.has_key[start:end] & np.isin(segment.keys[start:end], wanted)
+        rows = np.flatnonzero(match) + start
+        if not len(rows):
+            continue
+        cells = cells_of(segment)
+        states = states_of(segment, cells, start, end)
+        for index in rows.tolist():
+            state = int(states[index - start])
+            yield Fact(
+                key=segment.key_hashes[index].tobytes(),
+                offset=segment.base + index,
+                is_expected=bool(expected[segment.kinds[index]]) and state != State.EXEMPT,
+                is_known=cells is not None and bool(cells.bits[index] & Bit.NOT_REJECTED),
+                is_fine=state in FINE,
+                rank=NEVER if cells is None else int(cells.apply_rank[index]),
+                sequence=NEVER if cells is None else int(cells.apply_sequence[index]),
+            )
+
+
+def last_offsets(keys: np.ndarray, offsets: Int64s, asked: np.ndarray) -> Int64s:
+    """For each asked key the highest offset among rows of that key, -1 where there is none.
+
+    Args:
+        keys: ``S16[n]``; offsets: ``int64[n]`` ascending; asked: ``S16[m]``.
+    """
+    if not len(keys):
+        return np.full(len(asked), -1, np.int64)
+    order = np.argsort(keys, kind="stable")
+    sorted_keys = keys[order]
+    place = np.searchsorted(sorted_keys, asked, side="right") - 1
+    found = (place >= 0) & (sorted_keys[np.maximum(place, 0)] == asked)
+    return np.where(found, offsets[order][np.maximum(place, 0)], -1)
+
+
+def out_of_order(keys: np.ndarray, ranks: Int64s, sequences: Int64s, count: int) -> Int64s:
+    """Rows among the first ``count`` whose first apply came after that of a later row of the same key.
+
+    Args:
+        keys, ranks, sequences: ``[n]`` of cells with a key and a first apply, by ascending offset.
+    """
+    if len(ranks) < 2 or (bool((ranks[1:] > ranks[:-1]).all()) and bool((sequences == NEVER).all())):
+        return np.zeros(0, np.int64)
+    _, inverse, sizes = np.unique(keys, return_inverse=True, return_counts=True)
+    rows = np.flatnonzero(sizes[inverse] > 1)
+    later: dict[int, Later] = {}
+    wrong: list[int] = []
+    for row in rows[::-1].tolist():
+        seen = later.setdefault(int(inverse[row]), Later())
+        rank, sequence = int(ranks[row]), int(sequences[row])
+        if row < count and seen.precedes(rank, sequence):
+            wrong.append(row)
+        seen.add(Fact(b"", 0, False, False, False, rank, sequence))
+    return np.array(sorted(wrong), np.int64)

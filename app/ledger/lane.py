@@ -1,0 +1,202 @@
+"""One sink's evidence about one source partition, in lane order: the only order that evidence has.
+
+`LaneRows` is a run of that lane. Ranks grow along the lane and are computed from lane coordinates, so that they are the
+same at every reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+
+from app.ledger.cells import NEVER, ReceiptArrays
+from app.model import EvidenceBatch, EvidenceKind, Origin, SinkTopic
+from app.model.batches import Bools, Int32s, Int64s, UInt8s, UInt64s
+
+RANK_BITS = 24
+"""A lane record may stand for up to 2**24 receipts; rank = lane offset << 24 | index inside the record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneRows:
+    """n rows of one lane in order.
+
+    Attributes:
+        logs: the evidence logs the rows were written to; ``log_index`` ``int32[n]`` and ``records`` ``int64[n]`` give
+            each row's own coordinates there.
+        ranks: ``int64[n]``, strictly growing.
+        ends: ``int64[n]``, the recorded end of the change partition that the row named more than, else `NEVER`.
+        texts: by row index: (command id, error, kind of evidence, reason), for people only.
+        Others: as in `EvidenceBatch`.
+    """
+
+    logs: list[tuple[str, int]]
+    log_index: Int32s
+    records: Int64s
+    timestamps: Int64s
+    ranks: Int64s
+    ends: Int64s
+    kinds: UInt8s
+    offsets: Int64s
+    statuses: UInt8s
+    fingerprints: UInt64s
+    has_fingerprint: Bools
+    applied_at: Int64s
+    sequences: Int64s
+    has_sequence: Bools
+    names_command: Bools
+    to_offsets: Int64s
+    generations: Int32s
+    texts: dict[int, tuple[str | None, ...]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def rows(self, lo: int, hi: int) -> LaneRows:
+        """The rows ``[lo, hi)``."""
+        columns = {name: getattr(self, name)[lo:hi] for name in ROW_COLUMNS}
+        texts = {row - lo: text for row, text in self.texts.items() if lo <= row < hi} if self.texts else {}
+        return LaneRows(logs=self.logs, texts=texts, **columns)
+
+    def origin(self, row: int) -> Origin:
+        """The coordinates of a row's record in the log it was first written to."""
+        topic, partition = self.logs[int(self.log_index[row])]
+        return Origin(topic, partition, int(self.records[row]))
+
+    def receipts(self, lo: int, hi: int) -> ReceiptArrays:
+        """The receipts among rows ``[lo, hi)``."""
+        rows = np.flatnonzero(self.kinds[lo:hi] == EvidenceKind.RECEIPT) + lo
+        take: slice | Int64s = slice(lo, hi) if len(rows) == hi - lo else rows
+        return ReceiptArrays(
+            offsets=self.offsets[take],
+            status=self.statuses[take],
+            fingerprints=self.fingerprints[take],
+            has_fingerprint=self.has_fingerprint[take],
+            applied_at=self.applied_at[take],
+            sequences=self.sequences[take],
+            has_sequence=self.has_sequence[take],
+            names_command=self.names_command[take],
+            ranks=self.ranks[take],
+        )
+
+    def needs(self) -> Int64s:
+        """``int64[n]``: up to which offset the changes must have been read before a row may be judged by.
+
+        A row that names more than its recorded end needs no more than that end.
+        """
+        kinds = self.kinds
+        named = self.offsets + ((kinds == EvidenceKind.RECEIPT) | (kinds == EvidenceKind.WAIVER))
+        named = np.where(kinds == EvidenceKind.SKIP, self.to_offsets, named)
+        named = np.where(kinds >= EvidenceKind.END, np.where(kinds == EvidenceKind.WAIVER, named, 0), named)
+        return np.minimum(named, self.ends)
+
+
+ROW_COLUMNS = tuple(f.name for f in fields(LaneRows) if f.name not in {"logs", "texts"})
+
+
+def split(
+    batch: EvidenceBatch, ranks: Int64s, ends: Mapping[tuple[str, int], int] | None = None
+) -> dict[SinkTopic, LaneRows]:
+    """The rows of a batch by whom they speak of, each in lane order.
+
+    Args:
+        ranks: ``int64[n]`` of the rows.
+        ends: the end of each change partition where it is fixed beforehand (a recording's end); None when live.
+    """
+    logs, log_index = _logs(batch)
+    found: dict[SinkTopic, LaneRows] = {}
+    for number, name in enumerate(batch.names):
+        rows = np.flatnonzero(batch.name_index == number) if len(batch.names) > 1 else np.arange(len(batch))
+        if not len(rows):
+            continue
+        end = NEVER if ends is None else ends.get((name.topic, name.partition), NEVER)
+        found[name] = LaneRows(
+            logs=logs,
+            log_index=log_index[rows],
+            records=_records(batch)[rows],
+            timestamps=batch.timestamps[rows],
+            ranks=ranks[rows],
+            ends=np.full(len(rows), end, np.int64),
+            kinds=batch.kinds[rows],
+            offsets=batch.offsets[rows],
+            statuses=batch.statuses[rows],
+            fingerprints=batch.fingerprints[rows],
+            has_fingerprint=batch.has_fingerprint[rows],
+            applied_at=batch.applied_at[rows],
+            sequences=batch.sequences[rows],
+            has_sequence=batch.has_sequence[rows],
+            names_command=batch.names_command[rows],
+            to_offsets=batch.to_offsets[rows],
+            generations=batch.generations[rows],
+            texts=_texts(batch, rows),
+        )
+    return found
+
+
+def lane_ranks(batch: EvidenceBatch) -> Int64s:
+    """``int64[n]`` ranks of a batch that was read from the lane itself: record offset, then place inside the record."""
+    count = len(batch)
+    if not count:
+        return np.zeros(0, np.int64)
+    firsts = np.flatnonzero(np.r_[True, np.diff(batch.records) != 0])
+    inside = np.arange(count) - np.repeat(firsts, np.diff(np.r_[firsts, count]))
+    return (batch.records << RANK_BITS) | inside
+
+
+def concatenate(parts: list[LaneRows]) -> LaneRows:
+    """Several runs of one lane as one."""
+    if len(parts) == 1:
+        return parts[0]
+    logs: list[tuple[str, int]] = []
+    index: list[Int32s] = []
+    texts: dict[int, tuple[str | None, ...]] = {}
+    at = 0
+    for part in parts:
+        for log in part.logs:
+            if log not in logs:
+                logs.append(log)
+        places = np.array([logs.index(log) for log in part.logs], np.int32)
+        index.append(places[part.log_index] if len(places) else part.log_index)
+        texts |= {at + row: text for row, text in part.texts.items()}
+        at += len(part)
+    columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in ROW_COLUMNS if name != "log_index"}
+    return LaneRows(logs=logs, log_index=np.concatenate(index), texts=texts, **columns)
+
+
+def _logs(batch: EvidenceBatch) -> tuple[list[tuple[str, int]], Int32s]:
+    logs = [(batch.topic, batch.partition)]
+    index = np.zeros(len(batch), np.int32)
+    for row, origin in batch.origins.items():
+        log = (origin.topic, origin.partition)
+        if log not in logs:
+            logs.append(log)
+        index[row] = logs.index(log)
+    return logs, index
+
+
+def _records(batch: EvidenceBatch) -> Int64s:
+    if not batch.origins:
+        return batch.records
+    records = batch.records.copy()
+    for row, origin in batch.origins.items():
+        records[row] = origin.offset
+    return records
+
+
+def _texts(batch: EvidenceBatch, rows: Int64s) -> dict[int, tuple[str | None, ...]]:
+    named = batch.commands.keys() | batch.errors.keys() | batch.evidence.keys() | batch.reasons.keys()
+    if not named:
+        return {}
+    place = {int(row): index for index, row in enumerate(rows)}
+    return {
+        place[row]: (
+            batch.commands.get(row),
+            ": ".join(batch.errors[row]) if row in batch.errors else None,
+            batch.evidence.get(row),
+            batch.reasons.get(row),
+        )
+        for row in sorted(named)
+        if row in place
+    }

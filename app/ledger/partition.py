@@ -1,0 +1,100 @@
+"""The fold of one partition number: every source partition of that number, and every sink's lane about it.
+
+`take_changes` and `take_evidence` add what was read; `judge` reads every lane on as far as the changes allow and returns
+what the fences decided. Nothing here depends on how the inputs interleave (law 2).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from app.errors import require
+from app.ledger.changes import Changes
+from app.ledger.fence import Outcome, evaluate
+from app.ledger.lane import LaneRows
+from app.ledger.sink import SinkPartition
+from app.model import ChangeBatch, Contract, SinkTopic
+
+
+def projections_of(contracts: Iterable[Contract]) -> list[frozenset[str]]:
+    """The distinct sets of ignored columns; a sink's projection is the index of its own."""
+    found: list[frozenset[str]] = []
+    for contract in contracts:
+        ignored = frozenset(contract.ignore_columns)
+        if ignored not in found:
+            found.append(ignored)
+    return found or [frozenset()]
+
+
+class PartitionFold:
+    """State of one partition number.
+
+    Args:
+        contracts: of every sink, with the topics it consumes.
+        partition: the partition number.
+        ends: where the ends of the change partitions are fixed beforehand (a recording).
+    """
+
+    def __init__(
+        self, contracts: Sequence[Contract], partition: int, ends: Mapping[tuple[str, int], int] | None = None
+    ) -> None:
+        self.partition = partition
+        self.contracts = {contract.sink: contract for contract in contracts}
+        self.projections = projections_of(contracts)
+        self.changes: dict[str, Changes] = {}
+        self.sinks: dict[tuple[str, str], SinkPartition] = {}
+        self.ends = ends
+        self.unknown: Counter[str] = Counter()
+
+    def source(self, topic: str) -> Changes:
+        """The changes of a topic, made when first asked for; the sinks that consume it come with it."""
+        changes = self.changes.get(topic)
+        if changes is None:
+            changes = self.changes[topic] = Changes(topic, self.partition, len(self.projections))
+            for contract in self.contracts.values():
+                if topic in contract.topics:
+                    projection = self.projections.index(frozenset(contract.ignore_columns))
+                    self.sinks[contract.sink, topic] = SinkPartition(contract, changes, projection)
+        return changes
+
+    def sinks_of(self, topic: str) -> Iterator[SinkPartition]:
+        """The sinks that consume a topic, in the configuration's order."""
+        for (_, source), sink in self.sinks.items():
+            if source == topic:
+                yield sink
+
+    def take_changes(self, batch: ChangeBatch) -> None:
+        """Add changes that were read; receipts that waited for them are folded in."""
+        require(batch.partition == self.partition, f"{batch.topic}:{batch.partition} is not of {self.partition}")
+        self.source(batch.topic).take(batch)
+        for sink in self.sinks_of(batch.topic):
+            sink.take_changes()
+
+    def is_known(self, name: SinkTopic) -> bool:
+        """Whether evidence of this sink about this source partition is judged here."""
+        contract = self.contracts.get(name.sink)
+        return contract is not None and name.topic in contract.topics and name.partition == self.partition
+
+    def take_evidence(self, name: SinkTopic, rows: LaneRows) -> None:
+        """Add rows that follow in the lane of one sink and source partition."""
+        require(self.is_known(name), f"evidence of an unknown sink reached the fold: {name}")
+        self.source(name.topic)
+        self.sinks[name.sink, name.topic].push(rows)
+
+    def judge(self) -> Iterator[tuple[SinkPartition, Outcome]]:
+        """Read every lane on and evaluate the fences in it.
+
+        The caller finishes with each outcome before it asks for the next: commands and seals are made of the state as it
+        is right after that fence.
+        """
+        for sink in list(self.sinks.values()):
+            while (found := sink.next_fence()) is not None:
+                yield sink, evaluate(sink, *found)
+
+    def blocked(self) -> Iterator[tuple[SinkPartition, int]]:
+        """Sinks whose lane waits for changes, with the offset up to which they must be read."""
+        for sink in self.sinks.values():
+            waiting = sink.blocked_by()
+            if waiting is not None:
+                yield sink, waiting[2]

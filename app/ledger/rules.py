@@ -1,0 +1,185 @@
+"""The rules of protocol section 4 that need nothing but the cell itself, in arrays and as scalars.
+
+A *plain* state is the state without the keyed rules (superseded, out of order): those are in `keyed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.ledger.cells import Bit, CellSegment, Receipt, ReceiptArrays, Word
+from app.ledger.changes import ChangeSegment
+from app.model import NO_TIME, ChangeKind, Contract, Flag, ReceiptStatus, State
+from app.model.batches import Bools, Int64s, UInt8s, UInt64s
+from app.model.words import ANY_KIND
+
+NOTHING = 255
+"""In arrays of states: no cell here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """Where a sink stands when a rule is asked.
+
+    Attributes:
+        beginning: the START; cells below it are exempt.
+        fence: the highest fence; cells below it were passed.
+        skips: ``(from, to)`` of the SKIPs read.
+        lost_below: cells below it whose evidence may have been lost are unverifiable; 0 for none.
+    """
+
+    beginning: int
+    fence: int
+    skips: Sequence[tuple[int, int]]
+
+    def is_skipped(self, offset: int) -> bool:
+        """Whether a SKIP stands over an offset."""
+        return any(lo <= offset < hi for lo, hi in self.skips)
+
+    def skipped(self, base: int, lo: int, hi: int) -> Bools:
+        """``bool[hi - lo]``: SKIPs over the offsets ``base + lo`` to ``base + hi``."""
+        mask = np.zeros(hi - lo, np.bool_)
+        for start, end in self.skips:
+            mask[max(start - base - lo, 0) : max(end - base - lo, 0)] = True
+        return mask
+
+
+class Expectations:
+    """What a contract expects of each kind of change, as lookup tables by `ChangeKind`."""
+
+    def __init__(self, contract: Contract) -> None:
+        expected = np.zeros(256, np.bool_)
+        expected[[ChangeKind.UPSERT, ChangeKind.UNREADABLE, ChangeKind.LOST]] = True
+        expected[ChangeKind.DELETE] = contract.deletes == "apply"
+        expected[ChangeKind.TRUNCATE] = contract.truncates == "apply"
+        self.expected = expected
+        self.is_progress = contract.evidence == "progress"
+        self.is_fault = contract.redelivery == "fault"
+        self.is_latest_state = contract.expect == "latest-state"
+        self.late_after_ms = contract.late_after_ms
+
+
+def is_good(kinds: UInt8s, fingerprints: UInt64s, receipts: ReceiptArrays) -> Bools:
+    """``bool[n]``: the receipt is of the kind its change expects, and for an upsert its fingerprint equal or absent."""
+    applied = receipts.status == ReceiptStatus.APPLIED
+    equal = ~receipts.has_fingerprint | (receipts.fingerprints == fingerprints)
+    upsert = (kinds == ChangeKind.UPSERT) & applied & equal
+    truncate = (kinds == ChangeKind.TRUNCATE) & applied
+    return upsert | truncate | ((kinds == ChangeKind.DELETE) & (receipts.status == ReceiptStatus.DELETED))
+
+
+def is_good_receipt(kind: int, fingerprint: int, receipt: Receipt) -> bool:
+    """`is_good` for one receipt."""
+    if kind == ChangeKind.UPSERT:
+        return receipt.status == ReceiptStatus.APPLIED and receipt.fingerprint in (None, fingerprint)
+    if kind == ChangeKind.TRUNCATE:
+        return receipt.status == ReceiptStatus.APPLIED
+    return kind == ChangeKind.DELETE and receipt.status == ReceiptStatus.DELETED
+
+
+def name_kinds(kinds: UInt8s, status: UInt8s) -> UInt8s:
+    """A presence receipt "of the kind its change expects" gets that kind: DELETED for deletes, else APPLIED."""
+    wanted = np.where(kinds == ChangeKind.DELETE, ReceiptStatus.DELETED, ReceiptStatus.APPLIED)
+    return np.where(status == ANY_KIND, wanted, status).astype(np.uint8)
+
+
+def plain_states(
+    rules: Expectations, view: View, changes: ChangeSegment, cells: CellSegment | None, lo: int, hi: int
+) -> UInt8s:
+    """``uint8[hi - lo]``: the plain state of each offset of a segment's slice, `NOTHING` where there is no cell."""
+    kinds = changes.kinds[lo:hi]
+    offsets = np.arange(changes.base + lo, changes.base + hi)
+    passed = offsets < view.fence
+    skipped = view.skipped(changes.base, lo, hi) if view.skips else None
+    silent = passed if skipped is None else passed | skipped
+    states = np.where(silent, State.MISSING, State.PENDING).astype(np.uint8)
+    if rules.is_progress:
+        states[passed if skipped is None else passed & ~skipped] = State.ATTEMPTED
+    unreadable = kinds == ChangeKind.UNREADABLE
+    if cells is not None:
+        bits = cells.bits[lo:hi]
+        heard = (bits & Bit.HAS_RECEIPT) != 0
+        good = (bits & Bit.GOOD) != 0
+        states[heard] = State.DIVERGED
+        states[good] = State.DELIVERED
+        if rules.is_fault:
+            states[good & ((bits & Bit.REDELIVERED) != 0)] = State.DUPLICATED
+        states[(unreadable & (heard | passed)) | ((bits & Bit.LOST) != 0)] = State.UNVERIFIABLE
+        states[kinds == ChangeKind.LOST] = State.UNVERIFIABLE
+        states[heard & (cells.status[lo:hi] == ReceiptStatus.REJECTED)] = State.REJECTED
+    else:
+        states[(unreadable & passed) | (kinds == ChangeKind.LOST)] = State.UNVERIFIABLE
+    states[~rules.expected[kinds] | (offsets < view.beginning)] = State.EXEMPT
+    states[kinds == ChangeKind.ABSENT] = NOTHING
+    return states
+
+
+def plain_state(rules: Expectations, view: View, kind: int, offset: int, word: Word) -> State:
+    """`plain_states` for one cell."""
+    heard = bool(word.bits & Bit.HAS_RECEIPT)
+    passed = offset < view.fence
+    if not rules.expected[kind] or offset < view.beginning:
+        return State.EXEMPT
+    if heard and word.status == ReceiptStatus.REJECTED:
+        return State.REJECTED
+    if kind == ChangeKind.LOST or word.bits & Bit.LOST or (kind == ChangeKind.UNREADABLE and (heard or passed)):
+        return State.UNVERIFIABLE
+    if word.bits & Bit.GOOD:
+        return State.DUPLICATED if rules.is_fault and word.bits & Bit.REDELIVERED else State.DELIVERED
+    if heard:
+        return State.DIVERGED
+    skipped = view.is_skipped(offset)
+    if rules.is_progress and passed and not skipped:
+        return State.ATTEMPTED
+    return State.MISSING if passed or skipped else State.PENDING
+
+
+def plain_flags(
+    rules: Expectations, view: View, changes: ChangeSegment, cells: CellSegment | None, states: UInt8s, lo: int, hi: int
+) -> UInt8s:
+    """``uint8[hi - lo]`` of `Flag`, all but out_of_order and guarded."""
+    flags = np.where(changes.duplicates[lo:hi], Flag.SOURCE_DUPLICATE, 0).astype(np.uint8)
+    if cells is None:
+        return flags
+    bits = cells.bits[lo:hi]
+    if not bits.any():
+        return flags
+    exempt = states == State.EXEMPT
+    offsets = np.arange(changes.base + lo, changes.base + hi)
+    reached = exempt & ((bits & Bit.REACHED) != 0) & (offsets >= view.beginning)
+    flags[reached & (changes.kinds[lo:hi] != ChangeKind.TOMBSTONE)] |= np.uint8(Flag.UNEXPECTED)
+    heard = ((bits & Bit.HAS_RECEIPT) != 0) & ~exempt
+    flags[heard & _is_late(rules, changes, cells, lo, hi)] |= np.uint8(Flag.LATE)
+    flags[heard & ((bits & Bit.REDELIVERED) != 0)] |= np.uint8(Flag.REDELIVERED)
+    flags[heard & ((bits & Bit.RECOVERED) != 0)] |= np.uint8(Flag.RECOVERED)
+    fine = (states == State.DELIVERED) | (states == State.DUPLICATED)
+    flags[fine & ((bits & Bit.MADE_GOOD_BY_COMMAND) != 0)] |= np.uint8(Flag.REPAIRED)
+    return flags
+
+
+def _is_late(rules: Expectations, changes: ChangeSegment, cells: CellSegment, lo: int, hi: int) -> Bools:
+    source = changes.source_ts_ms[lo:hi]
+    since: Int64s = np.where(source == NO_TIME, changes.timestamps[lo:hi], source)
+    late: Bools = cells.first_at[lo:hi] - since > rules.late_after_ms
+    return late
+
+
+def would_disagree(
+    rules: Expectations, view: View, changes: ChangeSegment, index: int, word: Word, receipt: Receipt, projection: int
+) -> State | None:
+    """The bad state (EXEMPT for a new `unexpected`) that a receipt would give a closed cell, or None where it agrees.
+
+    The keyed rule is the caller's: a DIVERGED by a SKIPPED that names a command may still be superseded.
+    """
+    kind, offset = int(changes.kinds[index]), changes.base + index
+    good = is_good_receipt(kind, int(changes.fingerprints[index, projection]), receipt)
+    after = word.after(receipt, good, is_passed=True)
+    state = plain_state(rules, view, kind, offset, after)
+    if state is State.EXEMPT:
+        newly = bool(after.bits & Bit.REACHED) and not word.bits & Bit.REACHED
+        is_unexpected = newly and kind != ChangeKind.TOMBSTONE and offset >= view.beginning
+        return State.EXEMPT if is_unexpected else None
+    return state if state in (State.REJECTED, State.DIVERGED, State.DUPLICATED, State.MISSING) else None

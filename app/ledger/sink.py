@@ -1,0 +1,510 @@
+"""One sink's view of one source partition: its lane is folded into cells here, row by row in lane order.
+
+Fences are evaluated by `fence.evaluate`; this module decides how far the lane may be read, what a receipt does to a cell,
+and what a mark does to the view. Pure: arrays in, state and findings out; no clock, no I/O.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from app.ledger import rules
+from app.ledger.cells import NEVER, Bit, CellSegment, Receipt, ReceiptArrays, Word
+from app.ledger.changes import Changes, ChangeSegment, runs
+from app.ledger.keyed import FINE, Fact, facts
+from app.ledger.lane import LaneRows
+from app.ledger.rules import Expectations, View
+from app.ledger.stragglers import Stragglers
+from app.model import (
+    NO_TIME,
+    SEGMENT_BITS,
+    SEGMENT_OFFSETS,
+    TAIL_OFFSETS,
+    ChangeKind,
+    Contract,
+    EvidenceKind,
+    Origin,
+    ReceiptStatus,
+    State,
+)
+from app.model.batches import Int64s, UInt8s
+
+INDEX = SEGMENT_OFFSETS - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """An orphan or a contradicted receipt, by the source's offset, with the evidence that said it."""
+
+    kind: str
+    offset: int
+    rank: int
+
+
+@dataclass(slots=True)
+class Tally:
+    """Where every row of evidence went (law 1), and the sums that seals and metrics need."""
+
+    rows: Counter[str] = field(default_factory=Counter)
+    closed: np.ndarray = field(default_factory=lambda: np.zeros(10, np.int64))
+    flags: np.ndarray = field(default_factory=lambda: np.zeros(8, np.int64))
+    left: int = 0
+    """Cells that left the counts with an END."""
+
+
+class SinkPartition:
+    """The fold of one lane. `push` adds rows of the lane, `next_fence` reads on as far as the changes allow.
+
+    Attributes:
+        changes: shared with the other sinks of the source partition.
+        projection: the column of ``ChangeSegment.fingerprints`` that is this sink's.
+        generation, beginning, fence, frontier, skips, at: as the marks read so far say; ``at`` is the highest time.
+        horizon: keyed questions see changes below it.
+        verified_stop: closed unverifiable cells that no operator waived.
+    """
+
+    def __init__(self, contract: Contract, changes: Changes, projection: int) -> None:
+        self.contract = contract
+        self.expectations = Expectations(contract)
+        self.changes = changes
+        self.projection = projection
+        self.generation = 0
+        self.epoch = 0
+        self.beginning = 0
+        self.fence = 0
+        self.frontier = 0
+        self.horizon = 0
+        self.at = NO_TIME
+        self.is_ended = False
+        self.skips: list[tuple[int, int]] = []
+        self.cells: dict[int, CellSegment] = {}
+        self.stragglers = Stragglers()
+        self.verified_stop: set[int] = set()
+        self.truncates: set[int] = set()
+        self.orphans: set[int] = set()
+        self.parked: list[tuple[Receipt, int]] = []
+        self.touched: list[Int64s] = []
+        self.unsealed: set[int] = set()
+        self.seals = 0
+        self.seal_hash = b""
+        self.sealed_at = NO_TIME
+        self.is_evidence_lost = False
+        self.is_compacted = False
+        self.queue: deque[LaneRows] = deque()
+        self.queued = 0
+        self.tally = Tally()
+        self.remarks: list[Remark] = []
+
+    # ---------------------------------------------------------------- the lane
+
+    def push(self, rows: LaneRows) -> None:
+        """Add rows that follow all rows added before, in lane order."""
+        self.queue.append(rows)
+        self.queued += len(rows)
+
+    def blocked_by(self) -> tuple[LaneRows, int, int] | None:
+        """The row that waits for changes: (rows, row, offset up to which changes must be read), or None."""
+        if not self.queue:
+            return None
+        rows = self.queue[0]
+        need = int(rows.needs()[0])
+        return (rows, 0, need) if need > self.changes.next else None
+
+    def record_end(self, end: int) -> None:
+        """The engine found that the change partition ends at ``end``: the blocked row names more than there is."""
+        rows = self.queue[0]
+        ends = rows.ends.copy()
+        ends[0] = end
+        self.queue[0] = _with_ends(rows, ends)
+
+    def take_changes(self) -> None:
+        """Changes were read: receipts that waited for a change beyond a recorded end find it now."""
+        if not self.parked:
+            return
+        ready = [item for item in self.parked if item[1] < self.changes.next]
+        self.parked = [item for item in self.parked if item[1] >= self.changes.next]
+        for receipt, offset in sorted(ready, key=lambda item: item[0].rank):
+            self._hear(_one(receipt, offset))
+
+    def next_fence(self) -> tuple[int, Origin] | None:
+        """Read the lane on, up to and including the next fence that must be evaluated.
+
+        Returns:
+            (the fence's offset, its coordinates), or None when all rows that may be judged by have been read. The
+            caller evaluates the fence before it calls again.
+        """
+        while self.queue:
+            rows = self.queue.popleft()
+            ready = self._ready(rows)
+            if not ready:
+                self.queue.appendleft(rows)
+                return None
+            stops = np.flatnonzero(rows.kinds[:ready] > EvidenceKind.PROGRESS)
+            end = int(stops[0]) if len(stops) else ready
+            self._quiet(rows, end)
+            if len(stops):
+                origin = self._mark(rows, end)
+                end += 1
+            else:
+                origin = None
+            self.queued -= end
+            if end < len(rows):
+                self.queue.appendleft(rows.rows(end, len(rows)))
+            if origin is not None:
+                return origin
+        return None
+
+    def _ready(self, rows: LaneRows) -> int:
+        """How many rows at the head need no change that has not been read."""
+        late = np.flatnonzero(rows.needs() > self.changes.next)
+        return int(late[0]) if len(late) else len(rows)
+
+    def _quiet(self, rows: LaneRows, end: int) -> None:
+        """Receipts and PROGRESS marks before the next mark that changes the view."""
+        if not end:
+            return
+        if self.is_ended:
+            self.tally.rows["ended"] += end
+            return
+        marks = np.flatnonzero(rows.kinds[:end] == EvidenceKind.PROGRESS)
+        for row in marks.tolist():
+            self._progress(rows, row)
+        receipts = rows.receipts(0, end)
+        if len(receipts):
+            named = np.minimum(receipts.offsets + 1, rows.ends[:end][rows.kinds[:end] == EvidenceKind.RECEIPT])
+            self.horizon = max(self.horizon, int(named.max()))
+            self._hear(receipts)
+
+    def _progress(self, rows: LaneRows, row: int) -> None:
+        if self._is_old(rows, row):
+            return
+        self.tally.rows["marks"] += 1
+        self.frontier = max(self.frontier, self._clipped(rows, row, int(rows.offsets[row])))
+        self.at = max(self.at, int(rows.applied_at[row]))
+
+    # ---------------------------------------------------------------- marks
+
+    def _mark(self, rows: LaneRows, row: int) -> tuple[int, Origin] | None:
+        kind = EvidenceKind(int(rows.kinds[row]))
+        offset = int(rows.offsets[row])
+        if kind is EvidenceKind.LOSS:
+            self.tally.rows["losses"] += 1
+            self.is_evidence_lost = True
+            return None
+        if kind is EvidenceKind.START and self._restart(rows, row, offset):
+            return None
+        if self.is_ended:
+            self.tally.rows["ended"] += 1
+            return None
+        if kind is EvidenceKind.WAIVER:
+            self._waive(offset)
+            return None
+        if self._is_old(rows, row):
+            return None
+        self.tally.rows["marks"] += 1
+        self.at = max(self.at, int(rows.applied_at[row]))
+        if kind is EvidenceKind.END:
+            self._end()
+        elif kind is EvidenceKind.START:
+            self._begin(self._clipped(rows, row, offset))
+        elif kind is EvidenceKind.SKIP:
+            self._skip(self._clipped(rows, row, offset), self._clipped(rows, row, int(rows.to_offsets[row])))
+        else:
+            return self._fence(rows, row, self._clipped(rows, row, offset))
+        return None
+
+    def _clipped(self, rows: LaneRows, row: int, offset: int) -> int:
+        """A mark that names an offset beyond the end names that end (protocol section 3)."""
+        end = int(rows.ends[row])
+        if offset > end:
+            self.tally.rows["beyond_end"] += 1
+        return min(offset, end)
+
+    def _is_old(self, rows: LaneRows, row: int) -> bool:
+        """Marks of a lower generation are counted and ignored."""
+        if int(rows.generations[row]) >= self.generation:
+            return False
+        self.tally.rows["old_generation"] += 1
+        return True
+
+    def _fence(self, rows: LaneRows, row: int, offset: int) -> tuple[int, Origin] | None:
+        self.frontier = max(self.frontier, offset)
+        self.horizon = max(self.horizon, offset)
+        if offset <= self.fence:
+            self.tally.rows["fences_below"] += 1
+            return None
+        return offset, rows.origin(row)
+
+    def _begin(self, offset: int) -> None:
+        """START of the same generation moves the beginning forward only; what is closed stays."""
+        if offset > self.beginning:
+            self.beginning = offset
+            self.stragglers.dirty |= {o for o in self.stragglers.by_offset if o < offset}
+
+    def _skip(self, start: int, end: int) -> None:
+        self.frontier = max(self.frontier, end)
+        if end > start:
+            self.skips.append((start, end))
+
+    def _end(self) -> None:
+        """The sink is gone: its open cells leave the counts."""
+        self.is_ended = True
+        for offset in list(self.stragglers.by_offset):
+            self.stragglers.remove(offset)
+
+    def _waive(self, offset: int) -> None:
+        self.tally.rows["waivers"] += 1
+        self.verified_stop.discard(offset)
+        cells = self.cells_at(offset >> SEGMENT_BITS)
+        if not cells.closed[offset & INDEX]:
+            cells.bits[offset & INDEX] |= Bit.WAIVED
+            self._straggler_spoke(offset)
+
+    def _restart(self, rows: LaneRows, row: int, offset: int) -> bool:
+        """START of a higher generation: the sink was rebuilt, everything from ``offset`` on is judged anew."""
+        generation = int(rows.generations[row])
+        if generation <= self.generation:
+            return False
+        self.tally.rows["marks"] += 1
+        offset = self._clipped(rows, row, offset)
+        self.at = max(self.at, int(rows.applied_at[row]))
+        self.generation = generation
+        self.is_ended = False
+        self.is_evidence_lost = False
+        self.beginning = offset
+        self.fence = min(self.fence, offset)
+        self.frontier = min(self.frontier, offset)
+        self.horizon = min(self.horizon, offset)
+        self.skips = [(lo, min(hi, offset)) for lo, hi in self.skips if lo < offset]
+        self.parked = [item for item in self.parked if item[1] < offset]
+        self.orphans = {o for o in self.orphans if o < offset}
+        self.verified_stop = {o for o in self.verified_stop if o < offset}
+        self.truncates = {o for o in self.truncates if o < offset}
+        self._forget_cells(offset)
+        return True
+
+    def _forget_cells(self, offset: int) -> None:
+        for straggler in [o for o in self.stragglers.by_offset if o >= offset]:
+            self.stragglers.remove(straggler)
+        self.stragglers.dirty |= set(self.stragglers.by_offset)
+        for number, cells in list(self.cells.items()):
+            lo = max(offset - cells.base, 0)
+            if lo >= SEGMENT_OFFSETS:
+                continue
+            forgotten = cells.closed[lo:]
+            self.tally.closed -= np.bincount(forgotten[forgotten > 0] - 1, minlength=10)
+            for bit in range(8):
+                self.tally.flags[bit] -= int((((cells.flags[lo:] >> bit) & 1)[forgotten > 0]).sum())
+            fresh = CellSegment(number)
+            for name in CellSegment.__slots__:
+                if name != "base":
+                    getattr(fresh, name)[:lo] = getattr(cells, name)[:lo]
+            self.cells[number] = fresh
+
+    # ---------------------------------------------------------------- receipts
+
+    def _hear(self, receipts: ReceiptArrays) -> None:
+        """Fold receipts into their cells, in lane order within a cell."""
+        beyond = receipts.offsets >= self.changes.next
+        if beyond.any():
+            for row in np.flatnonzero(beyond).tolist():
+                self.parked.append((receipts.receipt(row), int(receipts.offsets[row])))
+            receipts = receipts[~beyond]
+        order = np.argsort(receipts.offsets >> SEGMENT_BITS, kind="stable")
+        if len(order) and (np.diff(order) < 0).any():
+            receipts = receipts[order]
+        for number, lo, hi in runs(receipts.offsets):
+            self._hear_segment(number, receipts[lo:hi])
+
+    def _hear_segment(self, number: int, receipts: ReceiptArrays) -> None:
+        changes = self.changes.segments.get(number)
+        if changes is None:
+            for row in range(len(receipts)):
+                self._no_change(receipts.receipt(row), int(receipts.offsets[row]), is_held=False)
+            return
+        cells = self.cells_at(number)
+        index = receipts.offsets & INDEX
+        kinds = changes.kinds[index]
+        if (receipts.status == rules.ANY_KIND).any():
+            receipts = _with_status(receipts, rules.name_kinds(kinds, receipts.status))
+        absent = kinds == ChangeKind.ABSENT
+        closed = cells.closed[index] > 0
+        if absent.any() or closed.any():
+            self._hear_odd(changes, cells, receipts, index, absent, closed)
+            keep = ~(absent | closed)
+            receipts, index, kinds = receipts[keep], index[keep], kinds[keep]
+        if len(receipts):
+            self._hear_open(changes, cells, receipts, index, kinds)
+
+    def _hear_odd(
+        self,
+        changes: ChangeSegment,
+        cells: CellSegment,
+        receipts: ReceiptArrays,
+        index: Int64s,
+        absent: np.ndarray,
+        closed: np.ndarray,
+    ) -> None:
+        for row in np.flatnonzero(absent | closed).tolist():
+            receipt, place = receipts.receipt(row), int(index[row])
+            if absent[row]:
+                self._no_change(receipt, changes.base + place, is_held=True)
+            else:
+                self._hear_closed(changes, cells, receipt, place)
+
+    def _hear_open(
+        self, changes: ChangeSegment, cells: CellSegment, receipts: ReceiptArrays, index: Int64s, kinds: UInt8s
+    ) -> None:
+        self.tally.rows["cells"] += len(receipts)
+        expected = changes.fingerprints[index, self.projection]
+        good = rules.is_good(kinds, expected, receipts)
+        passed = receipts.offsets < self.fence
+        for lo, hi in self.skips:
+            passed |= (receipts.offsets >= lo) & (receipts.offsets < hi)
+        first = (cells.bits[index] & Bit.HAS_RECEIPT) == 0
+        if len(index) > 1 and not bool((np.diff(index) > 0).all()):
+            times = np.bincount(index, minlength=SEGMENT_OFFSETS)
+            first &= times[index] == 1
+        if first.all():
+            cells.first(index, receipts, good, passed)
+        else:
+            cells.first(index[first], receipts[first], good[first], passed[first])
+            for row in np.flatnonzero(~first).tolist():
+                place = int(index[row])
+                word = cells.word(place).after(receipts.receipt(row), bool(good[row]), bool(passed[row]))
+                cells.put(place, word)
+        if (kinds == ChangeKind.TRUNCATE).any():
+            self._note_truncates(changes, cells, index[kinds == ChangeKind.TRUNCATE])
+        if len(self.stragglers):
+            for offset in receipts.offsets.tolist():
+                self._straggler_spoke(offset)
+            self.touched.append(receipts.offsets)
+
+    def _note_truncates(self, changes: ChangeSegment, cells: CellSegment, index: Int64s) -> None:
+        if self.contract.truncates != "apply":
+            return
+        for place in index.tolist():
+            is_applied = bool(cells.bits[place] & Bit.GOOD)
+            (self.truncates.add if is_applied else self.truncates.discard)(changes.base + place)
+
+    def _straggler_spoke(self, offset: int) -> None:
+        straggler = self.stragglers.by_offset.get(offset)
+        if straggler is not None:
+            self.stragglers.dirty.add(offset)
+            for other in self.stragglers.of_key(straggler.key):
+                self.stragglers.dirty.add(other.offset)
+
+    def _no_change(self, receipt: Receipt, offset: int, *, is_held: bool) -> None:
+        """A receipt whose offset holds no change: orphan, or the change is gone."""
+        if offset < self.changes.first or (not is_held and offset < self.fence - TAIL_OFFSETS):
+            self.tally.rows["too_late"] += 1
+        elif self.is_compacted:
+            self.tally.rows["compacted"] += 1
+        else:
+            self.tally.rows["orphans"] += 1
+            if offset not in self.orphans:
+                self.orphans.add(offset)
+                self.remarks.append(Remark(kind="orphan", offset=offset, rank=receipt.rank))
+
+    def _hear_closed(self, changes: ChangeSegment, cells: CellSegment, receipt: Receipt, index: int) -> None:
+        """Evidence about a closed cell is counted; where it disagrees, it is a fault of its own."""
+        self.tally.rows["after_closing"] += 1
+        offset = changes.base + index
+        is_far = self.fence - offset > TAIL_OFFSETS
+        word = Word() if is_far else cells.word(index)
+        if not is_far and word.bits & Bit.CONTRADICTED:
+            return
+        view = View(beginning=self.beginning, fence=self.fence, skips=())
+        bad = rules.would_disagree(self.expectations, view, changes, index, word, receipt, self.projection)
+        if bad is None or (not is_far and bad is State.DIVERGED and self._is_guarded(changes, index, receipt)):
+            return
+        cells.bits[index] |= Bit.CONTRADICTED
+        self.remarks.append(Remark(kind="contradicted", offset=offset, rank=receipt.rank))
+
+    def _is_guarded(self, changes: ChangeSegment, index: int, receipt: Receipt) -> bool:
+        """A SKIPPED that names a command, of a key with a later change that is delivered."""
+        key = changes.key(index)
+        if receipt.status != ReceiptStatus.SKIPPED or not receipt.names_command or key is None:
+            return False
+        later = self.facts({key}, changes.base + index + 1, self.horizon)
+        return any(fact.is_expected and fact.is_fine for fact in later)
+
+    # ---------------------------------------------------------------- looking at cells
+
+    def view(self) -> View:
+        """Where this sink stands now."""
+        return View(beginning=self.beginning, fence=self.fence, skips=self.skips)
+
+    def cells_at(self, number: int) -> CellSegment:
+        """The cells of a segment, made when first needed."""
+        cells = self.cells.get(number)
+        if cells is None:
+            cells = self.cells[number] = CellSegment(number)
+        return cells
+
+    def states(self, changes: ChangeSegment, cells: CellSegment | None, lo: int, hi: int) -> UInt8s:
+        """Plain states of a slice, closed cells as they closed."""
+        states = rules.plain_states(self.expectations, self.view(), changes, cells, lo, hi)
+        if cells is not None:
+            closed = cells.closed[lo:hi]
+            states = np.where(closed > 0, closed - 1, states).astype(np.uint8)
+        return states
+
+    def facts(self, keys: set[bytes], lo: int, hi: int) -> list[Fact]:
+        """Facts about the changes of some keys at ``[lo, hi)``."""
+        return list(
+            facts(
+                self.changes,
+                lambda segment: self.cells.get(segment.base >> SEGMENT_BITS),
+                self.states,
+                self.expectations.expected,
+                keys,
+                lo,
+                min(hi, self.changes.next),
+            )
+        )
+
+    def word(self, offset: int) -> Word:
+        """The word of one cell."""
+        cells = self.cells.get(offset >> SEGMENT_BITS)
+        return Word() if cells is None else cells.word(offset & INDEX)
+
+    def plain_state(self, offset: int) -> State:
+        """The plain state of one cell."""
+        return rules.plain_state(
+            self.expectations, self.view(), self.changes.kind(offset), offset, self.word(offset)
+        )
+
+    def is_fine(self, offset: int) -> bool:
+        """Whether a cell fits the rule of delivered."""
+        return self.plain_state(offset) in FINE
+
+
+def _one(receipt: Receipt, offset: int) -> ReceiptArrays:
+    return ReceiptArrays(
+        offsets=np.array([offset], np.int64),
+        status=np.array([receipt.status], np.uint8),
+        fingerprints=np.array([receipt.fingerprint or 0], np.uint64),
+        has_fingerprint=np.array([receipt.fingerprint is not None]),
+        applied_at=np.array([receipt.applied_at], np.int64),
+        sequences=np.array([receipt.sequence or 0], np.int64),
+        has_sequence=np.array([receipt.sequence is not None]),
+        names_command=np.array([receipt.names_command]),
+        ranks=np.array([receipt.rank], np.int64),
+    )
+
+
+def _with_status(receipts: ReceiptArrays, status: UInt8s) -> ReceiptArrays:
+    columns = {name: getattr(receipts, name) for name in ReceiptArrays.__dataclass_fields__}
+    return ReceiptArrays(**(columns | {"status": status}))
+
+
+def _with_ends(rows: LaneRows, ends: Int64s) -> LaneRows:
+    columns = {name: getattr(rows, name) for name in LaneRows.__dataclass_fields__}
+    return LaneRows(**(columns | {"ends": ends}))
+
+
+__all__ = ["NEVER", "Remark", "SinkPartition", "Tally"]

@@ -1,0 +1,98 @@
+"""Bad cells below the highest fence: the only cells there that are still open.
+
+They are the exceptions, so they are objects; everything else stays in arrays.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+
+import numpy as np
+
+from app.ledger.changes import KEY
+from app.ledger.keyed import Fact, Later
+from app.model import State
+
+
+class Straggler:
+    """One open cell below the highest fence.
+
+    Attributes:
+        key: the key's 16 bytes, or None for a null key.
+        state, flags: as of the last verdict about it.
+        later: facts of the closed later changes of its key (what is still open is asked for when needed).
+        command: id of the command that names it, or None.
+    """
+
+    __slots__ = ("command", "flags", "key", "kind", "later", "offset", "state")
+
+    def __init__(self, offset: int, key: bytes | None, kind: int, state: State, flags: int) -> None:
+        self.offset = offset
+        self.key = key
+        self.kind = kind
+        self.state = state
+        self.flags = flags
+        self.later = Later()
+        self.command: str | None = None
+
+
+class Stragglers:
+    """All stragglers of one sink and source partition, by offset and by key; ``dirty`` ones must be judged anew."""
+
+    def __init__(self) -> None:
+        self.by_offset: dict[int, Straggler] = {}
+        self.by_key: dict[bytes, list[int]] = {}
+        self.dirty: set[int] = set()
+        self._lowest: list[int] = []
+        self._keys: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.by_offset)
+
+    def __contains__(self, offset: int) -> bool:
+        return offset in self.by_offset
+
+    def add(self, straggler: Straggler) -> None:
+        """A cell below the fence stays open."""
+        self.by_offset[straggler.offset] = straggler
+        heapq.heappush(self._lowest, straggler.offset)
+        if straggler.key is not None:
+            self.by_key.setdefault(straggler.key, []).append(straggler.offset)
+            self._keys = None
+
+    def remove(self, offset: int) -> Straggler:
+        """A cell closed, or its life ended."""
+        straggler = self.by_offset.pop(offset)
+        self.dirty.discard(offset)
+        if straggler.key is not None:
+            others = self.by_key[straggler.key]
+            others.remove(offset)
+            if not others:
+                del self.by_key[straggler.key]
+                self._keys = None
+        return straggler
+
+    def lowest(self) -> int | None:
+        """The lowest open offset below the fence."""
+        while self._lowest and self._lowest[0] not in self.by_offset:
+            heapq.heappop(self._lowest)
+        return self._lowest[0] if self._lowest else None
+
+    def keys(self) -> np.ndarray:
+        """``S16[k]`` of the stragglers' keys, sorted."""
+        if self._keys is None:
+            self._keys = np.array(sorted(self.by_key), KEY)
+        return self._keys
+
+    def of_key(self, key: bytes | None) -> Iterator[Straggler]:
+        """The stragglers of one key, in the order in which they were found."""
+        for offset in self.by_key.get(key, ()) if key is not None else ():
+            yield self.by_offset[offset]
+
+    def absorb(self, fact: Fact) -> None:
+        """A later change of a key closed: earlier stragglers of it remember what they need and are judged anew."""
+        for straggler in self.of_key(fact.key):
+            if straggler.offset < fact.offset:
+                straggler.later.add(fact)
+                self.dirty.add(straggler.offset)

@@ -1,0 +1,93 @@
+"""Watermarks, counts and conservation of one sink and source partition (protocol sections 1 and 4, law 1)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from app.errors import require
+from app.ledger.fence import Slice, apply_keyed_rules, judge_straggler, passed_slices, visible_later
+from app.ledger.rules import NOTHING
+from app.ledger.sink import INDEX, SinkPartition
+from app.model import SEGMENT_BITS, Flag, State
+
+
+def settled_watermark(sink: SinkPartition) -> int:
+    """The highest N, not above the highest fence, such that every cell below N is closed."""
+    lowest = sink.stragglers.lowest()
+    return sink.fence if lowest is None else min(lowest, sink.fence)
+
+
+def verified_watermark(sink: SinkPartition) -> int:
+    """As settled, but it stops at an unverifiable cell that no operator waived."""
+    return min([settled_watermark(sink), *sink.verified_stop])
+
+
+def open_cells(sink: SinkPartition) -> list[tuple[int, State, Flag]]:
+    """Every open cell with its state and flags as of all that has been read, ascending; none after END.
+
+    The scalar and the array rules together, as a fence would find them, without closing anything.
+    """
+    if sink.is_ended:
+        return []
+    found: list[tuple[int, State, Flag]] = []
+    stragglers = sorted(sink.stragglers.by_offset.values(), key=lambda s: s.offset)
+    visible = visible_later(sink, {s.key for s in stragglers if s.key is not None})
+    for straggler in stragglers:
+        state, flags = judge_straggler(sink, straggler, visible)
+        found.append((straggler.offset, state, flags))
+    for part in open_slices(sink):
+        rows = np.flatnonzero(part.states != NOTHING)
+        for row in rows.tolist():
+            found.append(
+                (part.changes.base + part.lo + row, State(int(part.states[row])), Flag(int(part.flags[row])))
+            )
+    return found
+
+
+def open_slices(sink: SinkPartition) -> list[Slice]:
+    """The cells above the fence, judged by what has been read (a fence that is not there passes none of them)."""
+    slices = passed_slices(sink, sink.fence, sink.changes.next)
+    apply_keyed_rules(sink, slices, sink.fence)
+    return slices
+
+
+def open_counts(sink: SinkPartition) -> np.ndarray:
+    """``int64[10]``: open cells by state."""
+    counts = np.zeros(10, np.int64)
+    if sink.is_ended:
+        return counts
+    for part in open_slices(sink):
+        counts += np.bincount(part.states[part.states != NOTHING], minlength=10)
+    for straggler in sink.stragglers.by_offset.values():
+        counts[straggler.state] += 1
+    return counts
+
+
+def conserved(sink: SinkPartition) -> None:
+    """Law 1: changes read + offsets expired unread = cells over all states; raises `InvariantBroken` where not."""
+    if sink.is_ended:
+        return
+    cells = int(sink.tally.closed.sum()) + int(open_counts(sink).sum())
+    read = sink.changes.read + sink.changes.expired
+    where = f"{sink.contract.sink} {sink.changes.topic}:{sink.changes.partition}"
+    require(cells == read, f"{where}: {read} changes were read or expired, but there are {cells} cells")
+
+
+def closed_cells(sink: SinkPartition) -> list[tuple[int, State, Flag]]:
+    """Every closed cell that is still held, ascending."""
+    found = []
+    for number in sorted(sink.cells):
+        cells = sink.cells[number]
+        for index in np.flatnonzero(cells.closed).tolist():
+            found.append((cells.base + index, State(int(cells.closed[index]) - 1), Flag(int(cells.flags[index]))))
+    return found
+
+
+def source_time(sink: SinkPartition, watermark: int) -> int | None:
+    """Source time in ms of the newest change below a watermark, None where none is held."""
+    for number in sorted((n for n in sink.changes.segments if n << SEGMENT_BITS < watermark), reverse=True):
+        segment = sink.changes.segments[number]
+        rows = np.flatnonzero(segment.kinds[: min(watermark - segment.base, INDEX + 1)])
+        if len(rows):
+            return int(segment.source_ts_ms[rows[-1]])
+    return None

@@ -1,0 +1,38 @@
+"""Words every part shares: vocabularies, batches, contracts. Imports nothing of the other stages."""
+
+from app.model.batches import ChangeBatch, EvidenceBatch, Origin, RawBatch, RawRecord, SinkTopic
+from app.model.contract import Contract
+from app.model.words import (
+    BAD,
+    NO_TIME,
+    SEGMENT_BITS,
+    SEGMENT_OFFSETS,
+    SETTLED,
+    TAIL_OFFSETS,
+    ChangeKind,
+    EvidenceKind,
+    Flag,
+    ReceiptStatus,
+    State,
+)
+
+__all__ = [
+    "BAD",
+    "NO_TIME",
+    "SEGMENT_BITS",
+    "SEGMENT_OFFSETS",
+    "SETTLED",
+    "TAIL_OFFSETS",
+    "ChangeBatch",
+    "ChangeKind",
+    "Contract",
+    "EvidenceBatch",
+    "EvidenceKind",
+    "Flag",
+    "Origin",
+    "RawBatch",
+    "RawRecord",
+    "ReceiptStatus",
+    "SinkTopic",
+    "State",
+]

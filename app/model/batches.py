@@ -1,0 +1,212 @@
+"""The units that travel: one fetch of one partition is one batch of arrays, never a list of objects.
+
+`RawBatch` is what a log gave, `ChangeBatch` and `EvidenceBatch` what the decoders make of it. A batch is a *position
+range* ``[start, next)``: offsets without a record inside it (transactions, compaction) are no holes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Int64s = npt.NDArray[np.int64]
+Int32s = npt.NDArray[np.int32]
+UInt64s = npt.NDArray[np.uint64]
+UInt8s = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+class RawRecord(NamedTuple):
+    """One record as a log holds it; exists at the edges only (recordings, tests, routers)."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawBatch:
+    """Records of one partition as one contiguous buffer.
+
+    Attributes:
+        start, next: the position range ``[start, next)`` in offsets that reading this batch covers.
+        offsets, timestamps: ``int64[n]``; timestamps are the records' own, in ms since the epoch.
+        buffer: all keys and values, back to back.
+        key_starts, key_sizes, value_starts, value_sizes: ``int64[n]`` into ``buffer``; size -1 is null.
+        headers: by row index, only for rows that have headers.
+    """
+
+    topic: str
+    partition: int
+    start: int
+    next: int
+    offsets: Int64s
+    timestamps: Int64s
+    buffer: bytes
+    key_starts: Int64s
+    key_sizes: Int64s
+    value_starts: Int64s
+    value_sizes: Int64s
+    headers: dict[int, Headers] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def key(self, index: int) -> bytes | None:
+        """The key's bytes of row ``index``, or None for a null key."""
+        size = int(self.key_sizes[index])
+        start = int(self.key_starts[index])
+        return None if size < 0 else self.buffer[start : start + size]
+
+    def value(self, index: int) -> bytes | None:
+        """The value's bytes of row ``index``, or None for a null value."""
+        size = int(self.value_sizes[index])
+        start = int(self.value_starts[index])
+        return None if size < 0 else self.buffer[start : start + size]
+
+    @classmethod
+    def of(cls, topic: str, partition: int, records: Iterable[RawRecord], start: int, next_offset: int) -> RawBatch:
+        """Pack records into one batch that covers ``[start, next_offset)``."""
+        rows = list(records)
+        parts: list[bytes] = []
+        spans = np.zeros((4, len(rows)), np.int64)
+        at = 0
+        for index, row in enumerate(rows):
+            for column, part in ((0, row.key), (2, row.value)):
+                spans[column, index] = at
+                spans[column + 1, index] = -1 if part is None else len(part)
+                if part:
+                    parts.append(part)
+                    at += len(part)
+        return cls(
+            topic=topic,
+            partition=partition,
+            start=start,
+            next=next_offset,
+            offsets=np.fromiter((row.offset for row in rows), np.int64, len(rows)),
+            timestamps=np.fromiter((row.timestamp for row in rows), np.int64, len(rows)),
+            buffer=b"".join(parts),
+            key_starts=spans[0],
+            key_sizes=spans[1],
+            value_starts=spans[2],
+            value_sizes=spans[3],
+            headers={index: row.headers for index, row in enumerate(rows) if row.headers},
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeBatch:
+    """Decoded changes of one source partition.
+
+    Attributes:
+        start, next: the position range in offsets.
+        offsets: ``int64[n]``, ascending.
+        kinds: ``uint8[n]`` of `ChangeKind`.
+        ops: ``uint8[n]``, the ASCII code of the envelope's op, 0 where there is none.
+        key_hashes: ``uint64[n, 2]``, xxh64 with seeds 0 and 1 of the key without its framing; zeros where null.
+        has_key: ``bool[n]``.
+        fingerprints: ``uint64[n, p]``, one column per projection; zeros where there is no row.
+        source_ts_ms: ``int64[n]``, the envelope's source.ts_ms; `NO_TIME` where absent.
+        timestamps: ``int64[n]``, the records' own, ms.
+        position_hashes: ``uint64[n, 2]`` over connector name, database, source position, key and op
+            (what ``source_duplicate`` compares); zeros where ``has_position`` is false.
+        has_position: ``bool[n]``; false for a null key or a null position.
+        reasons: by row index, why a change is undecodable.
+    """
+
+    topic: str
+    partition: int
+    start: int
+    next: int
+    offsets: Int64s
+    kinds: UInt8s
+    ops: UInt8s
+    key_hashes: UInt64s
+    has_key: Bools
+    fingerprints: UInt64s
+    source_ts_ms: Int64s
+    timestamps: Int64s
+    position_hashes: UInt64s
+    has_position: Bools
+    reasons: dict[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+
+class SinkTopic(NamedTuple):
+    """Whom a row of evidence speaks of: a sink and a source partition, by their names as written in the evidence."""
+
+    sink: str
+    topic: str
+    partition: int
+
+
+class Origin(NamedTuple):
+    """Coordinates of an evidence record in the log it was first written to."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceBatch:
+    """Decoded evidence of one log partition, in log order; a `DeliveryReceiptBatch` stands here as its n receipts.
+
+    Attributes:
+        start, next: the position range of the log in offsets.
+        names: the distinct (sink, topic, partition) of this batch; ``name_index`` ``int32[n]`` points into it.
+        records: ``int64[n]``, the offset of the evidence record a row came from, in this log.
+        timestamps: ``int64[n]``, that record's timestamp, ms.
+        kinds: ``uint8[n]`` of `EvidenceKind`.
+        offsets: ``int64[n]``, the change's offset of a receipt or waiver, the mark's offset of a mark.
+        statuses: ``uint8[n]`` of `ReceiptStatus` (receipts).
+        fingerprints: ``uint64[n]``; ``has_fingerprint`` ``bool[n]``.
+        applied_at: ``int64[n]`` ms: a receipt's applied_at, a mark's ``at``.
+        sequences: ``int64[n]``; ``has_sequence`` ``bool[n]``.
+        names_command: ``bool[n]``, command_id is not null.
+        to_offsets: ``int64[n]``, a SKIP's end, else -1.
+        generations: ``int32[n]``, a mark's generation.
+        commands, errors, evidence, reasons: by row index, the rare texts (command id, (code, message),
+            the kind of evidence, a mark's reason).
+        origins: by row index, where the record was first written if it was routed here.
+        unreadable: (record offset, reason) of records that could not be read (protocol section 4).
+    """
+
+    topic: str
+    partition: int
+    start: int
+    next: int
+    names: list[SinkTopic]
+    name_index: Int32s
+    records: Int64s
+    timestamps: Int64s
+    kinds: UInt8s
+    offsets: Int64s
+    statuses: UInt8s
+    fingerprints: UInt64s
+    has_fingerprint: Bools
+    applied_at: Int64s
+    sequences: Int64s
+    has_sequence: Bools
+    names_command: Bools
+    to_offsets: Int64s
+    generations: Int32s
+    commands: dict[int, str] = field(default_factory=dict)
+    errors: dict[int, tuple[str, str]] = field(default_factory=dict)
+    evidence: dict[int, str] = field(default_factory=dict)
+    reasons: dict[int, str] = field(default_factory=dict)
+    origins: dict[int, Origin] = field(default_factory=dict)
+    unreadable: list[tuple[int, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.offsets)
