@@ -10,7 +10,13 @@ from xxhash import xxh64_intdigest
 
 from app.ledger.cells import NEVER
 from app.ledger.lane import LaneRows
-from app.model import NO_TIME, ChangeBatch, ChangeKind, EvidenceKind, ReceiptStatus
+from app.model import NO_TIME, ChangeBatch, ChangeKind, EvidenceBatch, EvidenceKind, ReceiptStatus, SinkTopic
+
+
+_SHARED = (
+    "timestamps", "kinds", "offsets", "statuses", "fingerprints", "has_fingerprint", "applied_at", "sequences",
+    "has_sequence", "names_command", "to_offsets", "generations",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +98,26 @@ def lane_rows(rows: Sequence[Row], first_rank: int = 0, log: tuple[str, int] = (
         names_command=np.array([row.command for row in rows], np.bool_),
         to_offsets=np.array([row.to_offset for row in rows], np.int64),
         generations=np.array([row.generation for row in rows], np.int32),
+    )
+
+
+def evidence_batch(
+    rows: Sequence[tuple[SinkTopic, Row]], topic: str = "receipts", partition: int = 0, start: int = 0
+) -> EvidenceBatch:
+    """A batch of evidence, one record a row, at the offsets from ``start`` on."""
+    count = len(rows)
+    names = list(dict.fromkeys(name for name, _ in rows))
+    lane = lane_rows([row for _, row in rows])
+    records = np.arange(start, start + count, dtype=np.int64)
+    return EvidenceBatch(
+        topic=topic,
+        partition=partition,
+        start=start,
+        next=start + count,
+        names=names,
+        name_index=np.array([names.index(name) for name, _ in rows], np.int32),
+        records=records,
+        **{name: getattr(lane, name) for name in _SHARED},
     )
 
 

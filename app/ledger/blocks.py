@@ -122,7 +122,7 @@ def pack_sink(sink: SinkPartition) -> bytes:
     header["seal_hash"] = sink.seal_hash.hex()
     header["skips"] = sink.skips
     header["tally"] = {
-        "rows": dict(sink.tally.rows),
+        "rows": dict(sorted(sink.tally.rows.items())),
         "closed": sink.tally.closed.tolist(),
         "flags": sink.tally.flags.tolist(),
         "left": sink.tally.left,
@@ -224,10 +224,11 @@ def pack_evidence_batch(batch: EvidenceBatch) -> bytes:
 def unpack_batch(block: bytes) -> ChangeBatch | EvidenceBatch:
     """A batch as it was packed."""
     header, arrays = unpack(block)
-    where = {name: header[name] for name in ("topic", "partition", "start", "next")}
+    columns: dict[str, Any] = arrays
+    where: dict[str, Any] = {name: header[name] for name in ("topic", "partition", "start", "next")}
     if header["kind"] == "changes":
         reasons = _rows(header["reasons"], str)
-        return ChangeBatch(**where, reasons=reasons, **arrays)
+        return ChangeBatch(**where, reasons=reasons, **columns)
     return EvidenceBatch(
         **where,
         names=[SinkTopic(*name) for name in header["names"]],
@@ -237,7 +238,7 @@ def unpack_batch(block: bytes) -> ChangeBatch | EvidenceBatch:
         errors=_rows(header["errors"], lambda error: (error[0], error[1])),
         evidence=_rows(header["evidence"], str),
         reasons=_rows(header["reasons"], str),
-        **arrays,
+        **columns,
     )
 
 

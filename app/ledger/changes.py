@@ -56,6 +56,7 @@ class Changes:
         first: the offset at which reading began; what lies below has no cells.
         next: the offset that will be read next.
         read: number of changes read; expired: number of offsets that were lost before they could be read.
+        changed: segments that were written to since the last snapshot.
     """
 
     def __init__(self, topic: str, partition: int, projections: int) -> None:
@@ -67,6 +68,7 @@ class Changes:
         self.read = 0
         self.expired = 0
         self.segments: dict[int, ChangeSegment] = {}
+        self.changed: set[int] = set()
         self._positions: dict[int, tuple[int, int]] = {}
 
     def take(self, batch: ChangeBatch) -> None:
@@ -121,6 +123,7 @@ class Changes:
         gone = [number for number in self.segments if (number + 1) << SEGMENT_BITS <= keep_from]
         for number in gone:
             del self.segments[number]
+            self.changed.discard(number)
         return gone
 
     def remember_positions(self) -> None:
@@ -132,6 +135,7 @@ class Changes:
             self._positions.update(zip(segment.positions[rows, 0].tolist(), seen, strict=True))
 
     def _segment(self, number: int) -> ChangeSegment:
+        self.changed.add(number)
         segment = self.segments.get(number)
         if segment is None:
             segment = self.segments[number] = ChangeSegment(number, self.projections)

@@ -270,7 +270,7 @@ def _inform_stragglers(sink: SinkPartition, slices: list[Slice], fence: int) -> 
             else:
                 sink.stragglers.dirty.add(fact.offset)
                 _wake_earlier(sink, fact)
-    _wake_by_touched(sink, keys, fence)
+    _wake_by_touched(sink, fence)
 
 
 def _wake_earlier(sink: SinkPartition, fact: Fact) -> None:
@@ -279,7 +279,7 @@ def _wake_earlier(sink: SinkPartition, fact: Fact) -> None:
             sink.stragglers.dirty.add(other.offset)
 
 
-def _wake_by_touched(sink: SinkPartition, keys: np.ndarray, fence: int) -> None:
+def _wake_by_touched(sink: SinkPartition, fence: int) -> None:
     """Receipts above the fence and below the horizon may have settled an earlier change of their key."""
     if not sink.touched:
         return
@@ -288,7 +288,7 @@ def _wake_by_touched(sink: SinkPartition, keys: np.ndarray, fence: int) -> None:
     for offset in np.unique(touched[(touched >= fence) & (touched < sink.horizon)]).tolist():
         segment = sink.changes.segment_of(offset)
         key = None if segment is None else segment.key(offset & INDEX)
-        if key is not None and np.isin(segment.keys[offset & INDEX], keys):
+        if key in sink.stragglers.by_key:
             for straggler in sink.stragglers.of_key(key):
                 sink.stragglers.dirty.add(straggler.offset)
 

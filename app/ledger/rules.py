@@ -51,11 +51,11 @@ class Expectations:
     """What a contract expects of each kind of change, as lookup tables by `ChangeKind`."""
 
     def __init__(self, contract: Contract) -> None:
-        expected = np.zeros(256, np.bool_)
+        expected: Bools = np.zeros(256, np.bool_)
         expected[[ChangeKind.UPSERT, ChangeKind.UNREADABLE, ChangeKind.LOST]] = True
         expected[ChangeKind.DELETE] = contract.deletes == "apply"
         expected[ChangeKind.TRUNCATE] = contract.truncates == "apply"
-        self.expected = expected
+        self.expected: Bools = expected
         self.is_progress = contract.evidence == "progress"
         self.is_fault = contract.redelivery == "fault"
         self.is_latest_state = contract.expect == "latest-state"

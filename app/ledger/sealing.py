@@ -67,6 +67,7 @@ def _seal(sink: SinkPartition, number: int) -> ClosedRange | None:
     if not len(rows):
         return None
     cells.bits[rows] |= Bit.SEALED
+    sink.changed.add(number)
     passed = np.arange(cells.base, cells.base + SEGMENT_OFFSETS) < sink.fence
     left = np.flatnonzero((cells.closed == 0) & passed & (changes.kinds != ChangeKind.ABSENT))
     return _range(sink, changes, cells, rows, left, number)

@@ -31,6 +31,7 @@ from app.model import (
     State,
 )
 from app.model.batches import Int64s, UInt8s
+from app.model.words import ANY_KIND
 
 INDEX = SEGMENT_OFFSETS - 1
 
@@ -64,6 +65,7 @@ class SinkPartition:
         generation, beginning, fence, frontier, skips, at: as the marks read so far say; ``at`` is the highest time.
         horizon: keyed questions see changes below it.
         verified_stop: closed unverifiable cells that no operator waived.
+        changed: segments of cells that were written to since the last snapshot.
     """
 
     def __init__(self, contract: Contract, changes: Changes, projection: int) -> None:
@@ -81,6 +83,7 @@ class SinkPartition:
         self.is_ended = False
         self.skips: list[tuple[int, int]] = []
         self.cells: dict[int, CellSegment] = {}
+        self.changed: set[int] = set()
         self.stragglers = Stragglers()
         self.verified_stop: set[int] = set()
         self.truncates: set[int] = set()
@@ -303,6 +306,7 @@ class SinkPartition:
                 if name != "base":
                     getattr(fresh, name)[:lo] = getattr(cells, name)[:lo]
             self.cells[number] = fresh
+            self.changed.add(number)
 
     # ---------------------------------------------------------------- receipts
 
@@ -328,7 +332,7 @@ class SinkPartition:
         cells = self.cells_at(number)
         index = receipts.offsets & INDEX
         kinds = changes.kinds[index]
-        if (receipts.status == rules.ANY_KIND).any():
+        if np.any(receipts.status == ANY_KIND):
             receipts = _with_status(receipts, rules.name_kinds(kinds, receipts.status))
         absent = kinds == ChangeKind.ABSENT
         closed = cells.closed[index] > 0
@@ -439,7 +443,8 @@ class SinkPartition:
         return View(beginning=self.beginning, fence=self.fence, skips=self.skips)
 
     def cells_at(self, number: int) -> CellSegment:
-        """The cells of a segment, made when first needed."""
+        """The cells of a segment, to be written to; made when first needed."""
+        self.changed.add(number)
         cells = self.cells.get(number)
         if cells is None:
             cells = self.cells[number] = CellSegment(number)

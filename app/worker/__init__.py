@@ -1,0 +1,1 @@
+"""One worker's share of the work: the fold of each partition number with its store, and what leaves it."""

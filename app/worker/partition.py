@@ -1,0 +1,462 @@
+"""The fold of one partition number with its store: every input batch is one atomic write.
+
+What a batch changes is written as the batch itself (a *delta*, immutable); every so often a *snapshot* of the fold
+replaces the deltas. A restart loads the snapshot and folds the deltas again, which gives the same state because the fold
+is pure (law 3), and makes no effects because they were written with the deltas. Keys of the store:
+
+    m                       head: JSON {owner, snapshot, positions, origins, counters}
+    n                       the head as it was at the last snapshot: where folding the deltas again begins
+    d <uint64 BE>           delta, in the order taken
+    s <text>                block of the last snapshot (`app.ledger.blocks`)
+    o <uint64 BE>           outbox: an effect that no broker has acknowledged
+    h <uint64 BE>           an effect held back while catching up (protocol section 4)
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from app.adapters.store import Store
+from app.errors import require
+from app.ledger import blocks
+from app.ledger.lane import RANK_BITS, ROW_COLUMNS, LaneRows, lane_ranks, split
+from app.ledger.partition import PartitionFold
+from app.ledger.sink import SinkPartition
+from app.model import SEGMENT_BITS, TAIL_OFFSETS, ChangeBatch, EvidenceBatch, Origin, SinkTopic
+from app.model.effects import Command, Contradicted, Orphan, SinkWatermark, UnknownSink, Unreadable, Verdict
+from app.repair import planner, reporting
+from app.worker import effects
+from app.worker.effects import Effect
+
+SNAPSHOT_ROWS = 131_072
+"""Rows of deltas between snapshots: a restart folds at most so many again, some tenths of a second."""
+
+HEAD = b"m"
+SNAPSHOT_HEAD = b"n"
+
+
+@dataclass(slots=True)
+class Head:
+    """The small state of one store.
+
+    Attributes:
+        owner: a token of the last opening; whoever opens next finds it in the group's commit metadata.
+        snapshot: number of the last snapshot.
+        positions: per input topic the next offset to read.
+        origins: per (topic, partition) of an origin log, the next offset that was not routed here yet.
+        counters: evidence that reached no sink of this partition.
+    """
+
+    owner: str = ""
+    snapshot: int = 0
+    positions: dict[str, int] = field(default_factory=dict)
+    origins: dict[str, int] = field(default_factory=dict)
+    counters: Counter[str] = field(default_factory=Counter)
+
+    def dump(self) -> bytes:
+        """As JSON."""
+        return json.dumps({name: getattr(self, name) for name in Head.__slots__}).encode()
+
+    @classmethod
+    def load(cls, data: bytes | None) -> Head:
+        """From JSON; a new one where there is none."""
+        if data is None:
+            return cls()
+        head = cls(**json.loads(data))
+        head.counters = Counter(head.counters)
+        return head
+
+
+class PartitionWorker:
+    """Takes decoded batches of one partition number, judges, and keeps state and outbox in one store.
+
+    Args:
+        make_fold: an empty fold of this partition number.
+        store: opened for this partition number alone.
+        lane_topics: per sink, the topic its lane is read from; evidence of a sink in another topic is not judged here.
+        snapshot_rows: how many rows of deltas call for a snapshot.
+    """
+
+    def __init__(
+        self,
+        make_fold: Callable[[], PartitionFold],
+        store: Store,
+        lane_topics: Mapping[str, str],
+        *,
+        snapshot_rows: int = SNAPSHOT_ROWS,
+    ) -> None:
+        self.store = store
+        self.fold = make_fold()
+        self.lane_topics = lane_topics
+        self.snapshot_rows = snapshot_rows
+        self.is_catching_up = False
+        self._ends: dict[str, int] = {}
+        self._blocks: set[bytes] = {key for key, _ in store.scan(b"s")}
+        self._dirty: set[tuple[str, ...]] = set()
+        self._rows = 0
+        self.head = Head.load(store.get(SNAPSHOT_HEAD))
+        self._load()
+        self.head.owner = Head.load(store.get(HEAD)).owner
+        self._sequence = 1 + max((_number(key) for key, _ in self._entries()), default=-1)
+
+    # ---------------------------------------------------------------- input
+
+    @property
+    def partition(self) -> int:
+        """The partition number."""
+        return self.fold.partition
+
+    def position(self, topic: str) -> int | None:
+        """The next offset to read of an input; None where it was never read."""
+        return self.head.positions.get(topic)
+
+    def take_changes(self, batch: ChangeBatch) -> None:
+        """Add a batch of changes and judge; all in one write. The caller has checked its range against `position`."""
+        self._check(batch.topic, batch.start)
+        self._commit(blocks.pack_change_batch(batch), lambda: self._changes(batch), len(batch))
+
+    def take_evidence(self, batch: EvidenceBatch, quarantine: Mapping[int, bytes] | None = None) -> None:
+        """Add a batch of evidence and judge; all in one write."""
+        self._check(batch.topic, batch.start)
+        self._commit(blocks.pack_evidence_batch(batch), lambda: self._evidence(batch), len(batch))
+
+    def lose_changes(self, topic: str, start: int, end: int) -> None:
+        """Changes ``[start, end)`` expired before they were read: unverifiable, by number."""
+        delta = blocks.pack({"kind": "lost", "topic": topic, "start": start, "end": end}, {})
+        self._commit(delta, lambda: self._lost(topic, start, end), 0)
+
+    def lose_evidence(self, topic: str, start: int, end: int) -> None:
+        """Evidence ``[start, end)`` of a lane expired before it was read: what it could have spoken for is unverifiable."""
+        delta = blocks.pack({"kind": "evidence lost", "topic": topic, "start": start, "end": end}, {})
+        self._commit(delta, lambda: self._evidence_lost(topic, end), 0)
+
+    def record_end(self, sink: str, topic: str, end: int) -> None:
+        """The row that blocks a lane names more than the change partition's end; every later reading takes that end."""
+        delta = blocks.pack({"kind": "end", "sink": sink, "topic": topic, "end": end}, {})
+        self._commit(delta, lambda: self._end(sink, topic, end), 0)
+
+    def blocked(self) -> Iterator[tuple[SinkPartition, int]]:
+        """Lanes that wait for changes, with the offset up to which they must be read."""
+        return self.fold.blocked()
+
+    def _check(self, topic: str, start: int) -> None:
+        expected = self.position(topic)
+        require(
+            expected is None or start <= expected,
+            f"{topic}:{self.partition}: a batch from {start} was given, {expected} is next",
+        )
+
+    def _changes(self, batch: ChangeBatch) -> Iterator[Effect]:
+        self.fold.take_changes(batch)
+        self.head.positions[batch.topic] = max(batch.next, self.position(batch.topic) or 0)
+        yield from self._judge()
+
+    def _evidence(self, batch: EvidenceBatch) -> Iterator[Effect]:
+        skip = int(np.searchsorted(batch.records, self.position(batch.topic) or 0))
+        self.head.positions[batch.topic] = max(batch.next, self.position(batch.topic) or 0)
+        for offset, reason in batch.unreadable:
+            self.head.counters["unreadable"] += 1
+            yield Unreadable(topic=batch.topic, partition=batch.partition, offset=offset, reason=reason)
+        for name, rows in split(batch, lane_ranks(batch)).items():
+            fresh = self._fresh(batch, rows, skip)
+            if fresh is not None and len(fresh):
+                yield from self._lane(batch.topic, name, fresh)
+        yield from self._judge()
+
+    def _fresh(self, batch: EvidenceBatch, rows: LaneRows, skip: int) -> LaneRows | None:
+        """Rows that were not read before, and not routed here before."""
+        if skip:
+            first = int(batch.records[skip]) if skip < len(batch) else batch.next
+            own = rows.ranks >> RANK_BITS
+            rows = rows.rows(int(np.searchsorted(own, first)), len(rows))
+        if not batch.origins:
+            return rows
+        keep = []
+        for row in range(len(rows)):
+            origin = rows.origin(row)
+            if self._is_new_origin(origin, rows, row):
+                keep.append(row)
+            else:
+                self.head.counters["routed_twice"] += 1
+        return rows if len(keep) == len(rows) else _pick(rows, keep)
+
+    def _is_new_origin(self, origin: Origin, rows: LaneRows, row: int) -> bool:
+        """Routing is at least once; the next origin offset of every origin partition makes it count once."""
+        log = f"{origin.topic}:{origin.partition}"
+        known = self.head.origins.get(log, 0)
+        if origin.offset >= known:
+            self.head.origins[log] = origin.offset + 1
+            return True
+        is_same_record = row > 0 and rows.origin(row - 1) == origin and origin.offset == known - 1
+        return is_same_record
+
+    def _lane(self, topic: str, name: SinkTopic, rows: LaneRows) -> Iterator[Effect]:
+        if self.fold.is_known(name) and self.lane_topics.get(name.sink) == topic:
+            self.fold.take_evidence(name, rows)
+            return
+        contract = self.fold.contracts.get(name.sink)
+        if contract is not None and self.lane_topics.get(name.sink) != topic:
+            self.head.counters["judged_elsewhere"] += len(rows)
+            return
+        for record in np.unique(rows.records).tolist():
+            self.head.counters["unknown_sink"] += 1
+            yield UnknownSink(
+                topic=rows.logs[0][0],
+                partition=rows.logs[0][1],
+                offset=record,
+                sink=name.sink,
+                reason=_why_unknown(name, self.partition, is_known=contract is not None),
+            )
+
+    def _lost(self, topic: str, start: int, end: int) -> Iterator[Effect]:
+        self.fold.source(topic).lose(start, end)
+        self.head.positions[topic] = end
+        yield from self._judge()
+
+    def _evidence_lost(self, topic: str, end: int) -> Iterator[Effect]:
+        self.head.positions[topic] = end
+        for (name, _), sink in self.fold.sinks.items():
+            if self.lane_topics.get(name) == topic:
+                sink.is_evidence_lost = True
+        yield from self._judge()
+
+    def _end(self, sink: str, topic: str, end: int) -> Iterator[Effect]:
+        self.fold.sinks[sink, topic].record_end(end)
+        yield from self._judge()
+
+    # ---------------------------------------------------------------- judging and writing
+
+    def _judge(self) -> Iterator[Effect]:
+        for sink, outcome in self.fold.judge():
+            yield from reporting.verdicts(sink, outcome)
+            yield from planner.plan(sink, outcome)
+            yield from reporting.seals(sink)
+        for sink in self.fold.sinks.values():
+            yield from self._remarks(sink)
+
+    def _remarks(self, sink: SinkPartition) -> Iterator[Effect]:
+        """Orphans and contradictions, with the lane coordinates of the evidence that said it."""
+        for remark in sink.remarks:
+            make = Orphan if remark.kind == "orphan" else Contradicted
+            yield make(
+                sink=sink.contract.sink,
+                topic=sink.changes.topic,
+                partition=self.partition,
+                offset=remark.offset,
+                origin=Origin(self.lane_topics[sink.contract.sink], self.partition, remark.rank >> RANK_BITS),
+            )
+        sink.remarks.clear()
+
+    def _commit(self, delta: bytes, work: Callable[[], Iterator[Effect]], rows: int) -> None:
+        """1. Fold. 2. One write of delta, head and effects. 3. A snapshot, where enough deltas have gathered."""
+        made = list(work())  # 1
+        puts = [(_key(b"d", self._next()), delta)]
+        for effect in made:
+            prefix = b"h" if self.is_catching_up and isinstance(effect, Verdict | Command) else b"o"
+            puts.append((_key(prefix, self._next()), effects.dump(effect)))
+        self.store.write([*puts, (HEAD, self.head.dump())])  # 2
+        self._rows += rows
+        if self._rows >= self.snapshot_rows:  # 3
+            self.snapshot()
+
+    def _next(self) -> int:
+        self._sequence += 1
+        return self._sequence - 1
+
+    # ---------------------------------------------------------------- catching up
+
+    def catch_up(self, ends: Mapping[str, int]) -> None:
+        """Hold verdicts and commands until every input has been read up to the end it had when the store was opened."""
+        self._ends = {topic: end for topic, end in ends.items() if (self.position(topic) or 0) < end}
+        self.is_catching_up = bool(self._ends)
+        if not self.is_catching_up:
+            self._release()
+
+    def check_caught_up(self) -> bool:
+        """Called after every batch: releases what still stands as soon as the ends are reached."""
+        if not self.is_catching_up:
+            return False
+        if any((self.position(topic) or 0) < end for topic, end in self._ends.items()):
+            return False
+        self.is_catching_up = False
+        self._release()
+        return True
+
+    def _release(self) -> None:
+        held = [(key, effects.load(value)) for key, value in self.store.scan(b"h")]
+        if not held:
+            return
+        last = {_cell(effect): key for key, effect in held if isinstance(effect, Verdict)}
+        puts = []
+        for key, effect in held:
+            kept = self._still_stands(effect, is_last=last.get(_cell(effect)) == key)
+            if kept is not None:
+                puts.append((_key(b"o", self._next()), effects.dump(kept)))
+        self.store.write(puts, [key for key, _ in held])
+
+    def _still_stands(self, effect: Effect, *, is_last: bool) -> Effect | None:
+        """Commands keep what is still bad; of a cell's verdicts the last stands, unless it is open and has turned good."""
+        if isinstance(effect, Command):
+            return planner.still_due(self.fold.sinks[effect.sink, effect.topic], effect)
+        if not isinstance(effect, Verdict) or not is_last:
+            return None
+        if effect.closed:
+            return effect
+        sink = self.fold.sinks[effect.sink, effect.topic]
+        return effect if planner.is_still_bad(sink, effect.offset) else None
+
+    # ---------------------------------------------------------------- outbox
+
+    def outbox(self, limit: int) -> list[tuple[bytes, Effect]]:
+        """The oldest effects that no broker has acknowledged, with the keys that `acknowledge` takes."""
+        found = []
+        for key, value in self.store.scan(b"o"):
+            found.append((key, effects.load(value)))
+            if len(found) == limit:
+                break
+        return found
+
+    def acknowledge(self, keys: list[bytes]) -> None:
+        """The broker has them: forget them."""
+        self.store.write([], keys)
+
+    def watermarks(self, owner: str) -> list[SinkWatermark]:
+        """Where every sink of this partition number stands."""
+        return [reporting.watermark(sink, owner) for sink in self.fold.sinks.values()]
+
+    # ---------------------------------------------------------------- snapshots
+
+    def snapshot(self) -> None:
+        """Write the whole fold and forget the deltas; old segments that nothing asks for any more are forgotten first."""
+        self._prune()
+        live = set(self._names())
+        fresh = list(self._pack())
+        deletes = [key for key, _ in self.store.scan(b"d")] + sorted(self._blocks - live)
+        self.head.snapshot += 1
+        head = self.head.dump()
+        self.store.write([*fresh, (HEAD, head), (SNAPSHOT_HEAD, head)], deletes)
+        self._blocks = live
+        self._rows = 0
+
+    def _prune(self) -> None:
+        """Closed segments more than 65,536 offsets below every sink's fence are no longer asked for."""
+        for topic, changes in self.fold.changes.items():
+            sinks = list(self.fold.sinks_of(topic))
+            if not sinks:
+                continue
+            floor = min(min(sink.fence - TAIL_OFFSETS, _lowest(sink), _unsealed(sink)) for sink in sinks)
+            for number in changes.prune(floor):
+                for sink in sinks:
+                    sink.cells.pop(number, None)
+
+    def _names(self) -> Iterator[bytes]:
+        """Keys of all blocks that the fold now consists of."""
+        for topic, changes in self.fold.changes.items():
+            yield _block("c", topic)
+            yield from (_block("cs", topic, number) for number in changes.segments)
+        for (name, topic), sink in self.fold.sinks.items():
+            yield _block("k", name, topic)
+            yield from (_block("ks", name, topic, number) for number in sink.cells)
+
+    def _pack(self) -> Iterator[tuple[bytes, bytes]]:
+        """The blocks that changed since the last snapshot."""
+        for topic, changes in self.fold.changes.items():
+            yield _block("c", topic), blocks.pack_source(changes)
+            for number in sorted(changes.changed):
+                yield _block("cs", topic, number), blocks.pack_changes(changes.segments[number])
+            changes.changed.clear()
+        for (name, topic), sink in self.fold.sinks.items():
+            yield _block("k", name, topic), blocks.pack_sink(sink)
+            for number in sorted(sink.changed & sink.cells.keys()):
+                yield _block("ks", name, topic, number), blocks.pack_cells(sink.cells[number])
+            sink.changed.clear()
+
+    def _load(self) -> None:
+        """1. The blocks of the last snapshot, segments before what is computed from them. 2. The deltas after it."""
+        found = [(json.loads(key[1:]), value) for key, value in self.store.scan(b"s")]  # 1
+        for (kind, *names), value in sorted(found, key=lambda item: ("cs", "c", "ks", "k").index(item[0][0])):
+            self._load_block(kind, names, value)
+        for _, delta in list(self.store.scan(b"d")):  # 2
+            self._replay(delta)
+
+    def _load_block(self, kind: str, names: list[Any], value: bytes) -> None:
+        if kind == "cs":
+            self.fold.source(names[0]).segments[names[1]] = blocks.unpack_changes(names[1], value)
+        elif kind == "c":
+            blocks.restore_source(self.fold.source(names[0]), value)
+        elif (names[0], names[1]) in self.fold.sinks:  # a sink that was taken out of the configuration has no fold
+            sink = self.fold.sinks[names[0], names[1]]
+            if kind == "ks":
+                sink.cells[names[2]] = blocks.unpack_cells(names[2], value)
+            else:
+                blocks.restore_sink(sink, value)
+
+    def _replay(self, delta: bytes) -> None:
+        """Fold a delta again; its effects were written with it."""
+        header, _ = blocks.unpack(delta)
+        match header["kind"]:
+            case "changes" | "evidence":
+                batch = blocks.unpack_batch(delta)
+                work = self._changes(batch) if isinstance(batch, ChangeBatch) else self._evidence(batch)
+                self._rows += len(batch)
+            case "lost":
+                work = self._lost(header["topic"], header["start"], header["end"])
+            case "evidence lost":
+                work = self._evidence_lost(header["topic"], header["end"])
+            case _:
+                work = self._end(header["sink"], header["topic"], header["end"])
+        for _ in work:
+            pass
+
+    def _entries(self) -> Iterator[tuple[bytes, bytes]]:
+        for prefix in (b"d", b"o", b"h"):
+            yield from self.store.scan(prefix)
+
+
+def _lowest(sink: SinkPartition) -> int:
+    lowest = sink.stragglers.lowest()
+    return sink.fence if lowest is None else lowest
+
+
+def _unsealed(sink: SinkPartition) -> int:
+    return min(sink.unsealed, default=sink.fence >> SEGMENT_BITS) << SEGMENT_BITS
+
+
+def _cell(effect: Effect) -> tuple[object, ...] | None:
+    if not isinstance(effect, Verdict):
+        return None
+    return (effect.sink, effect.generation, effect.topic, effect.epoch, effect.partition, effect.offset)
+
+
+def _pick(rows: LaneRows, keep: list[int]) -> LaneRows:
+    columns = {name: getattr(rows, name)[keep] for name in ROW_COLUMNS}
+    texts = {place: rows.texts[row] for place, row in enumerate(keep) if row in rows.texts}
+    return LaneRows(logs=rows.logs, texts=texts, **columns)
+
+
+def _why_unknown(name: SinkTopic, partition: int, *, is_known: bool) -> str:
+    if not is_known:
+        return f"no sink named {name.sink!r} is configured"
+    if name.partition != partition:
+        return f"it speaks of partition {name.partition} but stands on partition {partition} of the lane"
+    return f"{name.topic} is not among the topics of sink {name.sink!r}"
+
+
+def _key(prefix: bytes, number: int) -> bytes:
+    return prefix + struct.pack(">Q", number)
+
+
+def _number(key: bytes) -> int:
+    (number,) = struct.unpack(">Q", key[1:])
+    return int(number)
+
+
+def _block(*names: str | int) -> bytes:
+    return b"s" + json.dumps(names).encode()
