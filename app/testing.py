@@ -12,7 +12,6 @@ from app.ledger.cells import NEVER
 from app.ledger.lane import LaneRows
 from app.model import NO_TIME, ChangeBatch, ChangeKind, EvidenceBatch, EvidenceKind, ReceiptStatus, SinkTopic
 
-
 _SHARED = (
     "timestamps", "kinds", "offsets", "statuses", "fingerprints", "has_fingerprint", "applied_at", "sequences",
     "has_sequence", "names_command", "to_offsets", "generations",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, ReadOptions, WriteBatch
 
@@ -61,9 +61,7 @@ class RocksStore:
         if end is not None:
             options.set_iterate_upper_bound(end)
         for key, value in self._open().items(from_key=prefix, read_opt=options):
-            if not key.startswith(prefix):
-                return
-            yield key, value
+            yield cast("bytes", key), cast("bytes", value)
 
     def write(self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes] = ()) -> None:
         batch = WriteBatch(raw_mode=True)

@@ -146,9 +146,7 @@ def _supersede(sink: SinkPartition, slices: list[Slice], fence: int) -> None:
 
 def _silent(part: Slice) -> np.ndarray:
     """Cells without a receipt that `superseded` could fit: its rule stands before attempted, missing and pending."""
-    open_states = (
-        (part.states == State.MISSING) | (part.states == State.ATTEMPTED) | (part.states == State.PENDING)
-    )
+    open_states = (part.states == State.MISSING) | (part.states == State.ATTEMPTED) | (part.states == State.PENDING)
     mask: np.ndarray = open_states & part.changes.has_key[part.lo : part.hi]
     return mask
 
@@ -224,8 +222,10 @@ def _close_passed(sink: SinkPartition, slices: list[Slice], outcome: Outcome) ->
         part.cells.flags[rows][settled] = part.flags[settled]
         _count(sink, part.states[settled], part.flags[settled])
         sink.unsealed.add(part.changes.base >> SEGMENT_BITS)
-        odd = (part.states == State.UNVERIFIABLE) | (~settled & (part.states != NOTHING)) | (
-            waived & (part.states != NOTHING)
+        odd = (
+            (part.states == State.UNVERIFIABLE)
+            | (~settled & (part.states != NOTHING))
+            | (waived & (part.states != NOTHING))
         )
         for row in np.flatnonzero(odd).tolist():
             offset = part.changes.base + part.lo + row
@@ -333,9 +333,7 @@ def visible_later(sink: SinkPartition, keys: set[bytes]) -> dict[bytes, Later]:
     return found
 
 
-def judge_straggler(
-    sink: SinkPartition, straggler: Straggler, visible: dict[bytes, Later]
-) -> tuple[State, Flag]:
+def judge_straggler(sink: SinkPartition, straggler: Straggler, visible: dict[bytes, Later]) -> tuple[State, Flag]:
     """The state and flags of one cell below the fence that is still open, with every keyed rule."""
     later = _later(sink, straggler, visible)
     word = sink.word(straggler.offset)

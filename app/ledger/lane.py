@@ -103,7 +103,8 @@ def split(
 
     Args:
         ranks: ``int64[n]`` of the rows.
-        ends: the end of each change partition where it is fixed beforehand (a recording's end); None when live.
+        ends: the end of each change partition where it is fixed beforehand (a recording's end, 0 for a partition that
+            was not recorded); None when live.
     """
     logs, log_index = _logs(batch)
     found: dict[SinkTopic, LaneRows] = {}
@@ -111,7 +112,7 @@ def split(
         rows = np.flatnonzero(batch.name_index == number) if len(batch.names) > 1 else np.arange(len(batch))
         if not len(rows):
             continue
-        end = NEVER if ends is None else ends.get((name.topic, name.partition), NEVER)
+        end = NEVER if ends is None else ends.get((name.topic, name.partition), 0)
         found[name] = LaneRows(
             logs=logs,
             log_index=log_index[rows],

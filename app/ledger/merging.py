@@ -56,3 +56,25 @@ def _records(log: LaneRows) -> list[int]:
         return [0]
     changed = np.flatnonzero(np.diff(log.records) != 0) + 1
     return [0, *changed.tolist(), len(log)]
+
+
+def without_repeats(lane: LaneRows) -> LaneRows:
+    """An internal lane in its own order: routing is at least once, a routed record counts once.
+
+    A record counts if its origin offset is not below the next one expected of its origin partition.
+    """
+    expected: dict[int, int] = {}
+    keep = np.ones(len(lane), np.bool_)
+    before: tuple[int, int] | None = None
+    for row, origin in enumerate(zip(lane.log_index.tolist(), lane.records.tolist(), strict=True)):
+        if origin != before and origin[1] < expected.get(origin[0], 0):
+            keep[row] = False
+            continue
+        expected[origin[0]] = origin[1] + 1
+        before = origin
+    rows = np.flatnonzero(keep)
+    columns = {name: getattr(lane, name)[rows] for name in ROW_COLUMNS}
+    columns["ranks"] = np.arange(len(rows), dtype=np.int64)
+    place = {int(row): index for index, row in enumerate(rows)}
+    texts = {place[row]: text for row, text in lane.texts.items() if row in place}
+    return LaneRows(logs=lane.logs, texts=texts, **columns)

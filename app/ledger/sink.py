@@ -479,9 +479,7 @@ class SinkPartition:
 
     def plain_state(self, offset: int) -> State:
         """The plain state of one cell."""
-        return rules.plain_state(
-            self.expectations, self.view(), self.changes.kind(offset), offset, self.word(offset)
-        )
+        return rules.plain_state(self.expectations, self.view(), self.changes.kind(offset), offset, self.word(offset))
 
     def is_fine(self, offset: int) -> bool:
         """Whether a cell fits the rule of delivered."""

@@ -38,9 +38,7 @@ def open_cells(sink: SinkPartition) -> list[tuple[int, State, Flag]]:
     for part in open_slices(sink):
         rows = np.flatnonzero(part.states != NOTHING)
         for row in rows.tolist():
-            found.append(
-                (part.changes.base + part.lo + row, State(int(part.states[row])), Flag(int(part.flags[row])))
-            )
+            found.append((part.changes.base + part.lo + row, State(int(part.states[row])), Flag(int(part.flags[row]))))
     return found
 
 

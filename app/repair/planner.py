@@ -18,6 +18,7 @@ from app.model.identity import command_id
 
 COMMANDED = (State.MISSING, State.DIVERGED, State.REJECTED)
 
+
 def plan(sink: SinkPartition, outcome: Outcome) -> list[Command]:
     """The commands of one fence, one per segment, right after its evaluation; marks what they name as commanded."""
     due = [straggler for straggler in outcome.candidates if _is_due(sink, straggler)]

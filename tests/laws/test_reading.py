@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from histories import history, read
+
+from tests.laws.histories import history, read
 
 seeds = st.integers(0, 2**32)
 

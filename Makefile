@@ -1,0 +1,59 @@
+# The commands of this project. Needs nothing but make and Python 3.11 to 3.13; everything else goes into .venv.
+#
+#   make setup     .venv with every dependency at its locked version, and the command cdc-verifier
+#   make demo      a whole run in one process, no Kafka needed
+#   make test      every tier; REQUIRE_ALL=1 turns a skipped tier into a failure; TIERS="unit laws" picks some
+#   make simulate  one simulated run: make simulate SEED=7
+#   make bench     the benchmarks, as JSON
+#   make lock      resolve requirements.lock again
+#   make fmt       format and mend what a tool can mend
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.setup-done
+SEED   ?= 1
+TIERS  ?=
+
+.PHONY: setup demo test simulate bench lock fmt clean
+.DEFAULT_GOAL := setup
+
+setup: $(STAMP)
+
+# Versions and hashes come from the lock alone; the local packages are added without looking for more.
+$(STAMP): requirements.lock pyproject.toml $(wildcard receipts/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "Python 3.11 to 3.13 is needed; say which with: make setup PYTHON=/path/to/python3.12"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable ./receipts --editable .
+	@touch $(STAMP)
+
+demo: setup
+	$(BIN)/cdc-verifier demo
+
+test: setup
+	$(BIN)/python tests/tiers.py $(TIERS)
+
+simulate: setup
+	$(BIN)/python -m tests.simulation --seed $(SEED)
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+# --universal: one lock for every Python and platform in pyproject.toml; the local package's own needs are in it.
+lock: $(VENV)/lock/bin/uv
+	$(VENV)/lock/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-package cdc-verifier-receipts --no-annotate --no-header --upgrade \
+	  --quiet --output-file requirements.lock
+
+$(VENV)/lock/bin/uv:
+	$(PYTHON) -m venv $(VENV)/lock
+	$(VENV)/lock/bin/python -m pip install --quiet uv
+
+fmt: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

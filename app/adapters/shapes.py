@@ -1,0 +1,87 @@
+"""Names, labels and meanings of every metric; docs/metrics.md says the same, and a test compares them.
+
+A name is ``cdc_verifier_<noun>_<unit>``, counters end in ``_total``; units are seconds, bytes, or what is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from app.model import Flag
+
+ROW_STATES = frozenset(
+    {
+        "after_closing",
+        "beyond_end",
+        "cells",
+        "compacted",
+        "ended",
+        "fences_below",
+        "losses",
+        "marks",
+        "old_generation",
+        "orphans",
+        "routed_twice",
+        "too_late",
+        "waiting",
+        "waivers",
+    }
+)
+"""Where a row of evidence can go (law 1); any other word is shown as ``other``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One metric: what it says, its labels, and whether partitions are summed up or the worst of them counts."""
+
+    text: str
+    labels: tuple[str, ...] = ()
+    fold: Literal["sum", "max"] = "sum"
+    is_counter: bool = False
+
+
+_LANE = ("sink", "topic", "partition")
+_METRICS = {
+    "cdc_verifier_verified_lag_seconds": Shape("age of the newest verified change, 0 if all are", _LANE, "max"),
+    "cdc_verifier_verified_lag_changes": Shape("offsets from the verified watermark to the end", _LANE),
+    "cdc_verifier_open_cell_age_seconds": Shape("age of the oldest open cell, 0 if none is open", _LANE, "max"),
+    "cdc_verifier_fence_age_seconds": Shape("time since the last fence was written", _LANE, "max"),
+    "cdc_verifier_state_cells": Shape("cells by state", ("sink", "topic", "partition", "state")),
+    "cdc_verifier_bad_cells": Shape("open cells that are missing, diverged, rejected or duplicated", _LANE),
+    "cdc_verifier_conservation_difference_changes": Shape("changes read minus cells; anything but 0 is a bug", _LANE),
+    "cdc_verifier_held_lanes": Shape("lanes that wait at a fence for their changes", _LANE),
+    "cdc_verifier_input_position_offset": Shape("next offset to read of every input", ("topic", "partition")),
+    "cdc_verifier_store_bytes": Shape("size of the stores on disk"),
+    "cdc_verifier_dropped_series": Shape("label sets left out because a metric had too many"),
+    **{
+        f"cdc_verifier_{flag.words()[0]}_cells_total": Shape(
+            f"closed cells with flag {flag.words()[0]}", _LANE, is_counter=True
+        )
+        for flag in Flag
+    },
+    "cdc_verifier_evidence_rows_total": Shape(
+        "rows of evidence by what became of them", ("sink", "topic", "partition", "state"), is_counter=True
+    ),
+    "cdc_verifier_orphan_receipts_total": Shape(
+        "receipts for offsets that hold no change", ("sink", "topic"), is_counter=True
+    ),
+    "cdc_verifier_contradicted_cells_total": Shape(
+        "closed cells that evidence disagrees with", ("sink", "topic"), is_counter=True
+    ),
+    "cdc_verifier_unreadable_records_total": Shape("evidence that can't be decoded", ("topic",), is_counter=True),
+    "cdc_verifier_unknown_sink_records_total": Shape(
+        "evidence of nobody's sink, or of a topic not the sink's", ("topic",), is_counter=True
+    ),
+    "cdc_verifier_acknowledged_commands_total": Shape(
+        "replay commands that the broker has", ("sink", "topic"), is_counter=True
+    ),
+    "cdc_verifier_registry_errors_total": Shape("failed requests to the schema registry", is_counter=True),
+    "cdc_verifier_broker_errors_total": Shape("failed requests to brokers", is_counter=True),
+    "cdc_verifier_batch_seconds": Shape("time that one input batch took, a histogram", ("topic",)),
+}
+
+METRICS: Mapping[str, Shape] = MappingProxyType(_METRICS)
+"""Every metric, in the order of the page."""

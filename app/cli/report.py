@@ -1,0 +1,55 @@
+"""What ``verify`` and ``changes`` print for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+Line = dict[str, Any]
+
+
+def summary(lines: Sequence[Line], grace_s: float | None) -> Iterator[str]:
+    """One row per sink and source partition, then everything that is wrong, by kind."""
+    head = ("sink", "source partition", "frontier", "settled", "verified", "cells")
+    rows = [head, *(_sink_row(line) for line in lines if line["kind"] == "sink")]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head) - 1)]
+    for row in rows:
+        yield "  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[-1]])
+    graced = [line for line in lines if line.get("fences") == "by --grace"]
+    if graced:
+        yield f"\n{len(graced)} of these have no fences of their own; theirs stand {grace_s:g} s behind, by --grace."
+    yield ""
+    found = Counter(_wrong(line) for line in lines)
+    for what, count in sorted(found.items()):
+        if what:
+            yield f"{count:6}  {what}"
+
+
+def _sink_row(line: Line) -> tuple[str, ...]:
+    counts = ", ".join(f"{count} {state}" for state, count in line["counts"].items())
+    place = f"{line['topic']}:{line['partition']}"
+    marks = (str(line[name]) for name in ("frontier", "settled_watermark", "verified_watermark"))
+    return (line["sink"], place, *marks, counts)
+
+
+def _wrong(line: Line) -> str:
+    match line["kind"]:
+        case "cell":
+            flags = f" ({', '.join(line['flags'])})" if line["flags"] else ""
+            return f"{line['sink']}: {line['state']}{flags}"
+        case "orphan" | "contradicted":
+            return f"{line['sink']}: {line['kind']}"
+        case "unreadable" | "unknown_sink":
+            return f"{line['topic']}: {line['kind']}"
+        case "command":
+            return f"{line['sink']}: commands"
+        case _:
+            return ""
+
+
+def change_row(line: Line) -> str:
+    """One change as a row of text."""
+    place = f"{line['topic']}:{line['partition']}:{line['offset']}"
+    rest = line["fingerprint"] or line["reason"] or ""
+    return f"{place:<44} {line['kind']:<10} {line['op'] or '-'}  {rest}"

@@ -1,0 +1,84 @@
+"""What settings must keep together: faults that no single value shows.
+
+`problems_of` holds for every use; `live_problems` only where there is a cluster to watch, because a recording has no
+Kafka, and its fences were written already.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from app.config import topics
+from app.config.kinds import is_pattern
+from app.config.settings import Settings, SinkSettings
+
+
+def problems_of(settings: Settings) -> list[str]:
+    """Every fault of the settings taken together, a line each; empty if there is none."""
+    problems = [] if settings.source.topics else ["source.topics: must name at least one change topic"]
+    problems += _name_problems(settings)
+    for sink in settings.sinks.values():
+        problems += [f"sinks.{sink.name}.{problem}" for problem in _sink_problems(settings, sink)]
+    return problems
+
+
+def _name_problems(settings: Settings) -> Iterator[str]:
+    """Names are keys of topics and of environment variables, so two that fold to one can't both be addressed."""
+    seen: dict[str, str] = {}
+    for name in settings.sinks:
+        if not name.strip() or name != name.strip() or "|" in name:
+            yield f'sinks."{name}": a sink\'s name must not be empty, nor have blanks around it or "|" in it'
+        if folded(name) in seen:
+            yield f'sinks."{name}": differs from "{seen[folded(name)]}" only in case, or in signs such as - and _'
+        seen.setdefault(folded(name), name)
+
+
+def _sink_problems(settings: Settings, sink: SinkSettings) -> Iterator[str]:
+    if settings.source.topics and not sink.topics:
+        yield "topics = []: must name at least one change topic"
+    for topic in sink.topics:
+        if is_pattern(topic) or not settings.source.topics:
+            continue
+        if not any(topics.is_match(wanted, topic) for wanted in settings.source.topics):
+            yield f'topics: "{topic}" is none of source.topics ({", ".join(settings.source.topics)})'
+    if sink.evidence == "receipts" and not (sink.receipts or sink.success_topics):
+        yield 'evidence = "receipts": must be "progress", or receipts (or success_topics) must list topics'
+    for topic in sorted({*sink.receipts, *sink.dead_letters, *sink.success_topics} & set(settings.source.topics)):
+        yield f'receipts, dead_letters, success_topics: "{topic}" is a change topic'
+
+
+def folded(sink: str) -> str:
+    """A sink's name as environment variables spell it, in lower case.
+
+    >>> folded("Data-Lake.2")
+    'data_lake_2'
+    """
+    return re.sub(r"[^a-z0-9]", "_", sink.lower())
+
+
+def live_problems(settings: Settings) -> list[str]:
+    """What keeps these settings from watching a cluster, a line each; empty if nothing does."""
+    problems = []
+    if not settings.kafka.brokers:
+        problems.append('kafka.brokers: must list at least one, such as "localhost:9092"')
+    if settings.registry.url is None:
+        problems.append('registry.url: must be the schema registry\'s address, such as "http://localhost:8081"')
+    if not settings.sinks:
+        problems.append("sinks: must have at least one table, [sinks.<name>]")
+    if settings.kafka.security_protocol.startswith("SASL") and (
+        settings.kafka.sasl_username is None or settings.kafka.sasl_password is None
+    ):
+        problems.append("kafka.sasl_username, kafka.sasl_password: security_protocol asks for both")
+    for sink in settings.sinks.values():
+        problems += [f"sinks.{sink.name}.{problem}" for problem in _live_sink_problems(sink)]
+    return problems
+
+
+def _live_sink_problems(sink: SinkSettings) -> Iterator[str]:
+    if sink.fences == "progress" and sink.group is None:
+        yield 'fences = "progress": needs connector or group, whose committed offsets are the progress'
+    if sink.fences in {"emitter", "receipts"} and not sink.receipts:
+        yield f'fences = "{sink.fences}": needs receipts, where the sink writes them'
+    if sink.start == "committed" and sink.group is None:
+        yield 'start = "committed": needs connector or group'

@@ -1,0 +1,249 @@
+"""The frozen tree of settings: every key with its kind, its default and what it is for.
+
+The docstring of each class is its section's; docs/configuration.md lists the same keys, and a test compares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from app.config import kinds, topics
+from app.config.kinds import Kind, Secret
+from app.model import Contract
+
+PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+
+
+def setting(kind: Kind, default: object, text: str) -> Any:  # stands for a default of the field's type
+    """A field of a section: its kind, its default and what it is for."""
+    return field(default=default, metadata={"kind": kind, "text": text})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KafkaSettings:
+    """Where Kafka is and how to be let in; not needed for recordings."""
+
+    brokers: tuple[str, ...] = setting(kinds.Texts(), (), "host:port of some brokers")
+    security_protocol: str = setting(kinds.OneOf(PROTOCOLS), "PLAINTEXT", "how connections are secured")
+    sasl_mechanism: str = setting(kinds.OneOf(MECHANISMS), "PLAIN", "how the name is proved")
+    sasl_username: str | None = setting(kinds.Text(), None, "the verifier's name")
+    sasl_password: Secret | None = setting(kinds.SecretText(), None, "its password; best from the environment")
+    ssl_ca_file: str | None = setting(kinds.Text(), None, "authorities that brokers' certificates are signed by")
+    ssl_certificate_file: str | None = setting(kinds.Text(), None, "the verifier's own certificate")
+    ssl_key_file: str | None = setting(kinds.Text(), None, "its key")
+    ssl_key_password: Secret | None = setting(kinds.SecretText(), None, "the key's password")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrySettings:
+    """The schema registry; not needed for recordings."""
+
+    url: str | None = setting(kinds.Url(), None, "its address")
+    username: str | None = setting(kinds.Text(), None, "basic authentication")
+    password: Secret | None = setting(kinds.SecretText(), None, "basic authentication")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectSettings:
+    """Kafka Connect's REST API; optional: connector status is shown where it is known."""
+
+    url: str | None = setting(kinds.Url(), None, "its address")
+    username: str | None = setting(kinds.Text(), None, "basic authentication")
+    password: Secret | None = setting(kinds.SecretText(), None, "basic authentication")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateSettings:
+    """Where the worker keeps its stores."""
+
+    dir: Path = setting(kinds.Directory(), Path("state"), "one directory per worker")
+    max_disk_bytes: int = setting(
+        kinds.size(1 << 26), 20 << 30, "a sink that is down keeps its cells open; at this size lanes are held"
+    )
+    max_memory_bytes: int = setting(kinds.size(1 << 24), 256 << 20, "segments beyond it leave memory for disk")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSettings:
+    """The Prometheus page."""
+
+    host: str = setting(kinds.Text(), "127.0.0.1", "the address it listens on")
+    port: int = setting(kinds.Whole(0, 65535), 9108, "0 for none")
+    per_partition: tuple[str, ...] = setting(
+        kinds.Topics(), (), "change topics whose metrics also have the label partition; none, to keep the page small"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifierSettings:
+    """The verifier as a program among others."""
+
+    application_id: str = setting(kinds.Text(), "cdc-verifier", "consumer group of all its workers")
+    instance_id: str | None = setting(
+        kinds.Text(), None, "differs between workers; makes a restart take its partitions back at once"
+    )
+    prefix: str = setting(kinds.Text(), "cdc-verifier", "of its own topics' names")
+    probe_interval_ms: int = setting(kinds.duration(100), 5_000, "how often committed offsets are looked at")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSettings:
+    """The change topics."""
+
+    topics: tuple[str, ...] = setting(kinds.Topics(), (), "names; between slashes regular expressions, matched whole")
+    unavailable_value: str = setting(
+        kinds.Text(), "__debezium_unavailable_value", "the connector's unavailable.value.placeholder"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkSettings:
+    """One sink's contract and evidence."""
+
+    name: str
+    topics: tuple[str, ...] = setting(kinds.Topics(), (), "what it consumes; default: all of the source's")
+    receipts: tuple[str, ...] = setting(kinds.Texts(), (), "DeliveryReceipt, DeliveryReceiptBatch and SinkMark records")
+    dead_letters: tuple[str, ...] = setting(kinds.Texts(), (), "Connect's dead letter topics: receipts REJECTED")
+    success_topics: tuple[str, ...] = setting(kinds.Texts(), (), "a connector's success topics: presence receipts")
+    connector: str | None = setting(kinds.Text(), None, "progress from its consumer group, status from Connect")
+    group: str | None = setting(kinds.Text(), None, "its consumer group; default: connect-<connector>")
+    start: Literal["earliest", "committed", "latest"] = setting(
+        kinds.OneOf(("earliest", "committed", "latest")), "earliest", "the START written on first sight"
+    )
+    evidence: Literal["receipts", "progress"] = setting(
+        kinds.OneOf(("receipts", "progress")), "progress", "default: receipts where any are listed, else progress"
+    )
+    fences: Literal["emitter", "progress", "receipts"] = setting(
+        kinds.OneOf(("emitter", "progress", "receipts")),
+        "progress",
+        "who writes fences; default: emitter where receipts are listed, else progress",
+    )
+    expect: Literal["every-change", "latest-state"] = setting(
+        kinds.OneOf(("every-change", "latest-state")), "every-change", "whether a newer change stands for an older"
+    )
+    writes: Literal["upsert", "append"] = setting(
+        kinds.OneOf(("upsert", "append")), "upsert", "whether it keeps rows or appends"
+    )
+    grace_ms: int = setting(kinds.duration(), 30_000, "the probe's wait before it fences; no clock is read elsewhere")
+    late_after_ms: int = setting(kinds.duration(), 10_000, "first receipt after the source's time, flag late")
+    deletes: Literal["apply", "ignore"] = setting(kinds.OneOf(("apply", "ignore")), "apply", "what it does with them")
+    truncates: Literal["apply", "ignore"] = setting(
+        kinds.OneOf(("apply", "ignore")), "ignore", "what it does with them"
+    )
+    redelivery: Literal["legal", "fault"] = setting(
+        kinds.OneOf(("legal", "fault")), "legal", "fault: a change applied twice is duplicated"
+    )
+    ignore_columns: tuple[str, ...] = setting(kinds.Columns(), (), "table.column, left out on both sides")
+    mode: Literal["dry-run", "apply"] = setting(
+        kinds.OneOf(("dry-run", "apply")), "dry-run", "what replay commands say"
+    )
+    commands_per_minute: int = setting(kinds.Whole(1, 1_000_000), 60, "a limit of sending; it changes no command")
+    command_ttl_ms: int = setting(kinds.duration(1_000), 3_600_000, "after it a command is void")
+
+
+def _no_sinks() -> Mapping[str, SinkSettings]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All of it; made by `load`, which fills in the defaults that depend on other settings."""
+
+    kafka: KafkaSettings = field(default_factory=KafkaSettings)
+    registry: RegistrySettings = field(default_factory=RegistrySettings)
+    connect: ConnectSettings = field(default_factory=ConnectSettings)
+    state: StateSettings = field(default_factory=StateSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    verifier: VerifierSettings = field(default_factory=VerifierSettings)
+    source: SourceSettings = field(default_factory=SourceSettings)
+    sinks: Mapping[str, SinkSettings] = field(default_factory=_no_sinks)
+
+    def source_topics(self, existing: Iterable[str] = ()) -> list[str]:
+        """The change topics: those named, and of the ``existing`` ones those that a pattern matches whole; sorted."""
+        return topics.resolve(self.source.topics, self._candidates(existing))
+
+    def sink_topics(self, sink: str, existing: Iterable[str] = ()) -> list[str]:
+        """The change topics of one sink, always among the source's; sorted."""
+        return topics.resolve(self.sinks[sink].topics, self.source_topics(existing), only=True)
+
+    def contract(self, sink: str, existing: Iterable[str] = ()) -> Contract:
+        """The part of a sink's settings that verdicts depend on.
+
+        Args:
+            sink: its name.
+            existing: topics of the cluster or recording, asked only where patterns are configured.
+        """
+        given = self.sinks[sink]
+        return Contract(
+            sink=sink,
+            topics=tuple(self.sink_topics(sink, existing)),
+            connector=given.connector,
+            start=given.start,
+            evidence=given.evidence,
+            fences=given.fences,
+            expect=given.expect,
+            writes=given.writes,
+            late_after_ms=given.late_after_ms,
+            deletes=given.deletes,
+            truncates=given.truncates,
+            redelivery=given.redelivery,
+            ignore_columns=given.ignore_columns,
+            mode=given.mode,
+            commands_per_minute=given.commands_per_minute,
+            command_ttl_ms=given.command_ttl_ms,
+        )
+
+    def contracts(self, existing: Iterable[str] = ()) -> list[Contract]:
+        """Every sink's contract, in the configuration's order."""
+        known = list(existing)
+        return [self.contract(sink, known) for sink in self.sinks]
+
+    def evidence_topics(self) -> set[str]:
+        """Every topic that some sink's evidence is read from."""
+        found: set[str] = set()
+        for sink in self.sinks.values():
+            found.update(sink.receipts, sink.dead_letters, sink.success_topics)
+        return found
+
+    def _candidates(self, existing: Iterable[str]) -> list[str]:
+        """Topics that a pattern may mean: not the verifier's own, not Kafka's own, not evidence."""
+        evidence = self.evidence_topics()
+        own = f"{self.verifier.prefix}."
+        return [name for name in existing if not name.startswith((own, "__")) and name not in evidence]
+
+
+def key_of(name: str) -> str:
+    """A field's key in the file: units are in the field's name, not in the key (``grace_ms`` is ``grace``)."""
+    return name.removesuffix("_ms").removesuffix("_bytes")
+
+
+def described(section: type) -> Iterator[tuple[str, str, Kind, str]]:
+    """Of each setting of a section: its key, its field's name, its kind and what it is for."""
+    for item in fields(section):
+        if "kind" in item.metadata:
+            yield key_of(item.name), item.name, item.metadata["kind"], item.metadata["text"]
+
+
+SECTIONS: Mapping[str, type] = MappingProxyType(
+    {
+        "kafka": KafkaSettings,
+        "registry": RegistrySettings,
+        "connect": ConnectSettings,
+        "state": StateSettings,
+        "metrics": MetricsSettings,
+        "verifier": VerifierSettings,
+        "source": SourceSettings,
+    }
+)
+"""Every section of the file but ``sinks``, in the order that `show` prints."""
+
+
+def keys() -> list[str]:
+    """Every setting's key as documents write it: ``source.topics``, ``sinks.<name>.grace``."""
+    found = [f"{name}.{key}" for name, section in SECTIONS.items() for key, _, _, _ in described(section)]
+    return found + [f"sinks.<name>.{key}" for key, _, _, _ in described(SinkSettings)]

@@ -1,0 +1,1 @@
+"""bytes -> `ChangeBatch`, `EvidenceBatch`: framing, writer schemas, the reference decoders."""

@@ -1,0 +1,123 @@
+"""The reference decoder of changes: fastavro, one record at a time, behind the columnar interface.
+
+A compiled decoder must give the same `ChangeBatch` for every input; where it reports an error, this one decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from xxhash import xxh64_intdigest
+
+from app.decode.envelope import Decoded, EnvelopePlan
+from app.decode.framing import key_body, unframed
+from app.decode.schemas import SchemaSource, UnknownSchema, schema_ids
+from app.errors import BadInput, Unavailable, Undecodable
+from app.model import NO_TIME, ChangeBatch, ChangeKind, RawBatch
+
+_TOMBSTONE = Decoded(ChangeKind.TOMBSTONE, 0, (), NO_TIME, None)
+_UNREADABLE = Decoded(ChangeKind.UNREADABLE, 0, (), NO_TIME, None)
+
+
+class ChangeDecoder(Protocol):
+    """What every decoder of changes does."""
+
+    def decode(self, raw: RawBatch) -> ChangeBatch:
+        """The changes of one fetch; raises `Unavailable` where a schema can't be had now, and then decodes nothing."""
+
+
+class ReferenceChangeDecoder:
+    """Decodes with fastavro.
+
+    Args:
+        schemas: where writer schemas come from.
+        projections: ``table.column`` texts ignored, one set a projection; columns of ``ChangeBatch.fingerprints``.
+        unavailable_value: the placeholder's text.
+    """
+
+    def __init__(self, schemas: SchemaSource, projections: Sequence[Collection[str]], unavailable_value: str) -> None:
+        self._schemas = schemas
+        self._projections = [frozenset(ignored) for ignored in projections]
+        self._unavailable_value = unavailable_value
+        self._plans: dict[int, EnvelopePlan | str] = {}
+
+    def decode(self, raw: RawBatch) -> ChangeBatch:
+        count = len(raw)
+        reasons: dict[int, str] = {}
+        decoded = [self._one(raw.value(row), row, reasons) for row in range(count)]
+        hashes, has_key, positions, has_position = _hashes(raw, decoded)
+        fingerprints = np.zeros((count, len(self._projections)), np.uint64)
+        rows = [row for row, change in enumerate(decoded) if change.kind is ChangeKind.UPSERT]
+        if rows:
+            fingerprints[rows] = np.array([decoded[row].fingerprints for row in rows], np.uint64)
+        return ChangeBatch(
+            topic=raw.topic,
+            partition=raw.partition,
+            start=raw.start,
+            next=raw.next,
+            offsets=raw.offsets,
+            kinds=np.array([change.kind for change in decoded], np.uint8),
+            ops=np.array([change.op for change in decoded], np.uint8),
+            key_hashes=hashes,
+            has_key=has_key,
+            fingerprints=fingerprints,
+            source_ts_ms=np.array([change.source_ts_ms for change in decoded], np.int64),
+            timestamps=raw.timestamps,
+            position_hashes=positions,
+            has_position=has_position,
+            reasons=reasons,
+        )
+
+    def missing(self, raw: RawBatch) -> set[int]:
+        """Schema ids of a batch that were not asked for yet, so that live code fetches them ahead of `decode`."""
+        return schema_ids(raw.value(row) for row in range(len(raw))) - self._plans.keys()
+
+    def _one(self, value: bytes | None, row: int, reasons: dict[int, str]) -> Decoded:
+        if value is None:
+            return _TOMBSTONE
+        try:
+            schema_id, body = unframed(value)
+            return self._plan(schema_id).decode(body)
+        except Undecodable as error:
+            reasons[row] = str(error)
+            return _UNREADABLE
+
+    def _plan(self, schema_id: int) -> EnvelopePlan:
+        plan = self._plans.get(schema_id)
+        if plan is None:
+            plan = self._plans[schema_id] = self._make_plan(schema_id)
+        if isinstance(plan, str):
+            raise Undecodable(plan)
+        return plan
+
+    def _make_plan(self, schema_id: int) -> EnvelopePlan | str:
+        try:
+            schema: Any = self._schemas.get(schema_id)
+            return EnvelopePlan(schema, self._projections, self._unavailable_value)
+        except Unavailable:
+            raise
+        except (UnknownSchema, BadInput) as error:
+            return str(error)
+
+
+def _hashes(raw: RawBatch, decoded: Sequence[Decoded]) -> tuple[Any, Any, Any, Any]:
+    """Key hashes and position hashes of a batch, each with its mask."""
+    count = len(raw)
+    keys = np.zeros((count, 2), np.uint64)
+    has_key = raw.key_sizes >= 0
+    positions = np.zeros((count, 2), np.uint64)
+    has_position = np.zeros(count, np.bool_)
+    pairs: list[tuple[int, int]] = []
+    for row in np.flatnonzero(has_key).tolist():
+        body = key_body(raw.key(row) or b"")
+        pairs.append((xxh64_intdigest(body, 0), xxh64_intdigest(body, 1)))
+        place = decoded[row].position
+        if place is not None:
+            whole = place + body
+            positions[row] = (xxh64_intdigest(whole, 0), xxh64_intdigest(whole, 1))
+            has_position[row] = True
+    if pairs:
+        keys[has_key] = np.array(pairs, np.uint64)
+    return keys, has_key, positions, has_position

@@ -1,0 +1,134 @@
+"""Gathers rows of evidence, one or many at a time, and makes an `EvidenceBatch` of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.model import EvidenceBatch, EvidenceKind, Origin, RawBatch, ReceiptStatus, SinkTopic
+from app.model.batches import Int64s
+
+_COLUMNS: tuple[tuple[str, type], ...] = (
+    ("rows", np.int64),
+    ("name_index", np.int32),
+    ("kinds", np.uint8),
+    ("offsets", np.int64),
+    ("statuses", np.uint8),
+    ("fingerprints", np.uint64),
+    ("has_fingerprint", np.bool_),
+    ("applied_at", np.int64),
+    ("sequences", np.int64),
+    ("has_sequence", np.bool_),
+    ("names_command", np.bool_),
+    ("to_offsets", np.int64),
+    ("generations", np.int32),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One row of evidence; ``record`` is the row of its record in the raw batch, other fields as in `EvidenceBatch`."""
+
+    record: int
+    kind: EvidenceKind
+    offset: int
+    applied_at: int
+    status: int = ReceiptStatus.APPLIED
+    fingerprint: bytes | None = None
+    sequence: int | None = None
+    command: str | None = None
+    to_offset: int = -1
+    generation: int = 0
+    error: tuple[str, str] | None = None
+    evidence: str | None = None
+    reason: str | None = None
+
+
+class EvidenceRows:
+    """Rows gathered so far. Single rows wait in a list and become arrays when a packed record or the end comes."""
+
+    def __init__(self) -> None:
+        self.unreadable: list[tuple[int, str]] = []
+        self._names: dict[SinkTopic, int] = {}
+        self._blocks: list[dict[str, np.ndarray]] = []
+        self._singles: list[tuple[object, ...]] = []
+        self._count = 0
+        self._texts: dict[str, dict[int, object]] = {"commands": {}, "errors": {}, "evidence": {}, "reasons": {}}
+
+    def add(self, name: SinkTopic, row: Row) -> None:
+        """One row."""
+        for kind, text in (
+            ("commands", row.command), ("errors", row.error), ("evidence", row.evidence), ("reasons", row.reason),
+        ):  # fmt: skip
+            if text is not None:
+                self._texts[kind][self._count] = text
+        has_fingerprint, has_sequence = row.fingerprint is not None, row.sequence is not None
+        self._singles.append((
+            row.record, self._name(name), row.kind, row.offset, row.status,
+            int.from_bytes(row.fingerprint or b"", "little"), has_fingerprint, row.applied_at, row.sequence or 0,
+            has_sequence, row.command is not None, row.to_offset, row.generation,
+        ))  # fmt: skip
+        self._count += 1
+
+    def add_receipts(
+        self,
+        name: SinkTopic,
+        *,
+        record: int,
+        offsets: Int64s,
+        statuses: np.ndarray,
+        fingerprints: np.ndarray | None,
+        applied_at: Int64s,
+    ) -> None:
+        """The receipts of one packed record, in its order."""
+        self._flush()
+        count = len(offsets)
+        block = {column: np.zeros(count, dtype) for column, dtype in _COLUMNS}
+        block["rows"][:] = record
+        block["name_index"][:] = self._name(name)
+        block["to_offsets"][:] = -1
+        block |= {"offsets": offsets, "statuses": statuses, "applied_at": applied_at}
+        if fingerprints is not None:
+            block["fingerprints"] = fingerprints
+            block["has_fingerprint"][:] = True
+        self._blocks.append(block)
+        self._count += count
+
+    def batch(self, raw: RawBatch, origins: dict[int, Origin]) -> EvidenceBatch:
+        """The batch; origins by raw row."""
+        self._flush()
+        columns = {
+            column: np.concatenate([block[column] for block in self._blocks]).astype(dtype, copy=False)
+            if self._blocks
+            else np.zeros(0, dtype)
+            for column, dtype in _COLUMNS
+        }
+        rows = columns.pop("rows")
+        by_row = {}
+        if origins:
+            by_row = {place: origins[row] for place, row in enumerate(rows.tolist()) if row in origins}
+        return EvidenceBatch(
+            topic=raw.topic,
+            partition=raw.partition,
+            start=raw.start,
+            next=raw.next,
+            names=list(self._names),
+            records=raw.offsets[rows],
+            timestamps=raw.timestamps[rows],
+            origins=by_row,
+            unreadable=self.unreadable,
+            **columns,  # type: ignore[arg-type]
+            **self._texts,  # type: ignore[arg-type]
+        )
+
+    def _name(self, name: SinkTopic) -> int:
+        return self._names.setdefault(name, len(self._names))
+
+    def _flush(self) -> None:
+        if self._singles:
+            columns = zip(*self._singles, strict=True)
+            self._blocks.append(
+                {name: np.array(values, dtype) for (name, dtype), values in zip(_COLUMNS, columns, strict=True)}
+            )
+            self._singles.clear()

@@ -1,0 +1,66 @@
+"""Where writer schemas come from: a registry, or a recording's schemas.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+from app.errors import BadInput
+
+Schema = dict[str, Any] | list[Any] | str
+
+
+class UnknownSchema(BadInput):
+    """The registry knows no schema of this id: what was written with it is undecodable."""
+
+    def __init__(self, schema_id: int) -> None:
+        super().__init__(f"unknown schema id {schema_id}")
+
+
+class SchemaSource(Protocol):
+    """Answers schema ids; answers are final and may be kept."""
+
+    def get(self, schema_id: int) -> Schema:
+        """The writer schema of an id.
+
+        Raises:
+            UnknownSchema: there is none.
+            Unavailable: nobody answers now; the caller waits and asks again.
+        """
+
+
+class RecordedSchemas:
+    """The schemas of a recording: ``{"<id>": "<Avro JSON text>"}``."""
+
+    def __init__(self, texts: dict[int, str]) -> None:
+        self._texts = texts
+
+    @classmethod
+    def of(cls, path: Path) -> RecordedSchemas:
+        """Those of a schemas.json; raises `BadInput` where it is no such file."""
+        try:
+            found = json.loads(path.read_text())
+            return cls({int(number): text for number, text in found.items()})
+        except (OSError, ValueError, AttributeError) as error:
+            raise BadInput(f"{path}: not a map from schema ids to Avro schemas: {error}") from error
+
+    def get(self, schema_id: int) -> Schema:
+        text = self._texts.get(schema_id)
+        if text is None:
+            raise UnknownSchema(schema_id)
+        try:
+            schema: Schema = json.loads(text) if isinstance(text, str) else text
+        except ValueError as error:
+            raise BadInput(f"schema id {schema_id} is no JSON: {error}") from error
+        return schema
+
+
+def schema_ids(values: Iterable[bytes | None]) -> set[int]:
+    """Ids that some framed values name, so that they can be fetched ahead of decoding."""
+    found = set()
+    for value in values:
+        if value is not None and len(value) >= 5 and value[0] == 0:
+            found.add(int.from_bytes(value[1:5], "big", signed=True))
+    return found

@@ -1,0 +1,1 @@
+"""What others than sinks' own receipts say: dead letters, success topics."""

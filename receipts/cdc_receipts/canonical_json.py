@@ -1,0 +1,201 @@
+"""The canonical text of a JSON value (protocol section 2, tag 0c).
+
+An RFC 8259 text of any depth is read without recursion, so that a hostile one can't exhaust the stack. Numbers have no
+bounds: ``<integer>e<exponent>`` after stripping trailing zeros, worked out on the digits.
+"""
+
+from __future__ import annotations
+
+import re
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_NUMBER = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
+_PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
+_ESCAPE = re.compile(r'\\(?:(["\\/bfnrt])|u([0-9a-fA-F]{4}))')
+_ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_UNSAFE = re.compile(r'["\\\x00-\x1f]')
+_LITERALS = {"t": "true", "f": "false", "n": "null"}
+
+
+class _BadJson(ValueError):
+    """The text is no RFC 8259 text."""
+
+
+def canonical_json(text: str) -> bytes | None:
+    """The canonical text as UTF-8, or None where the text can't be read.
+
+    >>> canonical_json(' {"b": 1.50, "a": [true, 0.0]}')
+    b'{"a":[true,0e0],"b":15e-1}'
+    """
+    try:
+        value, at = _value(text, _skip(text, 0))
+        if _skip(text, at) != len(text):
+            return None
+        return value.encode()
+    except _BadJson:
+        return None
+    except UnicodeEncodeError:  # a lone surrogate
+        return None
+
+
+class _Open:
+    """An object or array whose end has not been read; ``key`` is the member being read."""
+
+    __slots__ = ("items", "key", "members")
+
+    def __init__(self, *, is_object: bool) -> None:
+        self.members: dict[str, str] | None = {} if is_object else None
+        self.items: list[str] = []
+        self.key = ""
+
+    def add(self, value: str) -> None:
+        if self.members is None:
+            self.items.append(value)
+        else:
+            self.members[self.key] = value  # of a duplicate key the last one wins
+
+    def text(self) -> str:
+        if self.members is None:
+            return "[" + ",".join(self.items) + "]"
+        return "{" + ",".join(f"{_quoted(key)}:{self.members[key]}" for key in sorted(self.members)) + "}"
+
+
+def _value(text: str, at: int) -> tuple[str, int]:
+    """One value that begins at ``at``: its canonical text and the place after it."""
+    stack: list[_Open] = []
+    while True:
+        first = text[at : at + 1]
+        done: str | None
+        if first in ("{", "["):
+            opened = _Open(is_object=first == "{")
+            at = _skip(text, at + 1)
+            if text[at : at + 1] == ("}" if first == "{" else "]"):
+                done, at = opened.text(), at + 1
+            else:
+                stack.append(opened)
+                at = _key(text, at, opened)
+                continue
+        else:
+            done, at = _scalar(text, at, first)
+        while done is not None:
+            if not stack:
+                return done, at
+            done, at = _after(text, _skip(text, at), stack, done)
+
+
+def _after(text: str, at: int, stack: list[_Open], done: str) -> tuple[str | None, int]:
+    """A value inside a container is complete: on to the next one, or the container is complete itself."""
+    container = stack[-1]
+    container.add(done)
+    mark = text[at : at + 1]
+    if mark == ",":
+        return None, _key(text, _skip(text, at + 1), container)
+    if mark == ("]" if container.members is None else "}"):
+        stack.pop()
+        return container.text(), at + 1
+    raise _BadJson
+
+
+def _key(text: str, at: int, container: _Open) -> int:
+    """In an object, reads the key and the colon; returns where the value begins."""
+    if container.members is None:
+        return at
+    if text[at : at + 1] != '"':
+        raise _BadJson
+    container.key, at = _string(text, at)
+    at = _skip(text, at)
+    if text[at : at + 1] != ":":
+        raise _BadJson
+    return _skip(text, at + 1)
+
+
+def _scalar(text: str, at: int, first: str) -> tuple[str, int]:
+    if first == '"':
+        value, at = _string(text, at)
+        return _quoted(value), at
+    literal = _LITERALS.get(first)
+    if literal is not None:
+        if not text.startswith(literal, at):
+            raise _BadJson
+        return literal, at + len(literal)
+    number = _NUMBER.match(text, at)
+    if number is None:
+        raise _BadJson
+    return _number(*number.groups()), number.end()
+
+
+def _number(sign: str, whole: str, fraction: str | None, exponent: str | None) -> str:
+    """Digits and exponent as texts, since neither has a bound."""
+    digits = (whole + (fraction or "")).lstrip("0")
+    if not digits:
+        return "0e0"
+    stripped = digits.rstrip("0")
+    shift = len(digits) - len(stripped) - len(fraction or "")
+    return f"{sign}{stripped}e{_plus(exponent or '0', shift)}"
+
+
+def _plus(text: str, shift: int) -> str:
+    """The sum of an integer of any length, as text, and a small one; `int` refuses very long texts."""
+    digits = text.lstrip("+-").lstrip("0") or "0"
+    if len(digits) < 4_000:
+        return str((-1 if text.startswith("-") else 1) * int(digits) + shift)
+    is_negative = text.startswith("-")
+    head, tail = digits[:-3_000], digits[-3_000:]
+    total = int(tail) + (-shift if is_negative else shift)
+    base = 10**3_000
+    carry, rest = divmod(total, base)
+    return ("-" if is_negative else "") + _carry(head, carry) + str(rest).rjust(3_000, "0")
+
+
+def _carry(head: str, carry: int) -> str:
+    """A long decimal text plus -1, 0 or 1."""
+    if carry == 0:
+        return head
+    edge, fill = ("9", "0") if carry > 0 else ("0", "9")
+    kept = head.rstrip(edge)
+    moved = str(int(kept[-1]) + carry) if kept else "1"
+    return ((kept[:-1] if kept else "") + moved + fill * (len(head) - len(kept))).lstrip("0")
+
+
+def _string(text: str, at: int) -> tuple[str, int]:
+    """A string that begins at ``at``, unescaped, and the place after its closing quote."""
+    parts = []
+    at += 1
+    while True:
+        plain = _PLAIN.match(text, at)
+        if plain is not None:
+            parts.append(plain.group())
+            at = plain.end()
+        mark = text[at : at + 1]
+        if mark == '"':
+            return _joined("".join(parts)), at + 1
+        escape = _ESCAPE.match(text, at)
+        if escape is None:
+            raise _BadJson
+        short, code = escape.groups()
+        parts.append(_ESCAPES[short] if short else chr(int(code, 16)))
+        at = escape.end()
+
+
+def _joined(text: str) -> str:
+    """Surrogate pairs of escapes become their character; a lone one makes the text unreadable."""
+    if not any("\ud800" <= char <= "\udfff" for char in text):
+        return text
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError as error:
+        raise _BadJson from error
+
+
+def _quoted(text: str) -> str:
+    return '"' + _UNSAFE.sub(_escaped, text) + '"'
+
+
+def _escaped(match: re.Match[str]) -> str:
+    char = match.group()
+    return "\\" + char if char in '"\\' else f"\\u{ord(char):04x}"
+
+
+def _skip(text: str, at: int) -> int:
+    space = _SPACE.match(text, at)
+    return at if space is None else space.end()

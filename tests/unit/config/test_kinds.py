@@ -1,0 +1,64 @@
+"""Kinds of setting, each with what it takes and how it shows it."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.config import kinds
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"),
+    [
+        ("0s", 0),
+        ("500ms", 500),
+        ("30s", 30_000),
+        ("2m", 120_000),
+        ("1h", 3_600_000),
+        ("7d", 604_800_000),
+        ("5 s", 5_000),
+    ],
+)
+def test_durations_become_milliseconds(text: str, milliseconds: int) -> None:
+    assert kinds.duration().read(text) == milliseconds
+
+
+@pytest.mark.parametrize("text", ["", "s", "30", "1e3s", "30S", "1h30m", "\u0661s", f"{10**20}d", 30, None, True])
+def test_what_is_no_duration_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match="a duration such as"):
+        kinds.duration().read(text)
+
+
+@pytest.mark.parametrize(("value", "text"), [(0, '"0ms"'), (500, '"500ms"'), (90_000, '"90s"'), (3_600_000, '"1h"')])
+def test_durations_are_shown_in_the_largest_whole_unit(value: int, text: str) -> None:
+    assert kinds.duration().show(value) == text
+
+
+def test_sizes_become_bytes() -> None:
+    assert kinds.size().read("20GiB") == 20 << 30
+
+
+@pytest.mark.parametrize("text", ["http://a:1", "https://a/path"])
+def test_addresses(text: str) -> None:
+    assert kinds.Url().read(text + "/") == text
+
+
+@pytest.mark.parametrize("text", ["a:1", "ftp://a", "http://", "http://u:p@a"])
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="http://host:port"):
+        kinds.Url().read(text)
+
+
+def test_secrets_compare_by_text_and_hide_it() -> None:
+    secret = kinds.Secret("hush")
+
+    assert secret == kinds.Secret("hush")
+    assert secret != kinds.Secret("other")
+    assert hash(secret) == hash(kinds.Secret("hush"))
+    assert (str(secret), repr(secret), f"{secret}") == ("***", "Secret(***)", "***")
+
+
+def test_lists_in_the_environment_are_separated_by_commas_or_toml() -> None:
+    assert kinds.Texts().parse("a, b") == ["a", "b"]
+    assert kinds.Texts().parse('["a,b"]') == ["a,b"]
+    assert kinds.Texts().parse("") == []
