@@ -20,6 +20,7 @@ from app.decode.schemas import SchemaSource, UnknownSchema, schema_ids
 from app.errors import BadInput, Unavailable, UnreadableEvidence
 from app.model import EvidenceBatch, EvidenceKind, Origin, RawBatch, ReceiptStatus, SinkTopic
 from app.model.batches import Headers
+from app.model.words import ANY_KIND
 from cdc_receipts.schemas import loaded
 
 ORIGIN_HEADERS = ("cdc-verifier.origin.topic", "cdc-verifier.origin.partition", "cdc-verifier.origin.offset")
@@ -115,7 +116,7 @@ def _read_receipt(record: dict[str, Any], rows: EvidenceRows, index: int) -> Non
             record=index,
             kind=EvidenceKind.RECEIPT,
             offset=record["offset"],
-            status=_STATUSES[record["status"]],
+            status=ANY_KIND if record.get("evidence") == "success-topic" else _STATUSES[record["status"]],
             fingerprint=fingerprint,
             applied_at=record["applied_at"],
             sequence=sequence,

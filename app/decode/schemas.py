@@ -46,6 +46,10 @@ class RecordedSchemas:
         except (OSError, ValueError, AttributeError) as error:
             raise BadInput(f"{path}: not a map from schema ids to Avro schemas: {error}") from error
 
+    def items(self) -> list[tuple[int, str]]:
+        """Every schema by id, ascending."""
+        return sorted(self._texts.items())
+
     def get(self, schema_id: int) -> Schema:
         text = self._texts.get(schema_id)
         if text is None:

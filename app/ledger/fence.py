@@ -136,6 +136,8 @@ def _supersede(sink: SinkPartition, slices: list[Slice], fence: int) -> None:
         known &= changes.has_key[lo:hi] & sink.expectations.expected[changes.kinds[lo:hi]] & (numbers >= sink.beginning)
         keys.append(changes.keys[lo:hi][known])
         offsets.append(numbers[known])
+    if not keys:
+        return  # nothing stands below the horizon yet
     all_keys, all_offsets = np.concatenate(keys), np.concatenate(offsets)
     for part, mask in zip(slices, silent, strict=True):
         rows = np.flatnonzero(mask)

@@ -34,14 +34,19 @@ class PartitionFold:
         contracts: of every sink, with the topics it consumes.
         partition: the partition number.
         ends: where the ends of the change partitions are fixed beforehand (a recording).
+        projections: the decoder's, where it makes more than these contracts need.
     """
 
     def __init__(
-        self, contracts: Sequence[Contract], partition: int, ends: Mapping[tuple[str, int], int] | None = None
+        self,
+        contracts: Sequence[Contract],
+        partition: int,
+        ends: Mapping[tuple[str, int], int] | None = None,
+        projections: Sequence[frozenset[str]] | None = None,
     ) -> None:
         self.partition = partition
         self.contracts = {contract.sink: contract for contract in contracts}
-        self.projections = projections_of(contracts)
+        self.projections = projections_of(contracts) if projections is None else list(projections)
         self.changes: dict[str, Changes] = {}
         self.sinks: dict[tuple[str, str], SinkPartition] = {}
         self.ends = ends

@@ -61,14 +61,29 @@ def open_counts(sink: SinkPartition) -> np.ndarray:
     return counts
 
 
-def conserved(sink: SinkPartition) -> None:
-    """Law 1: changes read + offsets expired unread = cells over all states; raises `InvariantBroken` where not."""
+def difference(sink: SinkPartition) -> int:
+    """Changes read + offsets expired unread - cells over all states; 0 by law 1, and for a sink that has ended."""
     if sink.is_ended:
-        return
+        return 0
     cells = int(sink.tally.closed.sum()) + int(open_counts(sink).sum())
-    read = sink.changes.read + sink.changes.expired
+    return sink.changes.read + sink.changes.expired - cells
+
+
+def conserved(sink: SinkPartition) -> None:
+    """Law 1; raises `InvariantBroken` where it does not hold."""
+    left = difference(sink)
     where = f"{sink.contract.sink} {sink.changes.topic}:{sink.changes.partition}"
-    require(cells == read, f"{where}: {read} changes were read or expired, but there are {cells} cells")
+    require(left == 0, f"{where}: changes read and cells differ by {left}")
+
+
+def oldest_open_time(sink: SinkPartition) -> int | None:
+    """Source time in ms of the oldest open cell, None where none is open."""
+    lowest = sink.stragglers.lowest()
+    for segment, lo, hi in sink.changes.slices(sink.fence if lowest is None else lowest, sink.changes.next):
+        rows = np.flatnonzero(segment.kinds[lo:hi]) + lo
+        if len(rows):
+            return int(segment.source_ts_ms[rows[0]])
+    return None
 
 
 def closed_cells(sink: SinkPartition) -> list[tuple[int, State, Flag]]:

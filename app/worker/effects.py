@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from typing import Any
 
@@ -28,13 +28,61 @@ from app.model.effects import (
     Verdict,
 )
 
-Effect = Verdict | Command | Seal | SinkWatermark | Orphan | Contradicted | Unreadable | UnknownSink
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routed:
+    """One record of evidence on its way into a lane; ``origin`` is where it was first written."""
+
+    topic: str
+    partition: int
+    origin: Origin
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined:
+    """A record that can't be used, with its original bytes, coordinates and the reason."""
+
+    origin: Origin
+    kind: str
+    reason: str
+    key_bytes: bytes | None
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedEnd:
+    """A row of evidence named more than the end that its change partition had; every later reading takes that end."""
+
+    sink: str
+    topic: str
+    partition: int
+    end: int
+
+
+Effect = (
+    Verdict
+    | Command
+    | Seal
+    | SinkWatermark
+    | Orphan
+    | Contradicted
+    | Unreadable
+    | UnknownSink
+    | Routed
+    | Quarantined
+    | RecordedEnd
+)
 
 _TYPES: dict[str, type] = {
     kind.__name__: kind
-    for kind in (Verdict, Command, Seal, SinkWatermark, Orphan, Contradicted, Unreadable, UnknownSink)
+    for kind in (
+        Verdict, Command, Seal, SinkWatermark, Orphan, Contradicted, Unreadable, UnknownSink, Routed, Quarantined,
+        RecordedEnd,
+    )  # fmt: skip
 }
-_BYTES = {"key_hash", "expected_fingerprint", "seen_fingerprint", "fingerprint", "seal_hash", "previous", "hash"}
+_BYTES = {"value", "key_bytes", "key_hash", "expected_fingerprint", "seen_fingerprint", "fingerprint", "seal_hash", "previous", "hash"}
 _MAKE: dict[str, Callable[[Any], Any]] = {
     "state": State,
     "flags": lambda value: tuple(value) if isinstance(value, list) else Flag(value),
@@ -44,7 +92,7 @@ _MAKE: dict[str, Callable[[Any], Any]] = {
     "action": CommandAction,
     "mode": CommandMode,
     "reason": lambda value: CommandReason(value) if value in CommandReason.__members__ else value,
-    "kind": CommandKind,
+    "kind": lambda value: CommandKind(value) if value in CommandKind.__members__ else value,
     "counts": tuple,
     "open_counts": tuple,
     "open_offsets": tuple,

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +33,7 @@ from app.model import SEGMENT_BITS, TAIL_OFFSETS, ChangeBatch, EvidenceBatch, Or
 from app.model.effects import Command, Contradicted, Orphan, SinkWatermark, UnknownSink, Unreadable, Verdict
 from app.repair import planner, reporting
 from app.worker import effects
-from app.worker.effects import Effect
+from app.worker.effects import Effect, RecordedEnd
 
 SNAPSHOT_ROWS = 131_072
 """Rows of deltas between snapshots: a restart folds at most so many again, some tenths of a second."""
@@ -122,10 +122,19 @@ class PartitionWorker:
         self._check(batch.topic, batch.start)
         self._commit(blocks.pack_change_batch(batch), lambda: self._changes(batch), len(batch))
 
-    def take_evidence(self, batch: EvidenceBatch, quarantine: Mapping[int, bytes] | None = None) -> None:
-        """Add a batch of evidence and judge; all in one write."""
+    def take_evidence(self, batch: EvidenceBatch, beside: Sequence[Effect] = ()) -> None:
+        """Add a batch of evidence and judge; all in one write.
+
+        Args:
+            beside: what the reading of this batch makes besides (records routed to lanes, records for quarantine).
+        """
         self._check(batch.topic, batch.start)
-        self._commit(blocks.pack_evidence_batch(batch), lambda: self._evidence(batch), len(batch))
+        self._commit(blocks.pack_evidence_batch(batch), lambda: [*beside, *self._evidence(batch)], len(batch))
+
+    def passed(self, topic: str, next_offset: int) -> None:
+        """A range without records: only the position moves."""
+        delta = blocks.pack({"kind": "passed", "topic": topic, "next": next_offset}, {})
+        self._commit(delta, lambda: self._passed(topic, next_offset), 0)
 
     def lose_changes(self, topic: str, start: int, end: int) -> None:
         """Changes ``[start, end)`` expired before they were read: unverifiable, by number."""
@@ -227,8 +236,18 @@ class PartitionWorker:
                 sink.is_evidence_lost = True
         yield from self._judge()
 
+    def _passed(self, topic: str, next_offset: int) -> Iterator[Effect]:
+        self.head.positions[topic] = max(next_offset, self.position(topic) or 0)
+        changes = self.fold.changes.get(topic)
+        if changes is not None and changes.first >= 0:
+            changes.next = max(changes.next, next_offset)
+            for sink in self.fold.sinks_of(topic):
+                sink.take_changes()
+        yield from self._judge()
+
     def _end(self, sink: str, topic: str, end: int) -> Iterator[Effect]:
         self.fold.sinks[sink, topic].record_end(end)
+        yield RecordedEnd(sink=sink, topic=topic, partition=self.partition, end=end)
         yield from self._judge()
 
     # ---------------------------------------------------------------- judging and writing
@@ -254,7 +273,7 @@ class PartitionWorker:
             )
         sink.remarks.clear()
 
-    def _commit(self, delta: bytes, work: Callable[[], Iterator[Effect]], rows: int) -> None:
+    def _commit(self, delta: bytes, work: Callable[[], Iterable[Effect]], rows: int) -> None:
         """1. Fold. 2. One write of delta, head and effects. 3. A snapshot, where enough deltas have gathered."""
         made = list(work())  # 1
         puts = [(_key(b"d", self._next()), delta)]
@@ -406,6 +425,8 @@ class PartitionWorker:
                 batch = blocks.unpack_batch(delta)
                 work = self._changes(batch) if isinstance(batch, ChangeBatch) else self._evidence(batch)
                 self._rows += len(batch)
+            case "passed":
+                work = self._passed(header["topic"], header["next"])
             case "lost":
                 work = self._lost(header["topic"], header["start"], header["end"])
             case "evidence lost":

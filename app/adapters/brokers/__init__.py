@@ -1,0 +1,1 @@
+"""Brokers and registries for tests and the demo: no Kafka, no Java, one process."""

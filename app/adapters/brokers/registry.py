@@ -1,0 +1,99 @@
+"""A schema registry inside this process: as much of Confluent's REST API as clients need to register and to look up."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+
+class EmbeddedRegistry:
+    """Listens on a free port of the loopback; ids are given by schema text, from 1 on. A context manager."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ids: dict[str, int] = {}
+        self._subjects: dict[str, list[int]] = {}
+        handler = type("Handler", (_Handler,), {"registry": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="registry", daemon=True)
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def register(self, subject: str, schema: str, schema_id: int | None = None) -> int:
+        """The id of a schema, a new one where it is not known; ``schema_id`` imports one under its own id."""
+        with self._lock:
+            number = self._ids.get(schema)
+            if number is None:
+                number = schema_id or max(self._ids.values(), default=0) + 1
+                self._ids[schema] = number
+            versions = self._subjects.setdefault(subject, [])
+            if number not in versions:
+                versions.append(number)
+            return number
+
+    def schema(self, number: int) -> str | None:
+        """The schema of an id."""
+        with self._lock:
+            return next((text for text, known in self._ids.items() if known == number), None)
+
+    def versions(self, subject: str) -> list[int]:
+        """Schema ids of a subject, oldest first."""
+        with self._lock:
+            return list(self._subjects.get(subject, ()))
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    registry: EmbeddedRegistry
+
+    def do_GET(self) -> None:
+        match self._parts():
+            case ["schemas", "ids", number] if number.isdigit():
+                schema = self.registry.schema(int(number))
+                if schema is None:
+                    self._answer(404, {"error_code": 40403, "message": "Schema not found"})
+                else:
+                    self._answer(200, {"schema": schema})
+            case ["subjects", subject, "versions"]:
+                self._answer(200, list(range(1, len(self.registry.versions(subject)) + 1)))
+            case ["config", *_]:
+                self._answer(200, {"compatibilityLevel": "BACKWARD"})
+            case _:
+                self._answer(404, {"error_code": 404, "message": "HTTP 404 Not Found"})
+
+    def do_POST(self) -> None:
+        body: dict[str, Any] = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
+        match self._parts():
+            case ["subjects", subject, "versions"]:
+                self._answer(200, {"id": self.registry.register(subject, body["schema"])})
+            case ["compatibility", *_]:
+                self._answer(200, {"is_compatible": True})
+            case _:
+                self._answer(404, {"error_code": 404, "message": "HTTP 404 Not Found"})
+
+    def log_message(self, *_: object) -> None:
+        """Requests are nobody's news."""
+
+    def _parts(self) -> list[str]:
+        return [part for part in self.path.partition("?")[0].split("/") if part]
+
+    def _answer(self, status: int, body: object) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/vnd.schemaregistry.v1+json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)

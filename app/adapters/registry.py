@@ -1,0 +1,105 @@
+"""A live schema registry: writer schemas by id, fetched ahead of use; our own schemas, registered at the start.
+
+The decoders ask `Registry.get`, which never waits; `fetch` waits for what they will ask. A registry that is away means
+waiting with growing pauses, an id that it does not know means undecodable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import httpx
+from schema_registry.client import AsyncSchemaRegistryClient
+
+from app.decode.schemas import Schema, UnknownSchema
+from app.errors import BadInput, Unavailable
+
+logger = logging.getLogger(__name__)
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 10.0
+TIMEOUT_S = 10.0
+NOT_FOUND = 404
+
+
+class Registry:
+    """Caches every answer for ever, since ids are never given again.
+
+    Args:
+        url: its address; username, password: basic authentication.
+        on_error: called at each failed request (a counter).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        on_error: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._url = url
+        self._auth = None if username is None else httpx.BasicAuth(username, password or "")
+        self._on_error = on_error
+        self._known: dict[int, Schema | None] = {}
+
+    def get(self, schema_id: int) -> Schema:
+        """A schema that `fetch` was asked for; see `app.decode.schemas.SchemaSource`."""
+        if schema_id not in self._known:
+            raise Unavailable(f"schema {schema_id} was not fetched from the registry yet")
+        schema = self._known[schema_id]
+        if schema is None:
+            raise UnknownSchema(schema_id)
+        return schema
+
+    async def fetch(self, schema_ids: Iterable[int]) -> None:
+        """Get what is not known yet; waits as long as the registry is away, with growing pauses."""
+        for schema_id in sorted(set(schema_ids) - self._known.keys()):
+            self._known[schema_id] = await self._patiently(f"schema {schema_id}", lambda n=schema_id: self._lookup(n))
+
+    async def register(self, schemas: Mapping[str, str]) -> dict[str, int]:
+        """Ids of our own schemas, by name; the subject is the record's full name.
+
+        Raises:
+            BadInput: the registry refuses one, because it is not compatible with what stands there.
+        """
+        return {name: await self._patiently(name, lambda n=name: self._register(n, schemas[n])) for name in schemas}
+
+    async def _patiently(self, what: str, ask: Callable[[], Any]) -> Any:
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                return await ask()
+            except (httpx.HTTPError, Unavailable) as error:
+                self._on_error()
+                logger.warning("the registry does not answer for %s, next try in %.1f s: %r", what, pause_s, error)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    async def _lookup(self, schema_id: int) -> Schema | None:
+        """By plain request: the client's own look-up parses the schema, and some of Debezium's are illegal Avro."""
+        client = self._client()
+        url, method = client.url_manager.url_for("get_by_id", schema_id=schema_id)
+        answer = await client.request(url, method=method)
+        if answer.status_code == NOT_FOUND:
+            return None
+        if answer.is_error:
+            raise Unavailable(f"status {answer.status_code}")
+        schema: Schema = json.loads(answer.json()["schema"])
+        return schema
+
+    async def _register(self, name: str, schema: str) -> int:
+        client = self._client()
+        url, method = client.url_manager.url_for("register", subject=f"cdc_verifier.{name}")
+        answer = await client.request(url, method=method, body={"schema": schema})
+        if answer.status_code in (409, 422):
+            raise BadInput(f"the registry refuses the schema of {name}: {answer.text}. See schemas/README.md")
+        if answer.is_error:
+            raise Unavailable(f"status {answer.status_code}")
+        return int(answer.json()["id"])
+
+    def _client(self) -> AsyncSchemaRegistryClient:
+        return AsyncSchemaRegistryClient(url=self._url, auth=self._auth, timeout=httpx.Timeout(TIMEOUT_S))

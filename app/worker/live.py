@@ -1,0 +1,298 @@
+"""The worker as the transport sees it: stores of the partition numbers it owns, and what it tells the world of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Set
+from pathlib import Path
+from typing import NamedTuple
+
+from app.adapters.metrics import Metrics
+from app.adapters.registry import Registry
+from app.adapters.store import RocksStore
+from app.config.settings import Settings
+from app.decode.changes import ReferenceChangeDecoder
+from app.decode.evidence import EvidenceDecoder
+from app.errors import InvariantBroken
+from app.ledger import watermarks
+from app.ledger.partition import PartitionFold, projections_of
+from app.ledger.sink import SinkPartition
+from app.model import NO_TIME, RawBatch
+from app.worker.lanes import reader_of
+from app.worker.layout import Group, Layout
+from app.worker.partition import PartitionWorker
+from app.worker.ports import Assignment, Committed, Input
+from app.worker.routing import Router, unreadable
+from app.worker.effects import Routed
+from app.worker.shipping import SHIP_AT_ONCE, Shipper
+
+logger = logging.getLogger(__name__)
+
+HELD_ROWS = 400_000
+"""Rows of a lane that wait for their changes before the lane is held: some tens of MB."""
+WATERMARKS_S = 1.0
+END_LOOK_S = 1.0
+
+
+class Place(NamedTuple):
+    """One store: a group, by its partition count, and a partition number."""
+
+    count: int
+    partition: int
+
+
+class LiveWorker:
+    """See `app.worker.ports.Worker`.
+
+    Args:
+        bounds: asks the broker for (earliest, end) of an input now; set by the transport once it runs.
+    """
+
+    def __init__(
+        self, settings: Settings, layout: Layout, registry: Registry, router: Router, shipper: Shipper, metrics: Metrics
+    ) -> None:
+        self.settings = settings
+        self.layout = layout
+        self.registry = registry
+        self.router = router
+        self.shipper = shipper
+        self.metrics = metrics
+        self.bounds: Callable[[Input], Awaitable[tuple[int, int]]] | None = None
+        self.owner_name = settings.verifier.instance_id or ""
+        self._workers: dict[Place, PartitionWorker] = {}
+        self._held: frozenset[Input] = frozenset()
+        self._ends: dict[Input, int] = {}
+        contracts = settings.contracts(layout.inputs)
+        self._projections = projections_of(contracts)
+        self._changes = ReferenceChangeDecoder(registry, self._projections, settings.source.unavailable_value)
+        self._evidence = EvidenceDecoder(registry)
+        self._readers = {
+            topic: reader_of(settings, topic, self._evidence.decode)
+            for topic in layout.inputs
+            if topic not in settings.source_topics(layout.inputs)
+        }
+        self._next_watermarks = self._next_look = 0.0
+        self._holes: dict[Input, int] = {}
+
+    # ---------------------------------------------------------------- opening and closing
+
+    async def open(self, assignment: Assignment) -> Mapping[Input, int]:
+        """Open stores; nothing is rebuilt here, because the group waits for this answer."""
+        places = {Place(self.layout.inputs[source.topic], source.partition) for source in assignment.inputs}
+        self.close({Input(t, p.partition) for p in self._workers.keys() - places for t in self._topics(p)})
+        positions: dict[Input, int] = {}
+        for place in sorted(places):
+            worker = self._workers.get(place) or self._open_store(place)
+            mine = sorted(s for s in assignment.inputs if s.topic in self._topics(place) and s.partition == place.partition)
+            for source in mine:
+                positions[source] = self._start_position(worker, source, assignment)
+            worker.catch_up({source.topic: assignment.ends[source] for source in mine})
+        logger.info("stores open: %s", ", ".join(f"{p.count}/{p.partition}" for p in sorted(places)))
+        self._hold()
+        return positions
+
+    def close(self, inputs: Set[Input] | None) -> None:
+        """Close the stores of some inputs, or all."""
+        gone = (
+            set(self._workers)
+            if inputs is None
+            else {Place(self.layout.inputs[source.topic], source.partition) for source in inputs}
+        )
+        for place in gone & self._workers.keys():
+            worker = self._workers.pop(place)
+            self.shipper.forget(worker)
+            worker.store.close()
+            for topic in self._topics(place):
+                self.metrics.forget(topic, place.partition)
+
+    def _open_store(self, place: Place) -> PartitionWorker:
+        group = self.layout.groups[place.count]
+        path = Path(self.settings.state.dir) / f"group-{place.count}-partition-{place.partition}"
+        worker = PartitionWorker(lambda: self._fold(group, place.partition), RocksStore(path), group.lanes)
+        worker.head.owner = worker.head.owner or uuid.uuid4().hex
+        self._workers[place] = worker
+        return worker
+
+    def _fold(self, group: Group, partition: int) -> PartitionFold:
+        return PartitionFold(group.contracts, partition, projections=self._projections)
+
+    def _start_position(self, worker: PartitionWorker, source: Input, assignment: Assignment) -> int:
+        """Where an input goes on; what retention deleted before it was read is recorded as lost."""
+        position, earliest = worker.position(source.topic), assignment.earliest[source]
+        if position is None:
+            return earliest
+        if position > assignment.ends[source]:
+            raise InvariantBroken(
+                f"{source.topic}:{source.partition} ends at {assignment.ends[source]}, but {position} was read already: "
+                "the topic was deleted and made again. Retire its sinks' stores (delete state.dir) to judge the new one"
+            )
+        if position < earliest:
+            self._lose(worker, source, position, earliest)
+        return max(position, earliest)
+
+    def _lose(self, worker: PartitionWorker, source: Input, start: int, end: int) -> None:
+        logger.error("%s:%d lost offsets %d to %d to retention before they were read", *source, start, end)
+        if source.topic in self.layout.group_of(source.topic).sources:
+            worker.lose_changes(source.topic, start, end)
+        else:
+            worker.lose_evidence(source.topic, start, end)
+
+    def _topics(self, place: Place) -> list[str]:
+        return [topic for topic, count in self.layout.inputs.items() if count == place.count]
+
+    # ---------------------------------------------------------------- input
+
+    async def take(self, raw: RawBatch) -> int | None:
+        """Decode, judge and store one range; see the port."""
+        source = Input(raw.topic, raw.partition)
+        worker = self._worker_of(source)
+        if worker is None:
+            return None
+        expected = worker.position(raw.topic)
+        if expected is not None and raw.next <= expected:
+            return None
+        if expected is not None and raw.start > expected:
+            return await self._hole(worker, source, expected)
+        await self._fetch_schemas(raw)
+        if self._worker_of(source) is not worker:
+            return None  # it went to another worker while the registry answered
+        began = time.perf_counter()
+        self._take_now(worker, raw)
+        self.metrics.batch(raw.topic, time.perf_counter() - began)
+        worker.check_caught_up()
+        self._hold()
+        return None
+
+    def _take_now(self, worker: PartitionWorker, raw: RawBatch) -> None:
+        if not len(raw):
+            worker.passed(raw.topic, raw.next)
+        elif raw.topic in self._readers:
+            batch = self._readers[raw.topic](raw)
+            beside = [*unreadable(raw, batch), *self.router.routed(raw, batch), *self.router.unroutable(raw, batch)]
+            worker.take_evidence(batch, beside)
+        else:
+            worker.take_changes(self._changes.decode(raw))
+
+    async def _fetch_schemas(self, raw: RawBatch) -> None:
+        decoder = self._evidence if raw.topic in self._readers else self._changes
+        missing = decoder.missing(raw)
+        if missing:
+            await self.registry.fetch(missing)
+
+    async def _hole(self, worker: PartitionWorker, source: Input, expected: int) -> int | None:
+        """Go back to where we were; where retention has overtaken us, record the loss instead."""
+        if self._holes.get(source) == expected and self.bounds is not None:
+            earliest, _ = await self.bounds(source)
+            if earliest > expected and self._worker_of(source) is worker:
+                self._lose(worker, source, expected, earliest)
+                expected = earliest
+        self._holes[source] = expected
+        return expected
+
+    def is_held(self, source: Input) -> bool:
+        """Asked from the fetcher's thread: a lane whose rows wait for changes is not read on."""
+        return source in self._held
+
+    def _hold(self) -> None:
+        held = set()
+        for place, worker in self._workers.items():
+            for (name, _), sink in worker.fold.sinks.items():
+                if sink.queued > HELD_ROWS:
+                    held.add(Input(worker.lane_topics[name], place.partition))
+        self._held = frozenset(held)
+
+    def _worker_of(self, source: Input) -> PartitionWorker | None:
+        return self._workers.get(Place(self.layout.inputs[source.topic], source.partition))
+
+    # ---------------------------------------------------------------- telling
+
+    def restart_positions(self) -> Mapping[Input, Committed]:
+        """Our positions, with the owner's token: lag for people, and a mark against zombies."""
+        return {
+            Input(topic, place.partition): Committed(position, worker.head.owner)
+            for place, worker in self._workers.items()
+            for topic, position in worker.head.positions.items()
+        }
+
+    def lanes(self) -> dict[tuple[str, Input], SinkPartition]:
+        """Every (sink, source partition) that is judged here."""
+        return {
+            (name, Input(topic, place.partition)): sink
+            for place, worker in self._workers.items()
+            for (name, topic), sink in worker.fold.sinks.items()
+        }
+
+    def highest_receipt(self, name: str, source: Input) -> int:
+        """The offset after the highest one that a receipt has named: the progress of an in-order sink."""
+        sink = self.lanes().get((name, source))
+        return 0 if sink is None else sink.horizon
+
+    def generation(self, name: str, source: Input) -> int:
+        """The sink's generation, which its marks must carry."""
+        sink = self.lanes().get((name, source))
+        return 0 if sink is None else sink.generation
+
+    async def is_routed_up(self, name: str) -> bool:
+        """Whether every log that is routed for a sink has been read, by this worker, to the end it has now."""
+        if self.bounds is None:
+            return False
+        for topic, sinks in self.layout.routed.items():
+            for number in range(self.layout.inputs[topic]) if name in sinks else ():
+                source = Input(topic, number)
+                worker = self._worker_of(source)
+                _, end = await self.bounds(source)
+                if worker is None or (worker.position(topic) or 0) < end or self.shipper.is_flying(worker):
+                    return False
+                if any(isinstance(effect, Routed) for _, effect in worker.outbox(SHIP_AT_ONCE)):
+                    return False
+        return True
+
+    async def tick(self) -> None:
+        """Ship the outboxes, look for ends that lanes wait for, tell watermarks and metrics."""
+        now = time.monotonic()
+        for worker in list(self._workers.values()):
+            self.shipper.ship(worker)
+        self.shipper.poll()
+        if now >= self._next_look:
+            self._next_look = now + END_LOOK_S
+            await self._look_for_ends()
+        if now >= self._next_watermarks:
+            self._next_watermarks = now + WATERMARKS_S
+            self._tell()
+        await asyncio.sleep(0)
+
+    async def _look_for_ends(self) -> None:
+        """A lane that waits for changes beyond the end of their partition names more than there is."""
+        for place, worker in list(self._workers.items()):
+            for sink, need in list(worker.blocked()):
+                source = Input(sink.changes.topic, place.partition)
+                if self.bounds is None or worker.is_catching_up:
+                    continue
+                _, end = await self.bounds(source)
+                self._ends[source] = end
+                if end < need and sink.changes.next >= end and self._workers.get(place) is worker:
+                    worker.record_end(sink.contract.sink, sink.changes.topic, end)
+
+    def _tell(self) -> None:
+        size = 0
+        for place, worker in self._workers.items():
+            size += worker.store.bytes_used()
+            for topic, position in worker.head.positions.items():
+                self.metrics.position(topic, place.partition, position)
+            for sink, told in zip(worker.fold.sinks.values(), worker.watermarks(self.owner_name), strict=True):
+                self.shipper.send(told)
+                name, topic = told.sink, told.topic
+                end = max(self._ends.get(Input(topic, place.partition), 0), sink.changes.next)
+                self.metrics.watermark(
+                    told,
+                    end=end,
+                    oldest_open_ts_ms=watermarks.oldest_open_time(sink),
+                    fence_at_ms=None if sink.at == NO_TIME else sink.at,
+                )
+                self.metrics.evidence_rows(name, topic, place.partition, sink.tally.rows)
+                self.metrics.conservation(name, topic, place.partition, watermarks.difference(sink))
+                self.metrics.held(name, topic, place.partition, is_held=sink.queued > HELD_ROWS)
+        self.metrics.store(size)

@@ -1,0 +1,58 @@
+"""What the transport asks of a worker: open, take, hold, close. The worker's store is the truth about positions."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from app.model import RawBatch
+
+
+class Input(NamedTuple):
+    """One partition of one input topic."""
+
+    topic: str
+    partition: int
+
+
+class Committed(NamedTuple):
+    """What the group committed last for an input; ``offset`` is -1 where nothing was."""
+
+    offset: int
+    metadata: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """What a worker was given, and what the broker says of it at that moment.
+
+    Attributes:
+        earliest, ends: the first offset held, and the one that will be written next (read committed).
+    """
+
+    inputs: Set[Input]
+    earliest: Mapping[Input, int]
+    ends: Mapping[Input, int]
+    committed: Mapping[Input, Committed]
+
+
+class Worker(Protocol):
+    """Called in the event loop only, never from two tasks at once but for `is_held`, which other threads ask."""
+
+    async def open(self, assignment: Assignment) -> Mapping[Input, int]:
+        """Open the stores of an assignment and answer where each input goes on. The flow is stopped meanwhile."""
+
+    def close(self, inputs: Set[Input] | None) -> None:
+        """Close the stores of inputs that go to somebody else (None: all); nothing of them is taken afterwards."""
+
+    async def take(self, raw: RawBatch) -> int | None:
+        """Take a batch. None: taken, or known already. An offset: a hole, the input must go on there instead."""
+
+    def is_held(self, source: Input) -> bool:
+        """Whether an input is not to be handed on for now; its bytes wait in the fetcher."""
+
+    def restart_positions(self) -> Mapping[Input, Committed]:
+        """What to commit: it shows lag and keeps zombies out, nothing is read from it but the metadata."""
+
+    async def tick(self) -> None:
+        """Called a few times a second while the flow is active."""

@@ -1,0 +1,223 @@
+"""The naive judge of a recording: what a right verifier says of it, worked out cell by cell and fence by fence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tests.simulation.changes import Registry, read_change
+from tests.simulation.contract import Contract, contracts
+from tests.simulation.lanes import Entry, LaneName, Mark, Receipt, read_evidence
+from tests.simulation.recording import read
+from tests.simulation.repairs import wanted
+from tests.simulation.rules import BAD, SETTLED, TAIL, Cell, Life, flags_of, is_unexpected, resolved, state_of
+
+QUIET = {"delivered", "attempted", "exempt", "superseded"}
+"""States of cells that are reported only with a flag."""
+
+FRONTIER_MARKS = {"PROGRESS", "FENCE", "SKIP"}
+
+
+@dataclass(slots=True, kw_only=True)
+class Finding:
+    """What one evaluated fence found: the states of all open cells below it, before any of them closed."""
+
+    mark: Mark
+    fence: int
+    generation: int
+    states: dict[int, str]
+    read_to: int
+    """Keyed questions saw the changes below this."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Judge:
+    """Reads one lane to its end."""
+
+    name: LaneName
+    life: Life
+    settled: int = 0
+    verified: int = 0
+    named: int = 0
+    place: int = 0
+    orphans: set[int] = field(default_factory=set)
+    contradicted: list[int] = field(default_factory=list)
+    doubted: set[int] = field(default_factory=set)
+    too_late: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    def read(self, entry: Entry) -> None:
+        """One evidence record."""
+        if entry.mark is not None:
+            self._mark(entry.mark)
+        elif not self.life.is_ended:
+            for receipt in entry.receipts:
+                self._receipt(receipt)
+
+    def _receipt(self, receipt: Receipt) -> None:
+        life, offset = self.life, receipt.offset
+        self.place += 1
+        self.named = max(self.named, min(offset + 1, life.end))
+        if not life.cells or offset < min(life.cells):
+            self.too_late += 1
+            return
+        cell = life.cells.get(offset)
+        if cell is None:
+            if offset < life.end:
+                self.orphans.add(offset)
+            return
+        receipt = replace(resolved(receipt, cell.change), passed=life.is_below_fence(offset) or life.is_skipped(offset))
+        if cell.closed is None:
+            cell.receipts.append((self.place, receipt))
+        else:
+            self._after_closing(cell, receipt)
+
+    def _after_closing(self, cell: Cell, receipt: Receipt) -> None:
+        offset = cell.change.offset
+        is_far = self.life.fence - offset > TAIL
+        before = [] if is_far else cell.receipts
+        alone = replace(self.life, cells={offset: cell}) if is_far else self.life
+        trial = Cell(change=cell.change, receipts=[*before, (self.place, receipt)])
+        is_new = is_unexpected(trial, alone) and not is_unexpected(Cell(change=cell.change, receipts=before), alone)
+        if state_of(trial, alone) not in BAD and not is_new:
+            return
+        if is_far or offset not in self.doubted:
+            self.contradicted.append(offset)
+        if not is_far:
+            self.doubted.add(offset)
+
+    def _mark(self, mark: Mark) -> None:
+        life = self.life
+        mark = replace(
+            mark,
+            offset=min(mark.offset, life.end),
+            to_offset=None if mark.to_offset is None else min(mark.to_offset, life.end),
+        )
+        is_rebirth = mark.kind == "START" and mark.generation > life.generation
+        if mark.generation < life.generation or (life.is_ended and not is_rebirth):
+            return
+        if is_rebirth:
+            self._rebuild(mark)
+            return
+        if mark.kind in FRONTIER_MARKS:
+            life.frontier = max(life.frontier, mark.to_offset or 0 if mark.kind == "SKIP" else mark.offset)
+        match mark.kind:
+            case "FENCE" if mark.offset >= life.fence:
+                life.fence = mark.offset
+                self._evaluate(mark)
+            case "START":
+                life.begin = max(life.begin, mark.offset)
+            case "SKIP":
+                life.skips.append((mark.offset, mark.to_offset or 0))
+            case "END":
+                life.is_ended = True
+
+    def _rebuild(self, mark: Mark) -> None:
+        life, begin = self.life, mark.offset
+        life.generation, life.begin, life.is_ended = mark.generation, begin, False
+        life.fence, life.frontier = min(life.fence, begin), min(life.frontier, begin)
+        self.settled, self.verified = min(self.settled, begin), min(self.verified, begin)
+        life.skips = [(start, min(end, begin)) for start, end in life.skips if start < begin]
+        for offset, cell in life.cells.items():
+            if offset >= begin:
+                cell.receipts, cell.closed = [], None
+        self.doubted = {offset for offset in self.doubted if offset < begin}
+
+    def _evaluate(self, mark: Mark) -> None:
+        """Every open cell below the fence; then all that are settled close together."""
+        life = self.life
+        open_cells = [cell for offset, cell in life.cells.items() if cell.closed is None and offset < life.fence]
+        found = [(cell, state_of(cell, life), flags_of(cell, life)) for cell in open_cells]
+        for cell, state, flags in found:
+            if state in SETTLED:
+                cell.closed = (state, flags)
+        self.settled = max(self.settled, self._watermark(set()))
+        self.verified = max(self.verified, self._watermark({"unverifiable"}))
+        states = {cell.change.offset: state for cell, state, _ in found}
+        self.findings.append(
+            Finding(
+                mark=mark,
+                fence=life.fence,
+                generation=life.generation,
+                states=states,
+                read_to=max(life.fence, self.named),
+            )
+        )
+
+    def _watermark(self, stops: set[str]) -> int:
+        for offset, cell in self.life.cells.items():
+            if offset >= self.life.fence:
+                break
+            if cell.closed is None or cell.closed[0] in stops:
+                return offset
+        return self.life.fence
+
+    def verdicts(self) -> dict[int, tuple[str, list[str]]]:
+        """State and flags of every cell that counts, by offset."""
+        said = {}
+        for offset, cell in self.life.cells.items():
+            if cell.closed is not None:
+                said[offset] = cell.closed
+            elif not self.life.is_ended:
+                said[offset] = (state_of(cell, self.life), flags_of(cell, self.life))
+        return said
+
+
+def judges(directory: Path) -> tuple[list[Judge], Any]:
+    """Every lane of a recording read to its end, and the evidence that is in none."""
+    recording = read(directory)
+    registry = Registry(recording.schemas)
+    promised = contracts(recording.config, sorted(recording.logs))
+    evidence = read_evidence(recording, registry, {name: contract.topics for name, contract in promised.items()})
+    made = []
+    for contract in promised.values():
+        for topic in contract.topics:
+            for partition, records in sorted(recording.logs.get(topic, {}).items()):
+                changes = [read_change(record, registry) for record in records]
+                made.append(_judge(contract, (contract.name, topic, partition), changes))
+                for entry in evidence.lanes.get((contract.name, topic, partition), ()):
+                    made[-1].read(entry)
+    return made, evidence
+
+
+def _judge(contract: Contract, name: LaneName, changes: list[Any]) -> Judge:
+    cells = {change.offset: Cell(change=change) for change in changes}
+    return Judge(name=name, life=Life(contract=contract, cells=cells, end=max(cells, default=-1) + 1))
+
+
+def judge(directory: Path) -> dict[str, Any]:
+    """What a right verifier says of a recording, in the shape of an ``expected.json``."""
+    made, evidence = judges(directory)
+    said: dict[str, Any] = {
+        "cells": [],
+        "sinks": [],
+        "orphans": [],
+        "contradicted": [],
+        "unreadable": sorted(evidence.unreadable),
+        "unknown_sink": sorted(evidence.unknown_sink),
+        "repair": {},
+    }
+    for one in made:
+        verdicts = one.verdicts()
+        said["cells"] += [
+            (*one.name, offset, state, flags)
+            for offset, (state, flags) in verdicts.items()
+            if state not in QUIET or flags
+        ]
+        said["sinks"].append(
+            {
+                **dict(zip(("sink", "topic", "partition"), one.name, strict=True)),
+                "counts": dict(Counter(state for state, _ in verdicts.values())),
+                "frontier": one.life.frontier,
+                "settled_watermark": one.settled,
+                "verified_watermark": one.verified,
+            }
+        )
+        repair = wanted(one.life, one.findings)
+        if repair["may"]:
+            said["repair"]["|".join(map(str, one.name))] = repair
+        said["orphans"] += [(*one.name, offset) for offset in sorted(one.orphans)]
+        said["contradicted"] += [(*one.name, offset) for offset in sorted(one.contradicted)]
+    return said

@@ -1,0 +1,109 @@
+"""A seeded world: tables, sinks and everything they said, written as a recording directory.
+
+The same seed gives the same bytes of every record. ``planted`` counts what was done wrong on purpose, by kind; what a right
+verifier has to say of it is the oracle's business.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.simulation.avro import EVIDENCE, Encoder
+from tests.simulation.changes import Registry
+from tests.simulation.lane_events import Lane
+from tests.simulation.lane_marks import Course
+from tests.simulation.recording import Recording, write
+from tests.simulation.sinks import Sink, make_sinks
+from tests.simulation.source import Partition, Table, read_back
+from tests.simulation.writing import EvidenceWriter
+
+CHANGES = 26
+"""About how many changes a partition has; several sinks see each."""
+
+
+class World:
+    """Everything that a seed stands for.
+
+    Args:
+        seed: which world.
+        is_clean: no faults at all, but outages, tombstones, truncates, messages, gaps and lying clocks.
+        is_unfenced: no sink has a fence, as in somebody else's capture.
+    """
+
+    def __init__(self, seed: int, *, is_clean: bool = False, is_unfenced: bool = False) -> None:
+        self.seed = seed
+        self.is_clean = is_clean
+        self.rng = random.Random(seed)
+        self.planted: Counter[str] = Counter()
+        self.tables = list(self._tables())
+        schemas = dict(EVIDENCE)
+        for table in self.tables:
+            schemas.update(table.schemas())
+        self.recording = Recording(config={}, schemas=schemas)
+        self.encoder = Encoder(schemas)
+        self.registry = Registry(schemas)
+        self._fill_tables()
+        self.sinks = make_sinks(self.rng, self.tables, is_clean=is_clean)
+        for sink in self.sinks:
+            sink.has_fences = not is_unfenced
+        self._fill_evidence()
+
+    def write(self, directory: Path) -> Counter[str]:
+        """Write the recording; returns what was planted, by kind."""
+        write(directory, self.recording, "\n".join(self._toml()) + "\n")
+        return self.planted
+
+    def _tables(self) -> Iterator[Table]:
+        for number in range(self.rng.randrange(1, 4)):
+            yield Table(
+                topic=f"shop.public.t{number}",
+                name=f"t{number}",
+                partitions=self.rng.randrange(1, 4),
+                is_keyed=number == 0 or self.rng.random() < 0.7,
+                first_id=100 + 10 * number,
+            )
+
+    def _toml(self) -> Iterator[str]:
+        topics = ", ".join(f'"{table.topic}"' for table in self.tables)
+        yield "[source]"
+        yield f"topics = [{topics}]" if self.rng.random() < 0.7 else 'topics = ["/shop[.]public[.].*/"]'
+        for sink in self.sinks:
+            yield from sink.toml()
+
+    def _fill_tables(self) -> None:
+        for table in self.tables:
+            logs = self.recording.logs.setdefault(table.topic, {})
+            for number in range(table.partitions):
+                partition = Partition(
+                    table=table,
+                    number=number,
+                    rng=self.rng,
+                    encoder=self.encoder,
+                    planted=self.planted,
+                    is_clean=self.is_clean,
+                )
+                logs[number] = partition.fill(self.rng.randrange(CHANGES // 2, CHANGES * 3 // 2))
+
+    def _fill_evidence(self) -> None:
+        writer = EvidenceWriter(
+            rng=self.rng, encoder=self.encoder, planted=self.planted, sinks=self.sinks, is_clean=self.is_clean
+        )
+        for sink in self.sinks:
+            for table in self._tables_of(sink):
+                for number, records in self.recording.logs[table.topic].items():
+                    lane = Lane(
+                        sink=sink,
+                        changes=read_back(records, self.registry),
+                        rng=self.rng,
+                        planted=self.planted,
+                    )
+                    lane.clock_lie_ms = lane.lie() if self.rng.random() < 0.15 and not self.is_clean else 0
+                    Course(lane, is_clean=self.is_clean).run()
+                    writer.take(lane, table.topic, number)
+        self.recording.logs.update(writer.logs())
+
+    def _tables_of(self, sink: Sink) -> list[Table]:
+        return [table for table in self.tables if table.topic in sink.contract.topics]

@@ -1,0 +1,141 @@
+"""The Faust app: one agent over every input, two timers, and how it ends.
+
+An agent's exception would acknowledge the event and go on, so a bug in the fold ends the process: the store is
+consistent by construction, and the next start goes on where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faust
+from faust.serializers import codecs
+
+from topologies import transport
+from app.worker.ports import Input, Worker
+
+logger = logging.getLogger(__name__)
+
+BROKEN, DISK = 70, 74
+TICK_S = 0.25
+COMMIT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """What Faust needs to know.
+
+    Attributes:
+        inputs: partition count by input topic.
+        session_timeout_s: after it a dead worker's partitions go to others.
+        credentials: Faust's broker credentials, or None.
+    """
+
+    application_id: str
+    brokers: Sequence[str]
+    inputs: Mapping[str, int]
+    data_dir: Path
+    instance_id: str | None = None
+    session_timeout_s: float = 30.0
+    credentials: Any = None
+
+
+class _Pass(codecs.Codec):  # type: ignore[misc]
+    """A range is decoded by the worker, not by Faust."""
+
+    def _loads(self, s: Any) -> Any:
+        return s
+
+    def _dumps(self, s: Any) -> Any:
+        return s
+
+
+def build_app(settings: EngineSettings, worker: Worker) -> faust.App:
+    """The app that reads every input and hands the ranges to the worker."""
+    transport.register()
+    codecs.register("pass", _Pass())
+    app = faust.App(
+        settings.application_id,
+        broker=[f"ranges://{broker}" for broker in settings.brokers],
+        broker_credentials=settings.credentials,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        stream_buffer_maxsize=16,
+        broker_commit_interval=COMMIT_S,
+        broker_commit_every=None,
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=settings.session_timeout_s / 6,
+        broker_request_timeout=max(90.0, settings.session_timeout_s + 5),
+        consumer_group_instance_id=settings.instance_id,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=1 << 20,
+        datadir=str(settings.data_dir / "faust"),
+        table_standby_replicas=1,  # 0 would select an assignor that does not keep partition numbers together
+        web_enabled=False,
+    )
+    app.worker = worker
+    app.input_topics = dict(settings.inputs)
+    inputs = app.topic(*sorted(settings.inputs), value_serializer="pass", key_serializer="pass")
+
+    async def judge(stream: Any) -> None:
+        async for event in stream.events():
+            await _take(app, worker, event.value)
+
+    app.agent(inputs, name="judge")(judge)
+    app.timer(TICK_S, name="tick")(lambda *_: _tick(app, worker))
+    return app
+
+
+async def _take(app: faust.App, worker: Worker, raw: Any) -> None:
+    try:
+        hole = await worker.take(raw)
+    except Exception as error:  # noqa: BLE001 - whatever it is, nothing may go on after it
+        end_process(error)
+        return
+    if hole is not None:
+        await app.consumer.seek_input(Input(raw.topic, raw.partition), hole)
+
+
+async def _tick(app: faust.App, worker: Worker) -> None:
+    if app.rebalancing or not app.consumer.flow_active:
+        return
+    try:
+        await worker.tick()
+    except Exception as error:  # noqa: BLE001 - as in _take
+        end_process(error)
+
+
+def end_process(error: BaseException) -> None:
+    """Stop at once, with the evidence on stderr; nothing is acknowledged, nothing is closed half."""
+    status = DISK if isinstance(error, OSError) else BROKEN
+    logger.critical("the worker stops with status %d: %s\n%s", status, error, "".join(traceback.format_exception(error)))
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    os._exit(status)
+
+
+def run(app: faust.App) -> int:
+    """Run until SIGINT or SIGTERM; returns 0."""
+    return asyncio.run(serve(app))
+
+
+async def serve(app: faust.App, stop: asyncio.Event | None = None) -> int:
+    """Run inside an event loop until ``stop`` or a signal."""
+    stopped = stop or asyncio.Event()
+    loop = asyncio.get_running_loop()
+    if stop is None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopped.set)
+    app.finalize()
+    await app.start()
+    await stopped.wait()
+    await app.stop()
+    return 0

@@ -1,0 +1,61 @@
+"""aiokafka's fetch, made to hand on position ranges: one partition's ``[start, next)`` as one `RawBatch`.
+
+`install` replaces `FetchResult` in aiokafka's fetcher and lets it hand on its own records, not dataclasses made of them.
+A range without records (a transaction's control records) is handed on too, so that a fence behind one is reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import aiokafka.consumer.fetcher as fetcher
+from aiokafka.structs import TopicPartition
+
+from app.model import RawBatch, RawRecord
+
+
+class Range(list[Any]):
+    """What `fetched_records` hands on: its length counts records, its truth is whether the position moved."""
+
+    __slots__ = ("batch",)
+    batch: RawBatch
+
+    def __bool__(self) -> bool:
+        return self.batch.next > self.batch.start
+
+
+_stock = fetcher.FetchResult
+_held: Callable[[TopicPartition], bool] = lambda _: False  # noqa: E731 - replaced by `install`
+
+
+class RangedFetchResult(_stock):  # type: ignore[misc, valid-type] - aiokafka ships no types
+    """Runs in the consumer's thread without awaiting, so the position before and after is exact."""
+
+    def getall(self, max_records: int | None = None) -> Any:
+        """The rest of one fetch as a `Range`; nothing while the partition is held or no longer ours."""
+        source = self._topic_partition
+        if _held(source) or not self.check_assignment(source) or not self.has_more():
+            return []
+        state = self._assignment.state_value(source)
+        start = state.position
+        records = _stock.getall(self, max_records)
+        found = Range(records)
+        rows = (RawRecord(r.offset, r.timestamp, r.key, r.value, r.headers) for r in records)
+        found.batch = RawBatch.of(source.topic, source.partition, rows, start, state.position)
+        return found
+
+    def calculate_backoff(self) -> float:
+        """A held partition must not keep its node from being asked for the others."""
+        if _held(self._topic_partition):
+            return 0
+        backoff: float = super().calculate_backoff()
+        return backoff
+
+
+def install(is_held: Callable[[TopicPartition], bool]) -> None:
+    """Make aiokafka fetch this way; ``is_held`` is asked from the consumer's thread."""
+    global _held  # noqa: PLW0603 - the class is aiokafka's, so there is no instance to give it to
+    _held = is_held
+    fetcher.FetchResult = RangedFetchResult
+    fetcher.PartitionRecords._consumer_record = lambda _self, _tp, record: record  # noqa: SLF001

@@ -1,0 +1,216 @@
+"""The Faust transport ``ranges://``: batches instead of events, and a store that is the truth about positions.
+
+Faust 0.15.3 gives membership, assignment, agents and timers. What is overridden, and why:
+
+- `seek_to_committed` opens stores and seeks: the flow is stopped there, and partitions are paused.
+- `on_partitions_revoked` closes stores after ``super()``: JoinGroup is not sent before it returns.
+- `force_commit` commits our own positions, and clears the ledger of acks that the Cython stream keeps.
+- `getmany` hands on what was fetched; the stock one drops records of a partition that was paused in flight.
+- `_read_offset` is a mapping that forgets: Faust's dedupe livelocks after a seek back.
+- the consumer's thread reads committed records only, and seeks itself: Faust's own seek calls from the wrong thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.transport.drivers import TRANSPORTS
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+
+from app.model import RawBatch
+from topologies import fetching
+from app.worker.ports import Assignment, Committed, Input, Worker
+
+logger = logging.getLogger(__name__)
+
+FETCH_WAIT_MS = 200
+"""How long the broker may wait for a fetch to fill; Faust says 1,500, which is the latency of a quiet topic."""
+NOT_COPARTITIONED = 71
+
+
+class _Forgets(dict[TP, int | None]):
+    """Remembers nothing: our stores know what was read."""
+
+    def __getitem__(self, _: TP) -> None:
+        return None
+
+    def __setitem__(self, _: TP, __: int | None) -> None:
+        pass
+
+    def update(self, *_: Any, **__: Any) -> None:
+        pass
+
+
+class _EveryPartition:
+    """Faust's scheduler yields record by record; a range is one record."""
+
+    def iterate(self, records: Mapping[TP, Any]) -> Any:
+        return iter(records.items())
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """aiokafka's side; every method here runs in its own thread and event loop."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"  # noqa: SLF001 - not a setting of Faust's
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
+        return consumer
+
+    async def seek_many(self, positions: Mapping[TP, int]) -> None:
+        """Go on at other offsets."""
+        consumer = self._ensure_consumer()
+        for tp, offset in positions.items():
+            consumer.seek(TopicPartition(*tp), offset)
+
+    async def bounds(self, tps: set[TP]) -> tuple[dict[TP, int], dict[TP, int]]:
+        """Earliest offsets and ends; under read_committed an end is the last stable offset."""
+        consumer = self._ensure_consumer()
+        wanted = [TopicPartition(*tp) for tp in tps]
+        earliest = await consumer.beginning_offsets(wanted)
+        ends = await consumer.end_offsets(wanted)
+        return {TP(*tp): o for tp, o in earliest.items()}, {TP(*tp): o for tp, o in ends.items()}
+
+    async def committed_with_metadata(self, tps: set[TP]) -> dict[TP, Committed]:
+        """What the group committed last."""
+        consumer = self._ensure_consumer()
+        found = await consumer._coordinator.fetch_committed_offsets(  # noqa: SLF001 - the metadata is not public
+            [TopicPartition(*tp) for tp in tps]
+        )
+        return {TP(*tp): Committed(told.offset, told.metadata or "") for tp, told in found.items()}
+
+    async def commit_with_metadata(self, offsets: Mapping[TP, Committed]) -> bool:
+        """Commit for the partitions that are still ours; a failure is logged, since nothing depends on it."""
+        consumer = self._ensure_consumer()
+        ours = consumer.assignment()
+        told = {
+            TopicPartition(*tp): OffsetAndMetadata(*committed)
+            for tp, committed in offsets.items()
+            if TopicPartition(*tp) in ours
+        }
+        try:
+            if told:
+                await consumer.commit(told)
+        except (CommitFailedError, IllegalStateError, KafkaError) as error:
+            logger.warning("the advisory commit failed, the next one will tell the same: %r", error)
+            return False
+        return True
+
+
+class Consumer(driver.Consumer):  # type: ignore[misc]
+    """Faust's side, in the app's event loop."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.scheduler = _EveryPartition()
+        self._read_offset = _Forgets()
+        self.worker: Worker = self.app.worker
+        fetching.install(lambda tp: self.worker.is_held(Input(tp.topic, tp.partition)))
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def _to_message(self, tp: TP, found: Any) -> ConsumerMessage:
+        batch: RawBatch = found.batch
+        time_s = float(batch.timestamps[-1]) / 1000.0 if len(batch) else 0.0
+        return ConsumerMessage(
+            tp.topic, tp.partition, batch.next - 1, time_s, 0, (), None, batch, None, 0, 0, tp,
+            generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+        """Ranges of whatever is ready; called by Faust's fetcher again and again."""
+        records, _ = await self._wait_next_records(timeout)
+        generation = self.app.consumer_generation_id
+        if not records or self.should_stop:
+            return
+        for tp, found in records.items():
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                return
+            yield tp, self._to_message(tp, found)
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Called while the flow is stopped: opens the stores and seeks where they say."""
+        generation = self.app.consumer_generation_id
+        tps = {TP(tp.topic, tp.partition) for tp in self.assignment() if tp.topic in self.app.input_topics}
+        self._check_copartitioned(tps)
+        earliest, ends = await self._thread.call_thread(self._thread.bounds, tps) if tps else ({}, {})
+        committed = await self._thread.call_thread(self._thread.committed_with_metadata, tps) if tps else {}
+        if generation != self.app.consumer_generation_id:
+            raise IllegalStateError("the group was rebalanced again meanwhile")  # Faust's recovery begins anew
+        positions = await self.worker.open(
+            Assignment(
+                inputs={Input(*tp) for tp in tps},
+                earliest={Input(*tp): offset for tp, offset in earliest.items()},
+                ends={Input(*tp): offset for tp, offset in ends.items()},
+                committed={Input(*tp): told for tp, told in committed.items()},
+            )
+        )
+        found = {TP(*source): offset for source, offset in positions.items()}
+        if found:
+            await self._thread.call_thread(self._thread.seek_many, found)
+        return found
+
+    async def seek_input(self, source: Input, offset: int) -> None:
+        """Answer a hole; a partition that is not ours any more needs no answer."""
+        try:
+            await self._thread.call_thread(self._thread.seek_many, {TP(*source): offset})
+        except IllegalStateError:
+            logger.info("%s:%d went to another worker before it was sought", *source)
+
+    async def bounds_of(self, source: Input) -> tuple[int, int]:
+        """The earliest offset and the end of an input now."""
+        earliest, ends = await self._thread.call_thread(self._thread.bounds, {TP(*source)})
+        return int(earliest[TP(*source)]), int(ends[TP(*source)])
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Stop, drain, commit (all in ``super``), then close the stores."""
+        await super().on_partitions_revoked(revoked)
+        self.worker.close({Input(*tp) for tp in revoked if tp.topic in self.app.input_topics})
+
+    async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002
+        """Commit the worker's positions and forget Faust's acks, which would grow for ever."""
+        for ledger in (self._acked, self._acked_index, self._gap):
+            ledger.clear()
+        self._unacked_messages.clear()
+        told = {TP(*source): committed for source, committed in self.worker.restart_positions().items()}
+        return bool(told) and bool(await self._thread.call_thread(self._thread.commit_with_metadata, told))
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Faust would mark offsets between two events as done; a range says itself what it covers."""
+
+    async def on_stop(self) -> None:
+        """The last act: close every store."""
+        await super().on_stop()
+        self.worker.close(None)
+
+    def _check_copartitioned(self, tps: set[TP]) -> None:
+        """Inputs of one partition count go together by number, else receipts would be judged by half of the world."""
+        counts = self.app.input_topics
+        for number, group in {(tp.partition, counts[tp.topic]) for tp in tps}:
+            here = {tp.topic for tp in tps if tp.partition == number and counts[tp.topic] == group}
+            wanted = {topic for topic, count in counts.items() if count == group}
+            if here != wanted:
+                logger.critical(
+                    "partition %d of %s was assigned to another worker than that of %s: their partition counts or "
+                    "subscribers differ; stop all workers, compare the counts, and start them with one configuration",
+                    number, sorted(wanted - here), sorted(here),
+                )  # fmt: skip
+                os._exit(NOT_COPARTITIONED)
+
+
+class Transport(driver.Transport):  # type: ignore[misc]
+    """``ranges://host:port``."""
+
+    Consumer = Consumer
+
+
+def register() -> None:
+    """Make Faust know ``ranges://``."""
+    TRANSPORTS.aliases["ranges"] = f"{__name__}:Transport"

@@ -1,0 +1,173 @@
+"""The main job: settings to a running worker (design section 5)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faust
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+
+import schemas
+from app.adapters.encode import SCHEMA_NAMES, Encoder
+from app.adapters.kafka_config import client_config, credentials
+from app.adapters.metrics import Metrics, Served, serve
+from app.adapters.registry import Registry
+from app.adapters.topics import create_missing, own_topics, partition_counts
+from app.config import Settings, live_problems, load
+from app.errors import ConfigError
+from app.model.effects import Command, Contradicted, Orphan, UnknownSink, Unreadable
+from app.worker.effects import Effect
+from app.worker.layout import Layout, lane_topic, plan
+from app.worker.live import LiveWorker
+from app.worker.ports import Input
+from app.worker.probing import FenceProbe
+from app.worker.routing import Router
+from app.worker.shipping import Shipper
+from cdc_receipts.codec import SCHEMAS
+from topologies.engine import EngineSettings, build_app, end_process
+
+logger = logging.getLogger(__name__)
+
+FLUSH_S = 10.0
+
+
+@dataclass(slots=True)
+class Running:
+    """A worker that was started; `stop` ends it."""
+
+    app: faust.App
+    worker: LiveWorker
+    metrics: Metrics
+    served: Served | None
+    shipper: Shipper
+
+    async def stop(self) -> None:
+        """Leave the group, close the stores, flush what is on its way."""
+        await self.app.stop()
+        self.shipper.close(FLUSH_S)
+        if self.served is not None:
+            self.served.close()
+
+
+def run(config: Path) -> int:
+    """``cdc-verifier run``: until SIGINT or SIGTERM; returns 0."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("faust").setLevel(logging.WARNING)
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    settings = load(config, os.environ)
+    problems = live_problems(settings)
+    if problems:
+        raise ConfigError(problems)
+    return asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> int:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    running = await start(settings)
+    await stopped.wait()
+    await running.stop()
+    return 0
+
+
+async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> Running:
+    """Start a worker in this event loop.
+
+    Args:
+        counts: partition counts of all topics where the cluster can't create any (the embedded broker); None asks it
+            and creates our own.
+    """
+    admin = AdminClient(client_config(settings))
+    metrics = Metrics(settings.metrics.per_partition)
+    layout = await asyncio.to_thread(_prepare, settings, admin, counts)
+    registry = _registry(settings, metrics)
+    ids = await registry.register({**SCHEMAS, **{name: schemas.text(name) for name in SCHEMA_NAMES}})
+    shipper = _shipper(settings, metrics, ids)
+    worker = LiveWorker(settings, layout, registry, Router(layout, ids), shipper, metrics)
+    app = build_app(
+        EngineSettings(
+            application_id=settings.verifier.application_id,
+            brokers=settings.kafka.brokers,
+            inputs=layout.inputs,
+            data_dir=Path(settings.state.dir),
+            instance_id=settings.verifier.instance_id,
+            credentials=credentials(settings),
+        ),
+        worker,
+    )
+    probe = FenceProbe(settings, layout, worker, shipper, ids, admin)
+    app.timer(settings.verifier.probe_interval_ms / 1000, name="probe")(lambda *_: _guarded(probe.look()))
+    app.finalize()
+    await app.start()
+
+    async def bounds(source: Input) -> tuple[int, int]:
+        found: tuple[int, int] = await app.consumer.bounds_of(source)
+        return found
+
+    worker.bounds = bounds
+    served = serve(metrics, settings.metrics.host, settings.metrics.port)
+    return Running(app, worker, metrics, served, shipper)
+
+
+async def _guarded(work: Any) -> None:
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001 - a timer's exception would leave a worker that looks alive
+        end_process(error)
+
+
+def _prepare(settings: Settings, admin: AdminClient, counts: Mapping[str, int] | None) -> Layout:
+    existing = partition_counts(admin) if counts is None else dict(counts)
+    layout = plan(settings, existing)
+    if counts is None:
+        prefix = settings.verifier.prefix
+        internal = {lane_topic(prefix, group.partitions) for group in layout.groups.values()}
+        lanes = {topic: count for topic, count in layout.inputs.items() if topic in internal}
+        create_missing(admin, own_topics(prefix, lanes, max(layout.groups)), existing)
+    return layout
+
+
+def _registry(settings: Settings, metrics: Metrics) -> Registry:
+    password = settings.registry.password
+    return Registry(
+        settings.registry.url or "",
+        username=settings.registry.username,
+        password=None if password is None else password.reveal(),
+        on_error=metrics.registry_error,
+    )
+
+
+def _shipper(settings: Settings, metrics: Metrics, ids: Mapping[str, int]) -> Shipper:
+    producer = Producer(
+        client_config(settings) | {"enable.idempotence": True, "linger.ms": 20, "compression.type": "lz4"}
+    )
+    limits = {name: sink.commands_per_minute for name, sink in settings.sinks.items()}
+    return Shipper(
+        producer,
+        Encoder(ids),
+        settings.verifier.prefix,
+        limits,
+        time.monotonic,
+        on_sent=lambda effect: _count(metrics, effect),
+        on_error=metrics.broker_error,
+    )
+
+
+def _count(metrics: Metrics, effect: Effect) -> None:
+    """What the broker has acknowledged is counted; what was only tried is not."""
+    if isinstance(effect, Command):
+        metrics.command_acknowledged(effect.sink, effect.topic)
+    elif isinstance(effect, Orphan | Contradicted | Unreadable | UnknownSink):
+        metrics.found(effect)
