@@ -118,7 +118,7 @@ async def _demo(*, is_kept: bool) -> int:
     began = time.monotonic()
     async with _stage(port=9108 if is_kept else 0) as stage:
         tasks = [asyncio.create_task(work) for work in (_play(stage), _repair(stage), _show(stage, began))]
-        await _until_done(stage, began)
+        await _until_done(stage, began, tasks)
         for task in tasks:
             task.cancel()
         status = _report(stage, time.monotonic() - began)
@@ -358,10 +358,13 @@ def _open_bad(stage: Stage) -> set[Cell]:
     }
 
 
-async def _until_done(stage: Stage, began: float) -> None:
+async def _until_done(stage: Stage, began: float, tasks: list[asyncio.Task[None]]) -> None:
     """Until all that was planted is found and settled but the unrepairable, or the deadline."""
     refused = {(sink.name, *place) for sink in stage.sinks for place in sink.unrepairable}
     while time.monotonic() - began < DEADLINE_S:
+        for task in tasks:
+            if task.done():
+                task.result()  # none of them ends by itself; this raises what ended it
         if stage.is_spoken:
             score = _score(stage)
             if score.found == score.planted and score.open <= refused:

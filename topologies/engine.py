@@ -6,11 +6,7 @@ consistent by construction, and the next start goes on where it was.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import os
-import signal
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +16,11 @@ import faust
 from faust.serializers import codecs
 
 from topologies import transport
+from topologies.ending import end_process
 from app.worker.ports import Input, Worker
 
 logger = logging.getLogger(__name__)
 
-BROKEN, DISK = 70, 74
 TICK_S = 0.25
 COMMIT_S = 1.0
 
@@ -111,31 +107,3 @@ async def _tick(app: faust.App, worker: Worker) -> None:
         await worker.tick()
     except Exception as error:  # noqa: BLE001 - as in _take
         end_process(error)
-
-
-def end_process(error: BaseException) -> None:
-    """Stop at once, with the evidence on stderr; nothing is acknowledged, nothing is closed half."""
-    status = DISK if isinstance(error, OSError) else BROKEN
-    logger.critical("the worker stops with status %d: %s\n%s", status, error, "".join(traceback.format_exception(error)))
-    for handler in logging.getLogger().handlers:
-        handler.flush()
-    os._exit(status)
-
-
-def run(app: faust.App) -> int:
-    """Run until SIGINT or SIGTERM; returns 0."""
-    return asyncio.run(serve(app))
-
-
-async def serve(app: faust.App, stop: asyncio.Event | None = None) -> int:
-    """Run inside an event loop until ``stop`` or a signal."""
-    stopped = stop or asyncio.Event()
-    loop = asyncio.get_running_loop()
-    if stop is None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stopped.set)
-    app.finalize()
-    await app.start()
-    await stopped.wait()
-    await app.stop()
-    return 0

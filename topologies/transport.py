@@ -12,12 +12,13 @@ Faust 0.15.3 gives membership, assignment, agents and timers. What is overridden
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
@@ -25,13 +26,13 @@ from faust.types import TP, ConsumerMessage
 
 from app.model import RawBatch
 from topologies import fetching
+from topologies.ending import NOT_COPARTITIONED, end_process
 from app.worker.ports import Assignment, Committed, Input, Worker
 
 logger = logging.getLogger(__name__)
 
 FETCH_WAIT_MS = 200
 """How long the broker may wait for a fetch to fill; Faust says 1,500, which is the latency of a quiet topic."""
-NOT_COPARTITIONED = 71
 
 
 class _Forgets(dict[TP, int | None]):
@@ -126,7 +127,13 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
         """Ranges of whatever is ready; called by Faust's fetcher again and again."""
-        records, _ = await self._wait_next_records(timeout)
+        try:
+            records, _ = await self._wait_next_records(timeout)
+        except (asyncio.CancelledError, ConsumerStoppedError):
+            raise
+        except Exception as error:  # noqa: BLE001 - Faust would log it and leave a worker that reads nothing
+            end_process(error)
+            return
         generation = self.app.consumer_generation_id
         if not records or self.should_stop:
             return

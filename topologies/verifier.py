@@ -33,7 +33,8 @@ from app.worker.probing import FenceProbe
 from app.worker.routing import Router
 from app.worker.shipping import Shipper
 from cdc_receipts.codec import SCHEMAS
-from topologies.engine import EngineSettings, build_app, end_process
+from topologies.ending import end_process
+from topologies.engine import EngineSettings, build_app
 
 logger = logging.getLogger(__name__)
 

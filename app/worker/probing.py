@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from app.config.settings import Settings, SinkSettings
@@ -84,15 +84,15 @@ class FenceProbe:
             return {source: self._worker.highest_receipt(name, source) for source in mine}
         group = sink.group or f"connect-{sink.connector}"
         try:
-            found = await asyncio.to_thread(self._committed, group)
+            found = await asyncio.to_thread(self._committed, group, mine) if mine else {}
         except KafkaException as error:
             logger.warning("the committed offsets of group %s can't be read, no fence is written: %s", group, error)
             return {}
-        return {source: found[source] for source in mine if source in found}
+        return found
 
-    def _committed(self, group: str) -> dict[Input, int]:
+    def _committed(self, group: str, mine: list[Input]) -> dict[Input, int]:
         """Committed offsets of a group; partitions without one are not there, which is "nothing known"."""
-        asked = [ConsumerGroupTopicPartitions(group)]
+        asked = [ConsumerGroupTopicPartitions(group, [TopicPartition(*source) for source in mine])]
         answer = self._admin.list_consumer_group_offsets(asked, request_timeout=TIMEOUT_S)[group].result(TIMEOUT_S)
         return {Input(p.topic, p.partition): p.offset for p in answer.topic_partitions if p.offset >= 0}
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.simulation.oracle import Judge, judge, judges
+from tests.simulation.oracle import Judge, judges, summary
 from tests.simulation.repairs import item_of, newest_of_key
 
 Line = dict[str, Any]
@@ -18,17 +18,18 @@ SEGMENT = 4_096
 """Offsets that one command may name items of."""
 
 
-def product_lines(directory: Path) -> list[Line]:
+def product_lines(directory: Path, grace_s: float | None = None) -> list[Line]:
     """The JSON lines that the product prints of a recording."""
     from app.cli.offline import verify_lines
 
-    return verify_lines(directory)
+    return verify_lines(directory, grace_s=grace_s)
 
 
-def differences(directory: Path) -> list[str]:
+def differences(directory: Path, grace_s: float | None = None) -> list[str]:
     """Everything in which the product and the oracle differ, a line each; empty if they agree."""
-    lines = product_lines(directory)
-    return [*compare(judge(directory), lines), *command_faults(judges(directory)[0], lines)]
+    lines = product_lines(directory, grace_s)
+    made, evidence = judges(directory, grace_s)
+    return [*compare(summary(made, evidence), lines), *command_faults(made, lines)]
 
 
 def compare(said: dict[str, Any], lines: list[Line]) -> list[str]:

@@ -126,7 +126,7 @@ def wavering(lane: Lane, change: Change, at: float) -> None:
 
 
 WEIGHTS: dict[str, tuple[float, Fault]] = {
-    "lost": (5, lost),
+    "lost": (6, lost),
     "diverged": (4, diverged),
     "wrong kind": (4, wrong_kind),
     "rejected by receipt": (3.5, rejected),
@@ -137,7 +137,7 @@ WEIGHTS: dict[str, tuple[float, Fault]] = {
     "delayed": (4, delayed),
     "wrong sequence": (3.5, wrong_sequence),
     "skipped": (3, skipped),
-    "guarded answer": (4, guarded),
+    "guarded answer": (5, guarded),
     "repaired answer": (4, repaired),
     "evidence after closing": (4, contradicted),
     "presence after content": (3.5, presence_after_content),

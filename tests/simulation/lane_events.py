@@ -101,7 +101,9 @@ class Lane:
         delay = self.rng.randrange(50, 3_000) if delay_ms is None else delay_ms
         return change.made_at + delay + self.clock_lie_ms
 
-    def mark(self, at: float, kind: str, offset: int, to_offset: int | None = None, generation: int | None = None) -> None:
+    def mark(
+        self, at: float, kind: str, offset: int, to_offset: int | None = None, generation: int | None = None
+    ) -> None:
         """A mark of the sink's present generation."""
         self.events.append(
             Event(

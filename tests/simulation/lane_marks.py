@@ -89,9 +89,9 @@ class Course:
         if self._chance(0.06):
             lane.planted["beyond the end"] += 1
             lane.mark(at + 0.2, "PROGRESS", lane.end + self.rng.randrange(1, 500))
-        if self._chance(0.06):
+        if self._chance(0.04):
             lane.planted["START forward"] += 1
-            self._start(index, generation=lane.generation)
+            self._start(max(0, index - self.rng.randrange(8)), generation=lane.generation)
         if self._chance(0.03):
             lane.mark(at + 0.3, "START", 0)
         if lane.generation and self._chance(0.3):
@@ -150,7 +150,7 @@ class Course:
         if self._chance(0.3) and lane.sink.has_fences:
             lane.planted["beyond the end"] += 1
             lane.mark(self.at, "FENCE", lane.end + self.rng.randrange(1, 10**6))
-        for change in self.rng.sample(lane.far_below(), min(6, len(lane.far_below()))):
+        for change in self.rng.sample(lane.far_below(), min(4, len(lane.far_below()))):
             self.at += 1
             lane.planted["evidence far below"] += 1
             for _ in range(self.rng.randrange(1, 3)):

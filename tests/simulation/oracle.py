@@ -9,9 +9,9 @@ from typing import Any
 
 from tests.simulation.changes import Registry, read_change
 from tests.simulation.contract import Contract, contracts
-from tests.simulation.lanes import Entry, LaneName, Mark, Receipt, read_evidence
+from tests.simulation.lanes import Entry, Evidence, LaneName, Mark, Receipt, read_evidence
 from tests.simulation.recording import read
-from tests.simulation.repairs import wanted
+from tests.simulation.repairs import COMMANDED, newest_bad, still_standing, wanted
 from tests.simulation.rules import BAD, SETTLED, TAIL, Cell, Life, flags_of, is_unexpected, resolved, state_of
 
 QUIET = {"delivered", "attempted", "exempt", "superseded"}
@@ -47,6 +47,10 @@ class Judge:
     doubted: set[int] = field(default_factory=set)
     too_late: int = 0
     findings: list[Finding] = field(default_factory=list)
+    found: set[int] = field(default_factory=set)
+    """What some fence found bad."""
+    standing: set[int] = field(default_factory=set)
+    """What commands have to name, as things stand."""
 
     def read(self, entry: Entry) -> None:
         """One evidence record."""
@@ -71,6 +75,7 @@ class Judge:
         receipt = replace(resolved(receipt, cell.change), passed=life.is_below_fence(offset) or life.is_skipped(offset))
         if cell.closed is None:
             cell.receipts.append((self.place, receipt))
+            self.standing = still_standing(self.standing, cell, life)
         else:
             self._after_closing(cell, receipt)
 
@@ -124,6 +129,7 @@ class Judge:
             if offset >= begin:
                 cell.receipts, cell.closed = [], None
         self.doubted = {offset for offset in self.doubted if offset < begin}
+        self.standing = set()
 
     def _evaluate(self, mark: Mark) -> None:
         """Every open cell below the fence; then all that are settled close together."""
@@ -136,6 +142,9 @@ class Judge:
         self.settled = max(self.settled, self._watermark(set()))
         self.verified = max(self.verified, self._watermark({"unverifiable"}))
         states = {cell.change.offset: state for cell, state, _ in found}
+        bad = [offset for offset, state in states.items() if state in COMMANDED]
+        self.found.update(bad)
+        self.standing |= newest_bad(bad, life)
         self.findings.append(
             Finding(
                 mark=mark,
@@ -165,7 +174,7 @@ class Judge:
         return said
 
 
-def judges(directory: Path) -> tuple[list[Judge], Any]:
+def judges(directory: Path, grace_s: float | None = None) -> tuple[list[Judge], Evidence]:
     """Every lane of a recording read to its end, and the evidence that is in none."""
     recording = read(directory)
     registry = Registry(recording.schemas)
@@ -187,9 +196,13 @@ def _judge(contract: Contract, name: LaneName, changes: list[Any]) -> Judge:
     return Judge(name=name, life=Life(contract=contract, cells=cells, end=max(cells, default=-1) + 1))
 
 
-def judge(directory: Path) -> dict[str, Any]:
+def judge(directory: Path, grace_s: float | None = None) -> dict[str, Any]:
     """What a right verifier says of a recording, in the shape of an ``expected.json``."""
-    made, evidence = judges(directory)
+    return summary(*judges(directory, grace_s))
+
+
+def summary(made: list[Judge], evidence: Evidence) -> dict[str, Any]:
+    """The answers of all lanes together."""
     said: dict[str, Any] = {
         "cells": [],
         "sinks": [],
@@ -215,7 +228,7 @@ def judge(directory: Path) -> dict[str, Any]:
                 "verified_watermark": one.verified,
             }
         )
-        repair = wanted(one.life, one.findings)
+        repair = wanted(one.life, one.found, one.standing)
         if repair["may"]:
             said["repair"]["|".join(map(str, one.name))] = repair
         said["orphans"] += [(*one.name, offset) for offset in sorted(one.orphans)]

@@ -1,8 +1,9 @@
 """Which cells replay commands must name, and which they may (protocol section 5).
 
 A recording is one long catch-up, so commands are judged by what still stands at its end. What the protocol leaves open is
-allowed but not required: an older bad change of a key that has a newer one, a bad change with a newer one above the last
-fence, and what only an earlier generation or an ended sink was found to lack.
+allowed but not required: an older bad change of a key that has a newer one, a change that was not bad, or not the newest, at
+some time since a fence found it, one older than a truncate that was applied twice, and what only an earlier generation or an
+ended sink was found to lack.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ def is_newest(offset: int, bad: Iterable[int], life: Life) -> bool:
     return not any(other > offset and life.cells[other].change.key_hash == key for other in bad)
 
 
-def is_wiped(offset: int, life: Life) -> bool:
-    """Whether an applied truncate stands above, at a sink that keeps rows."""
+def is_wiped(offset: int, life: Life, states: set[str]) -> bool:
+    """Whether a truncate in one of these states stands above, at a sink that keeps rows."""
     return life.contract.writes != "append" and any(
-        other > offset and cell.change.kind == "truncate" and state_now(cell, life) == "delivered"
+        other > offset and cell.change.kind == "truncate" and state_now(cell, life) in states
         for other, cell in life.cells.items()
     )
 
@@ -37,18 +38,40 @@ def state_now(cell: Cell, life: Life) -> str:
     return cell.closed[0] if cell.closed else state_of(cell, life)
 
 
-def wanted(life: Life, findings: list[Any]) -> dict[str, list[int]]:
-    """Offsets that commands must name, and those that they may."""
+def newest_bad(bad: list[int], life: Life) -> set[int]:
+    """Those of some bad cells that a command names."""
+    return {offset for offset in bad if is_newest(offset, bad, life)}
+
+
+def still_standing(standing: set[int], touched: Cell, life: Life) -> set[int]:
+    """What is left of the cells to name, after evidence about one cell: only those of its key can have changed."""
+    key = touched.change.key_hash
+    same = {
+        offset
+        for offset in standing
+        if offset == touched.change.offset or (key is not None and life.cells[offset].change.key_hash == key)
+    }
+    if not same:
+        return standing
+    of_key = [touched] if key is None else [cell for cell in life.cells.values() if cell.change.key_hash == key]
+    bad = [cell.change.offset for cell in of_key if state_now(cell, life) in COMMANDED]
+    return (standing - same) | (same & newest_bad(bad, life))
+
+
+def wanted(life: Life, found: set[int], standing: set[int]) -> dict[str, list[int]]:
+    """Offsets that commands must name, and those that they may.
+
+    Args:
+        found: what any fence found bad.
+        standing: what this generation's fences found bad and newest of its key, and was both ever since.
+    """
     bad = [offset for offset, cell in life.cells.items() if state_now(cell, life) in COMMANDED]
-    found: set[int] = set()
-    newest: set[int] = set()
-    for finding in findings:
-        below = [offset for offset, state in finding.states.items() if state in COMMANDED]
-        found.update(below)
-        if finding.generation == life.generation and not life.is_ended:
-            newest.update(offset for offset in below if is_newest(offset, below, life))
-    may = [offset for offset in bad if offset in found and not is_wiped(offset, life)]
-    return {"must": [offset for offset in may if offset in newest and is_newest(offset, bad, life)], "may": may}
+    may = [offset for offset in bad if offset in found and not is_wiped(offset, life, {"delivered"})]
+    if life.is_ended:
+        return {"must": [], "may": may}
+    must = newest_bad(bad, life) & standing
+    applied = {"delivered", "duplicated"}
+    return {"must": [offset for offset in may if offset in must and not is_wiped(offset, life, applied)], "may": may}
 
 
 def item_of(offset: int, life: Life) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.simulation.avro import EVIDENCE, Encoder
 from tests.simulation.changes import Registry
+from tests.simulation.faults import WEIGHTS
 from tests.simulation.lane_events import Lane
 from tests.simulation.lane_marks import Course
 from tests.simulation.recording import Recording, write
@@ -20,8 +21,43 @@ from tests.simulation.sinks import Sink, make_sinks
 from tests.simulation.source import Partition, Table, read_back
 from tests.simulation.writing import EvidenceWriter
 
-CHANGES = 26
+CHANGES = 34
 """About how many changes a partition has; several sinks see each."""
+
+
+KINDS = (
+    *WEIGHTS,
+    "END",
+    "SKIP",
+    "START forward",
+    "below the log",
+    "beyond the end",
+    "done though exempt",
+    "evidence far below",
+    "lying record timestamp",
+    "mark of an old life",
+    "message",
+    "offset gap",
+    "orphan",
+    "outage",
+    "placeholder",
+    "progress without receipts",
+    "rebuild",
+    "regressing fence",
+    "source duplicate",
+    "tombstone",
+    "truncate",
+    "undecodable",
+    "undecodable at a sink",
+    "unknown sink",
+    "unreadable evidence",
+)
+"""Everything that worlds plant, by the name under which it is counted."""
+
+
+def write_world(seed: int, directory: Path) -> Counter[str]:
+    """Write the world of a seed; returns what was planted, by kind."""
+    return World(seed).write(directory)
 
 
 class World:

@@ -166,7 +166,15 @@ class EvidenceWriter:
         good = self.encoder.encode(RECEIPT_ID, self._good())
         events = [Event(at=0, offset=3 + number, status="APPLIED", applied_at=1) for number in range(3)]
         batch = {**self._good(), **batch_of(events)}
-        mark = {**self._good(), "kind": "SKIP", "offset": 1, "to_offset": None, "generation": 0, "at": 1, "reason": None}
+        mark = {
+            **self._good(),
+            "kind": "SKIP",
+            "offset": 1,
+            "to_offset": None,
+            "generation": 0,
+            "at": 1,
+            "reason": None,
+        }
         values = [
             None,
             b"",
