@@ -156,11 +156,9 @@ async def _stage(port: int) -> AsyncIterator[Stage]:
 
 @contextmanager
 def _parts() -> Iterator[tuple[EmbeddedBroker, EmbeddedRegistry, str]]:
-    with (
-        tempfile.TemporaryDirectory(prefix="cdc-verifier-demo-") as state,
-        EmbeddedBroker() as broker,
-        EmbeddedRegistry() as registry,
-    ):
+    """The broker goes with the process: clients that outlive it would print that it is gone."""
+    broker = EmbeddedBroker()
+    with tempfile.TemporaryDirectory(prefix="cdc-verifier-demo-") as state, EmbeddedRegistry() as registry:
         yield broker, registry, state
 
 
@@ -197,7 +195,13 @@ def _sinks(changes: list[ChangeBatch]) -> list[SimulatedSink]:
     sinks = [
         SimulatedSink("warehouse", TOPICS, "receipts.warehouse", emits_fences=True),
         SimulatedSink(
-            "search", (TOPICS[0],), "receipts.search", emits_fences=False, is_latest_state=True, deletes=False, has_outage=True
+            "search",
+            (TOPICS[0],),
+            "receipts.search",
+            emits_fences=False,
+            is_latest_state=True,
+            deletes=False,
+            has_outage=True,
         ),
         SimulatedSink("lake", (TOPICS[1],), "receipts.lake", emits_fences=True),
     ]
@@ -320,7 +324,7 @@ class Score:
 def _score(stage: Stage) -> Score:
     planted: Counter[str] = Counter()
     found: Counter[str] = Counter()
-    flags = {cell: flag for cell, flag in _flags(stage)}
+    flags = dict(_flags(stage))
     for sink in stage.sinks:
         for place, fault in sink.planted.items():
             cell = (sink.name, *place)

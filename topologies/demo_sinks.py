@@ -147,7 +147,9 @@ class SimulatedSink:
         )  # fmt: skip
         yield encode_receipt(receipt, ids["DeliveryReceipt"]), wait
         if fault == "twice":
-            again = Receipt(**{name: getattr(receipt, name) for name in Receipt.__slots__} | {"applied_at": applied_at + 9})
+            again = Receipt(
+                **{name: getattr(receipt, name) for name in Receipt.__slots__} | {"applied_at": applied_at + 9}
+            )
             yield encode_receipt(again, ids["DeliveryReceipt"]), 0
 
 
@@ -178,7 +180,9 @@ def _neighbours(batch: ChangeBatch) -> Iterator[tuple[int, int]]:
     for row in range(len(batch) - 3 * FENCE_EVERY):
         key = batch.key_hashes[row].tobytes()
         first = before.get(key)
-        is_pair = first is not None and 0 < row - first <= FENCE_EVERY // 4 and batch.kinds[first] == batch.kinds[row] == 1
+        is_pair = (
+            first is not None and 0 < row - first <= FENCE_EVERY // 4 and batch.kinds[first] == batch.kinds[row] == 1
+        )
         if is_pair and key not in used and first is not None and first % FENCE_EVERY < FENCE_EVERY // 2:
             used.add(key)
             yield int(batch.offsets[first]), int(batch.offsets[row])

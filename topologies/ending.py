@@ -14,7 +14,9 @@ BROKEN, DISK, NOT_COPARTITIONED = 70, 74, 71
 def end_process(error: BaseException) -> None:
     """Stop at once, with the evidence on stderr; nothing is acknowledged, nothing is closed half."""
     status = DISK if isinstance(error, OSError) else BROKEN
-    logger.critical("the worker stops with status %d: %s\n%s", status, error, "".join(traceback.format_exception(error)))
+    logger.critical(
+        "the worker stops with status %d: %s\n%s", status, error, "".join(traceback.format_exception(error))
+    )
     for handler in logging.getLogger().handlers:
         handler.flush()
     os._exit(status)

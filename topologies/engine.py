@@ -15,9 +15,9 @@ from typing import Any
 import faust
 from faust.serializers import codecs
 
+from app.worker.ports import Input, Worker
 from topologies import transport
 from topologies.ending import end_process
-from app.worker.ports import Input, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class EngineSettings:
     credentials: Any = None
 
 
-class _Pass(codecs.Codec):  # type: ignore[misc]
+class _Pass(codecs.Codec):
     """A range is decoded by the worker, not by Faust."""
 
     def _loads(self, s: Any) -> Any:
@@ -54,11 +54,11 @@ class _Pass(codecs.Codec):  # type: ignore[misc]
         return s
 
 
-def build_app(settings: EngineSettings, worker: Worker) -> faust.App:
+def build_app(settings: EngineSettings, worker: Worker) -> Any:
     """The app that reads every input and hands the ranges to the worker."""
     transport.register()
     codecs.register("pass", _Pass())
-    app = faust.App(
+    app: Any = faust.App(
         settings.application_id,
         broker=[f"ranges://{broker}" for broker in settings.brokers],
         broker_credentials=settings.credentials,
@@ -90,7 +90,7 @@ def build_app(settings: EngineSettings, worker: Worker) -> faust.App:
     return app
 
 
-async def _take(app: faust.App, worker: Worker, raw: Any) -> None:
+async def _take(app: Any, worker: Worker, raw: Any) -> None:
     try:
         hole = await worker.take(raw)
     except Exception as error:  # noqa: BLE001 - whatever it is, nothing may go on after it
@@ -100,7 +100,7 @@ async def _take(app: faust.App, worker: Worker, raw: Any) -> None:
         await app.consumer.seek_input(Input(raw.topic, raw.partition), hole)
 
 
-async def _tick(app: faust.App, worker: Worker) -> None:
+async def _tick(app: Any, worker: Worker) -> None:
     if app.rebalancing or not app.consumer.flow_active:
         return
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import aiokafka.consumer.fetcher as fetcher
+from aiokafka.consumer import fetcher
 from aiokafka.structs import TopicPartition
 
 from app.model import RawBatch, RawRecord
@@ -25,11 +25,11 @@ class Range(list[Any]):
         return self.batch.next > self.batch.start
 
 
-_stock = fetcher.FetchResult
+_stock: Any = fetcher.FetchResult
 _held: Callable[[TopicPartition], bool] = lambda _: False  # noqa: E731 - replaced by `install`
 
 
-class RangedFetchResult(_stock):  # type: ignore[misc, valid-type] - aiokafka ships no types
+class RangedFetchResult(_stock):  # type: ignore[misc]  # aiokafka ships no types
     """Runs in the consumer's thread without awaiting, so the position before and after is exact."""
 
     def getall(self, max_records: int | None = None) -> Any:

@@ -24,10 +24,9 @@ from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from app.model import RawBatch
+from app.worker.ports import Assignment, Committed, Input, Worker
 from topologies import fetching
 from topologies.ending import NOT_COPARTITIONED, end_process
-from app.worker.ports import Assignment, Committed, Input, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +54,7 @@ class _EveryPartition:
         return iter(records.items())
 
 
-class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+class ConsumerThread(driver.AIOKafkaConsumerThread):
     """aiokafka's side; every method here runs in its own thread and event loop."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
@@ -104,12 +103,15 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return True
 
 
-class Consumer(driver.Consumer):  # type: ignore[misc]
+class Consumer(driver.Consumer):
     """Faust's side, in the app's event loop."""
+
+    app: Any  # Faust's, with our worker and its inputs
+    _thread: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.scheduler = _EveryPartition()
+        self.scheduler: Any = _EveryPartition()
         self._read_offset = _Forgets()
         self.worker: Worker = self.app.worker
         fetching.install(lambda tp: self.worker.is_held(Input(tp.topic, tp.partition)))
@@ -118,14 +120,14 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def _to_message(self, tp: TP, found: Any) -> ConsumerMessage:
-        batch: RawBatch = found.batch
+        batch: Any = found.batch  # Faust expects bytes; the value is handed on as it is
         time_s = float(batch.timestamps[-1]) / 1000.0 if len(batch) else 0.0
         return ConsumerMessage(
-            tp.topic, tp.partition, batch.next - 1, time_s, 0, (), None, batch, None, 0, 0, tp,
+            tp.topic, tp.partition, batch.next - 1, time_s, 0, [], None, batch, None, 0, 0, tp,
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 - its signature
         """Ranges of whatever is ready; called by Faust's fetcher again and again."""
         try:
             records, _ = await self._wait_next_records(timeout)
@@ -212,7 +214,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                 os._exit(NOT_COPARTITIONED)
 
 
-class Transport(driver.Transport):  # type: ignore[misc]
+class Transport(driver.Transport):
     """``ranges://host:port``."""
 
     Consumer = Consumer

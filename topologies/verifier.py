@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import faust
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
@@ -45,7 +44,7 @@ FLUSH_S = 10.0
 class Running:
     """A worker that was started; `stop` ends it."""
 
-    app: faust.App
+    app: Any
     worker: LiveWorker
     metrics: Metrics
     served: Served | None

@@ -11,7 +11,7 @@ from app.config import Settings
 
 
 def client_config(settings: Settings) -> dict[str, Any]:
-    """librdkafka's properties; secrets leave their `Secret` only here."""
+    """Librdkafka's properties; secrets leave their `Secret` only here."""
     kafka = settings.kafka
     found: dict[str, Any] = {
         "bootstrap.servers": ",".join(kafka.brokers),

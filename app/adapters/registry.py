@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import httpx
@@ -58,7 +59,7 @@ class Registry:
     async def fetch(self, schema_ids: Iterable[int]) -> None:
         """Get what is not known yet; waits as long as the registry is away, with growing pauses."""
         for schema_id in sorted(set(schema_ids) - self._known.keys()):
-            self._known[schema_id] = await self._patiently(f"schema {schema_id}", lambda n=schema_id: self._lookup(n))
+            self._known[schema_id] = await self._patiently(f"schema {schema_id}", partial(self._lookup, schema_id))
 
     async def register(self, schemas: Mapping[str, str]) -> dict[str, int]:
         """Ids of our own schemas, by name; the subject is the record's full name.
@@ -66,7 +67,7 @@ class Registry:
         Raises:
             BadInput: the registry refuses one, because it is not compatible with what stands there.
         """
-        return {name: await self._patiently(name, lambda n=name: self._register(n, schemas[n])) for name in schemas}
+        return {name: await self._patiently(name, partial(self._register, name, schemas[name])) for name in schemas}
 
     async def _patiently(self, what: str, ask: Callable[[], Any]) -> Any:
         pause_s = FIRST_PAUSE_S

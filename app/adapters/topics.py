@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # its stubs forget it
 
 from app.errors import ConfigError, Unavailable
 
@@ -43,7 +43,9 @@ def own_topics(prefix: str, lanes: Mapping[str, int], widest: int) -> dict[str, 
     return own | {lane: (count, KEPT) for lane, count in lanes.items()}
 
 
-def create_missing(admin: AdminClient, wanted: Mapping[str, tuple[int, dict[str, str]]], existing: Mapping[str, int]) -> None:
+def create_missing(
+    admin: AdminClient, wanted: Mapping[str, tuple[int, dict[str, str]]], existing: Mapping[str, int]
+) -> None:
     """Make those that are not there.
 
     Raises:
@@ -60,7 +62,9 @@ def create_missing(admin: AdminClient, wanted: Mapping[str, tuple[int, dict[str,
         except Exception as error:  # noqa: BLE001 - a refusal comes as any of several kinds
             if "already exists" not in str(error):
                 count, config = missing[name]
-                problems.append(f"topic {name} could not be created ({error}). Create it: {_command(name, count, config)}")
+                problems.append(
+                    f"topic {name} could not be created ({error}). Create it: {_command(name, count, config)}"
+                )
     if problems:
         raise ConfigError(problems)
 

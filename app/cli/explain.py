@@ -14,7 +14,7 @@ from app.ledger import watermarks
 from app.ledger.lane import LaneRows
 from app.ledger.sink import SinkPartition
 from app.model import ChangeKind, EvidenceKind, ReceiptStatus, SinkTopic, State
-from app.model.words import ANY_KIND
+from app.model.words import ANY_KIND, INDEX
 from app.repair import reporting
 from app.worker.recorded import RecordedRun
 
@@ -51,7 +51,7 @@ def explain(recording: Path, config: Path | None, change: str) -> Story:
     if kind is ChangeKind.ABSENT:
         raise BadInput(f"{change}: nothing stands there; the log runs from {changes.first} to {changes.next - 1}")
     segment = changes.segment_of(offset)
-    index = offset & 4095
+    index = offset & INDEX
     return {
         "change": {
             "topic": topic,
@@ -110,7 +110,7 @@ def _expected(sink: SinkPartition, offset: int) -> str | None:
     segment = sink.changes.segment_of(offset)
     if segment is None or sink.changes.kind(offset) is not ChangeKind.UPSERT:
         return None
-    return int(segment.fingerprints[offset & 4095, sink.projection]).to_bytes(8, "little").hex()
+    return int(segment.fingerprints[offset & INDEX, sink.projection]).to_bytes(8, "little").hex()
 
 
 def _evidence(rows: LaneRows, offset: int, expected: str | None) -> Iterator[Story]:

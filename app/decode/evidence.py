@@ -90,7 +90,7 @@ class EvidenceDecoder:
             return f"no evidence: a record named {name!r}"
         try:
             return parse_schema(schema), read
-        except Exception as error:  # fastavro raises many kinds for a schema that is none
+        except Exception as error:  # noqa: BLE001 - fastavro raises many kinds for a schema that is none
             return f"the writer schema can't be read: {error}"
 
 

@@ -84,7 +84,7 @@ class EvidenceRows:
         """The receipts of one packed record, in its order."""
         self._flush()
         count = len(offsets)
-        block = {column: np.zeros(count, dtype) for column, dtype in _COLUMNS}
+        block: dict[str, np.ndarray] = {column: np.zeros(count, dtype) for column, dtype in _COLUMNS}
         block["rows"][:] = record
         block["name_index"][:] = self._name(name)
         block["to_offsets"][:] = -1
@@ -98,7 +98,7 @@ class EvidenceRows:
     def batch(self, raw: RawBatch, origins: dict[int, Origin]) -> EvidenceBatch:
         """The batch; origins by raw row."""
         self._flush()
-        columns = {
+        columns: dict[str, np.ndarray] = {
             column: np.concatenate([block[column] for block in self._blocks]).astype(dtype, copy=False)
             if self._blocks
             else np.zeros(0, dtype)

@@ -55,7 +55,7 @@ class RecordedSchemas:
         if text is None:
             raise UnknownSchema(schema_id)
         try:
-            schema: Schema = json.loads(text) if isinstance(text, str) else text
+            schema: Schema = json.loads(text)
         except ValueError as error:
             raise BadInput(f"schema id {schema_id} is no JSON: {error}") from error
         return schema

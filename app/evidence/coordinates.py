@@ -21,10 +21,8 @@ def whole(headers: Headers, name: str) -> int:
     Raises:
         UnreadableEvidence: it is absent, null or no number.
     """
-    value = text(headers, name)
+    value = named(headers, name)
     try:
-        if value is None:
-            raise ValueError("it is absent or null")
         return int(value)
     except ValueError as error:
         raise UnreadableEvidence(f"header {name}: {error}") from error

@@ -224,3 +224,12 @@ class ReceiptArrays:
 
 
 _COLUMNS = tuple(ReceiptArrays.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """An orphan or a contradicted receipt, by the source's offset, with the evidence that said it."""
+
+    kind: str
+    offset: int
+    rank: int

@@ -88,9 +88,7 @@ class Changes:
         """Offsets ``[start, end)`` expired before they were read: each becomes one unverifiable cell."""
         if self.first < 0:
             self.first = start
-        require(
-            start == self.next or self.next == 0, f"{self.topic}:{self.partition}: a loss that is not at {self.next}"
-        )
+        require(self.next in {start, 0}, f"{self.topic}:{self.partition}: a loss that is not at {self.next}")
         for number in range(start >> SEGMENT_BITS, ((end - 1) >> SEGMENT_BITS) + 1):
             segment = self._segment(number)
             lo, hi = max(start - segment.base, 0), min(end - segment.base, SEGMENT_OFFSETS)

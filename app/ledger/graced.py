@@ -61,8 +61,8 @@ def _fill(rows: LaneRows, name: str, places: np.ndarray, offsets: np.ndarray) ->
     if name in {"log_index", "records", "timestamps"}:
         return np.asarray(column[places])
     if name == "applied_at":
-        return rows.timestamps[places]
-    made = np.zeros(len(places), column.dtype)
+        return np.asarray(rows.timestamps[places])
+    made: np.ndarray = np.zeros(len(places), column.dtype)
     if name == "kinds":
         made[:] = EvidenceKind.FENCE
     elif name == "offsets":

@@ -68,7 +68,8 @@ def is_good(kinds: UInt8s, fingerprints: UInt64s, receipts: ReceiptArrays) -> Bo
     equal = ~receipts.has_fingerprint | (receipts.fingerprints == fingerprints)
     upsert = (kinds == ChangeKind.UPSERT) & applied & equal
     truncate = (kinds == ChangeKind.TRUNCATE) & applied
-    return upsert | truncate | ((kinds == ChangeKind.DELETE) & (receipts.status == ReceiptStatus.DELETED))
+    good: Bools = upsert | truncate | ((kinds == ChangeKind.DELETE) & (receipts.status == ReceiptStatus.DELETED))
+    return good
 
 
 def is_good_receipt(kind: int, fingerprint: int, receipt: Receipt) -> bool:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from app.ledger import rules
-from app.ledger.cells import NEVER, Bit, CellSegment, Receipt, ReceiptArrays, Word
-from app.ledger.changes import Changes, ChangeSegment, runs
+from app.ledger.cells import Bit, CellSegment, Receipt, Remark, Word
+from app.ledger.changes import Changes, ChangeSegment
+from app.ledger.hearing import hear, one, straggler_spoke
 from app.ledger.keyed import FINE, Fact, facts
 from app.ledger.lane import LaneRows
 from app.ledger.rules import Expectations, View
@@ -22,27 +23,13 @@ from app.model import (
     NO_TIME,
     SEGMENT_BITS,
     SEGMENT_OFFSETS,
-    TAIL_OFFSETS,
-    ChangeKind,
     Contract,
     EvidenceKind,
     Origin,
-    ReceiptStatus,
     State,
 )
 from app.model.batches import Int64s, UInt8s
-from app.model.words import ANY_KIND
-
-INDEX = SEGMENT_OFFSETS - 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remark:
-    """An orphan or a contradicted receipt, by the source's offset, with the evidence that said it."""
-
-    kind: str
-    offset: int
-    rank: int
+from app.model.words import INDEX
 
 
 @dataclass(slots=True)
@@ -130,7 +117,7 @@ class SinkPartition:
         ready = [item for item in self.parked if item[1] < self.changes.next]
         self.parked = [item for item in self.parked if item[1] >= self.changes.next]
         for receipt, offset in sorted(ready, key=lambda item: item[0].rank):
-            self._hear(_one(receipt, offset))
+            hear(self, one(receipt, offset))
 
     def next_fence(self) -> tuple[int, Origin] | None:
         """Read the lane on, up to and including the next fence that must be evaluated.
@@ -179,7 +166,7 @@ class SinkPartition:
         if len(receipts):
             named = np.minimum(receipts.offsets + 1, rows.ends[:end][rows.kinds[:end] == EvidenceKind.RECEIPT])
             self.horizon = max(self.horizon, int(named.max()))
-            self._hear(receipts)
+            hear(self, receipts)
 
     def _progress(self, rows: LaneRows, row: int) -> None:
         if self._is_old(rows, row):
@@ -264,7 +251,7 @@ class SinkPartition:
         cells = self.cells_at(offset >> SEGMENT_BITS)
         if not cells.closed[offset & INDEX]:
             cells.bits[offset & INDEX] |= Bit.WAIVED
-            self._straggler_spoke(offset)
+            straggler_spoke(self, offset)
 
     def _restart(self, rows: LaneRows, row: int, offset: int) -> bool:
         """START of a higher generation: the sink was rebuilt, everything from ``offset`` on is judged anew."""
@@ -307,134 +294,6 @@ class SinkPartition:
                     getattr(fresh, name)[:lo] = getattr(cells, name)[:lo]
             self.cells[number] = fresh
             self.changed.add(number)
-
-    # ---------------------------------------------------------------- receipts
-
-    def _hear(self, receipts: ReceiptArrays) -> None:
-        """Fold receipts into their cells, in lane order within a cell."""
-        beyond = receipts.offsets >= self.changes.next
-        if beyond.any():
-            for row in np.flatnonzero(beyond).tolist():
-                self.parked.append((receipts.receipt(row), int(receipts.offsets[row])))
-            receipts = receipts[~beyond]
-        order = np.argsort(receipts.offsets >> SEGMENT_BITS, kind="stable")
-        if len(order) and (np.diff(order) < 0).any():
-            receipts = receipts[order]
-        for number, lo, hi in runs(receipts.offsets):
-            self._hear_segment(number, receipts[lo:hi])
-
-    def _hear_segment(self, number: int, receipts: ReceiptArrays) -> None:
-        changes = self.changes.segments.get(number)
-        if changes is None:
-            for row in range(len(receipts)):
-                self._no_change(receipts.receipt(row), int(receipts.offsets[row]), is_held=False)
-            return
-        cells = self.cells_at(number)
-        index = receipts.offsets & INDEX
-        kinds = changes.kinds[index]
-        if np.any(receipts.status == ANY_KIND):
-            receipts = _with_status(receipts, rules.name_kinds(kinds, receipts.status))
-        absent = kinds == ChangeKind.ABSENT
-        closed = cells.closed[index] > 0
-        if absent.any() or closed.any():
-            self._hear_odd(changes, cells, receipts, index, absent, closed)
-            keep = ~(absent | closed)
-            receipts, index, kinds = receipts[keep], index[keep], kinds[keep]
-        if len(receipts):
-            self._hear_open(changes, cells, receipts, index, kinds)
-
-    def _hear_odd(
-        self,
-        changes: ChangeSegment,
-        cells: CellSegment,
-        receipts: ReceiptArrays,
-        index: Int64s,
-        absent: np.ndarray,
-        closed: np.ndarray,
-    ) -> None:
-        for row in np.flatnonzero(absent | closed).tolist():
-            receipt, place = receipts.receipt(row), int(index[row])
-            if absent[row]:
-                self._no_change(receipt, changes.base + place, is_held=True)
-            else:
-                self._hear_closed(changes, cells, receipt, place)
-
-    def _hear_open(
-        self, changes: ChangeSegment, cells: CellSegment, receipts: ReceiptArrays, index: Int64s, kinds: UInt8s
-    ) -> None:
-        self.tally.rows["cells"] += len(receipts)
-        expected = changes.fingerprints[index, self.projection]
-        good = rules.is_good(kinds, expected, receipts)
-        passed = receipts.offsets < self.fence
-        for lo, hi in self.skips:
-            passed |= (receipts.offsets >= lo) & (receipts.offsets < hi)
-        first = (cells.bits[index] & Bit.HAS_RECEIPT) == 0
-        if len(index) > 1 and not bool((np.diff(index) > 0).all()):
-            times = np.bincount(index, minlength=SEGMENT_OFFSETS)
-            first &= times[index] == 1
-        if first.all():
-            cells.first(index, receipts, good, passed)
-        else:
-            cells.first(index[first], receipts[first], good[first], passed[first])
-            for row in np.flatnonzero(~first).tolist():
-                place = int(index[row])
-                word = cells.word(place).after(receipts.receipt(row), bool(good[row]), bool(passed[row]))
-                cells.put(place, word)
-        if (kinds == ChangeKind.TRUNCATE).any():
-            self._note_truncates(changes, cells, index[kinds == ChangeKind.TRUNCATE])
-        if len(self.stragglers):
-            for offset in receipts.offsets.tolist():
-                self._straggler_spoke(offset)
-            self.touched.append(receipts.offsets)
-
-    def _note_truncates(self, changes: ChangeSegment, cells: CellSegment, index: Int64s) -> None:
-        if self.contract.truncates != "apply":
-            return
-        for place in index.tolist():
-            is_applied = bool(cells.bits[place] & Bit.GOOD)
-            (self.truncates.add if is_applied else self.truncates.discard)(changes.base + place)
-
-    def _straggler_spoke(self, offset: int) -> None:
-        straggler = self.stragglers.by_offset.get(offset)
-        if straggler is not None:
-            self.stragglers.dirty.add(offset)
-            for other in self.stragglers.of_key(straggler.key):
-                self.stragglers.dirty.add(other.offset)
-
-    def _no_change(self, receipt: Receipt, offset: int, *, is_held: bool) -> None:
-        """A receipt whose offset holds no change: orphan, or the change is gone."""
-        if offset < self.changes.first or (not is_held and offset < self.fence - TAIL_OFFSETS):
-            self.tally.rows["too_late"] += 1
-        elif self.is_compacted:
-            self.tally.rows["compacted"] += 1
-        else:
-            self.tally.rows["orphans"] += 1
-            if offset not in self.orphans:
-                self.orphans.add(offset)
-                self.remarks.append(Remark(kind="orphan", offset=offset, rank=receipt.rank))
-
-    def _hear_closed(self, changes: ChangeSegment, cells: CellSegment, receipt: Receipt, index: int) -> None:
-        """Evidence about a closed cell is counted; where it disagrees, it is a fault of its own."""
-        self.tally.rows["after_closing"] += 1
-        offset = changes.base + index
-        is_far = self.fence - offset > TAIL_OFFSETS
-        word = Word() if is_far else cells.word(index)
-        if not is_far and word.bits & Bit.CONTRADICTED:
-            return
-        view = View(beginning=self.beginning, fence=self.fence, skips=())
-        bad = rules.would_disagree(self.expectations, view, changes, index, word, receipt, self.projection)
-        if bad is None or (not is_far and bad is State.DIVERGED and self._is_guarded(changes, index, receipt)):
-            return
-        cells.bits[index] |= Bit.CONTRADICTED
-        self.remarks.append(Remark(kind="contradicted", offset=offset, rank=receipt.rank))
-
-    def _is_guarded(self, changes: ChangeSegment, index: int, receipt: Receipt) -> bool:
-        """A SKIPPED that names a command, of a key with a later change that is delivered."""
-        key = changes.key(index)
-        if receipt.status != ReceiptStatus.SKIPPED or not receipt.names_command or key is None:
-            return False
-        later = self.facts({key}, changes.base + index + 1, self.horizon)
-        return any(fact.is_expected and fact.is_fine for fact in later)
 
     # ---------------------------------------------------------------- looking at cells
 
@@ -486,28 +345,6 @@ class SinkPartition:
         return self.plain_state(offset) in FINE
 
 
-def _one(receipt: Receipt, offset: int) -> ReceiptArrays:
-    return ReceiptArrays(
-        offsets=np.array([offset], np.int64),
-        status=np.array([receipt.status], np.uint8),
-        fingerprints=np.array([receipt.fingerprint or 0], np.uint64),
-        has_fingerprint=np.array([receipt.fingerprint is not None]),
-        applied_at=np.array([receipt.applied_at], np.int64),
-        sequences=np.array([receipt.sequence or 0], np.int64),
-        has_sequence=np.array([receipt.sequence is not None]),
-        names_command=np.array([receipt.names_command]),
-        ranks=np.array([receipt.rank], np.int64),
-    )
-
-
-def _with_status(receipts: ReceiptArrays, status: UInt8s) -> ReceiptArrays:
-    columns = {name: getattr(receipts, name) for name in ReceiptArrays.__dataclass_fields__}
-    return ReceiptArrays(**(columns | {"status": status}))
-
-
 def _with_ends(rows: LaneRows, ends: Int64s) -> LaneRows:
     columns = {name: getattr(rows, name) for name in LaneRows.__dataclass_fields__}
     return LaneRows(**(columns | {"ends": ends}))
-
-
-__all__ = ["NEVER", "Remark", "SinkPartition", "Tally"]

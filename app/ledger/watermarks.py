@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from app.errors import require
-from app.ledger.fence import Slice, apply_keyed_rules, judge_straggler, passed_slices, visible_later
+from app.ledger.fence import Slice, apply_keyed_rules, passed_slices
+from app.ledger.judging import judge_straggler, visible_later
 from app.ledger.rules import NOTHING
-from app.ledger.sink import INDEX, SinkPartition
+from app.ledger.sink import SinkPartition
 from app.model import SEGMENT_BITS, Flag, State
+from app.model.words import INDEX
 
 
 def settled_watermark(sink: SinkPartition) -> int:

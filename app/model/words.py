@@ -14,6 +14,9 @@ SEGMENT_BITS = 12
 SEGMENT_OFFSETS = 1 << SEGMENT_BITS
 """A segment is 4,096 consecutive offsets (protocol section 5, design section 3)."""
 
+INDEX = SEGMENT_OFFSETS - 1
+"""Mask that gives an offset's place in its segment."""
+
 TAIL_OFFSETS = 65_536
 """How far below the highest fence closed cells are still compared with evidence (protocol section 4)."""
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from app.ledger.fence import Outcome, applied_truncate, judge_straggler, visible_later
-from app.ledger.sink import INDEX, SinkPartition
+from app.ledger.fence import Outcome
+from app.ledger.judging import applied_truncate, judge_straggler, visible_later
+from app.ledger.sink import SinkPartition
 from app.ledger.stragglers import Straggler
 from app.model import NO_TIME, SEGMENT_BITS, ChangeKind, State
 from app.model.effects import Command, CommandAction, CommandItem, CommandKind, CommandMode, CommandReason
 from app.model.identity import command_id
+from app.model.words import INDEX
 
 COMMANDED = (State.MISSING, State.DIVERGED, State.REJECTED)
 

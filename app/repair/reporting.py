@@ -6,10 +6,11 @@ from app.ledger import watermarks
 from app.ledger.cells import Bit
 from app.ledger.fence import Finding, Outcome
 from app.ledger.sealing import ClosedRange, due_ranges
-from app.ledger.sink import INDEX, SinkPartition
+from app.ledger.sink import SinkPartition
 from app.model import NO_TIME, SEGMENT_BITS, ChangeKind
 from app.model.effects import Seal, SinkWatermark, Verdict
 from app.model.identity import sealed, verdict_id
+from app.model.words import INDEX
 
 
 def verdicts(sink: SinkPartition, outcome: Outcome) -> list[Verdict]:

@@ -29,7 +29,6 @@ from app.model.effects import (
 )
 
 
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routed:
     """One record of evidence on its way into a lane; ``origin`` is where it was first written."""
@@ -78,11 +77,30 @@ Effect = (
 _TYPES: dict[str, type] = {
     kind.__name__: kind
     for kind in (
-        Verdict, Command, Seal, SinkWatermark, Orphan, Contradicted, Unreadable, UnknownSink, Routed, Quarantined,
+        Verdict,
+        Command,
+        Seal,
+        SinkWatermark,
+        Orphan,
+        Contradicted,
+        Unreadable,
+        UnknownSink,
+        Routed,
+        Quarantined,
         RecordedEnd,
-    )  # fmt: skip
+    )
 }
-_BYTES = {"value", "key_bytes", "key_hash", "expected_fingerprint", "seen_fingerprint", "fingerprint", "seal_hash", "previous", "hash"}
+_BYTES = {
+    "value",
+    "key_bytes",
+    "key_hash",
+    "expected_fingerprint",
+    "seen_fingerprint",
+    "fingerprint",
+    "seal_hash",
+    "previous",
+    "hash",
+}
 _MAKE: dict[str, Callable[[Any], Any]] = {
     "state": State,
     "flags": lambda value: tuple(value) if isinstance(value, list) else Flag(value),

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Set
+from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,12 +22,12 @@ from app.ledger import watermarks
 from app.ledger.partition import PartitionFold, projections_of
 from app.ledger.sink import SinkPartition
 from app.model import NO_TIME, RawBatch
+from app.worker.effects import Effect, Routed
 from app.worker.lanes import reader_of
 from app.worker.layout import Group, Layout
 from app.worker.partition import PartitionWorker
 from app.worker.ports import Assignment, Committed, Input
 from app.worker.routing import Router, unreadable
-from app.worker.effects import Routed
 from app.worker.shipping import SHIP_AT_ONCE, Shipper
 
 logger = logging.getLogger(__name__)
@@ -38,9 +39,9 @@ END_LOOK_S = 1.0
 
 
 class Place(NamedTuple):
-    """One store: a group, by its partition count, and a partition number."""
+    """One store: a group, by its width (partition count), and a partition number."""
 
-    count: int
+    width: int
     partition: int
 
 
@@ -86,15 +87,17 @@ class LiveWorker:
         positions: dict[Input, int] = {}
         for place in sorted(places):
             worker = self._workers.get(place) or self._open_store(place)
-            mine = sorted(s for s in assignment.inputs if s.topic in self._topics(place) and s.partition == place.partition)
+            mine = sorted(
+                s for s in assignment.inputs if s.topic in self._topics(place) and s.partition == place.partition
+            )
             for source in mine:
                 positions[source] = self._start_position(worker, source, assignment)
             worker.catch_up({source.topic: assignment.ends[source] for source in mine})
-        logger.info("stores open: %s", ", ".join(f"{p.count}/{p.partition}" for p in sorted(places)))
+        logger.info("stores open: %s", ", ".join(f"{p.width}/{p.partition}" for p in sorted(places)))
         self._hold()
         return positions
 
-    def close(self, inputs: Set[Input] | None) -> None:
+    def close(self, inputs: AbstractSet[Input] | None) -> None:
         """Close the stores of some inputs, or all."""
         gone = (
             set(self._workers)
@@ -109,8 +112,8 @@ class LiveWorker:
                 self.metrics.forget(topic, place.partition)
 
     def _open_store(self, place: Place) -> PartitionWorker:
-        group = self.layout.groups[place.count]
-        path = Path(self.settings.state.dir) / f"group-{place.count}-partition-{place.partition}"
+        group = self.layout.groups[place.width]
+        path = Path(self.settings.state.dir) / f"group-{place.width}-partition-{place.partition}"
         worker = PartitionWorker(lambda: self._fold(group, place.partition), RocksStore(path), group.lanes)
         worker.head.owner = worker.head.owner or uuid.uuid4().hex
         self._workers[place] = worker
@@ -141,7 +144,7 @@ class LiveWorker:
             worker.lose_evidence(source.topic, start, end)
 
     def _topics(self, place: Place) -> list[str]:
-        return [topic for topic, count in self.layout.inputs.items() if count == place.count]
+        return [topic for topic, count in self.layout.inputs.items() if count == place.width]
 
     # ---------------------------------------------------------------- input
 
@@ -171,7 +174,11 @@ class LiveWorker:
             worker.passed(raw.topic, raw.next)
         elif raw.topic in self._readers:
             batch = self._readers[raw.topic](raw)
-            beside = [*unreadable(raw, batch), *self.router.routed(raw, batch), *self.router.unroutable(raw, batch)]
+            beside: list[Effect] = [
+                *unreadable(raw, batch),
+                *self.router.routed(raw, batch),
+                *self.router.unroutable(raw, batch),
+            ]
             worker.take_evidence(batch, beside)
         else:
             worker.take_changes(self._changes.decode(raw))

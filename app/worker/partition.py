@@ -203,8 +203,7 @@ class PartitionWorker:
         if origin.offset >= known:
             self.head.origins[log] = origin.offset + 1
             return True
-        is_same_record = row > 0 and rows.origin(row - 1) == origin and origin.offset == known - 1
-        return is_same_record
+        return row > 0 and rows.origin(row - 1) == origin and origin.offset == known - 1
 
     def _lane(self, topic: str, name: SinkTopic, rows: LaneRows) -> Iterator[Effect]:
         if self.fold.is_known(name) and self.lane_topics.get(name.sink) == topic:

@@ -1,7 +1,9 @@
 """What the transport asks of a worker: open, take, hold, close. The worker's store is the truth about positions."""
+
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -30,7 +32,7 @@ class Assignment:
         earliest, ends: the first offset held, and the one that will be written next (read committed).
     """
 
-    inputs: Set[Input]
+    inputs: AbstractSet[Input]
     earliest: Mapping[Input, int]
     ends: Mapping[Input, int]
     committed: Mapping[Input, Committed]
@@ -42,7 +44,7 @@ class Worker(Protocol):
     async def open(self, assignment: Assignment) -> Mapping[Input, int]:
         """Open the stores of an assignment and answer where each input goes on. The flow is stopped meanwhile."""
 
-    def close(self, inputs: Set[Input] | None) -> None:
+    def close(self, inputs: AbstractSet[Input] | None) -> None:
         """Close the stores of inputs that go to somebody else (None: all); nothing of them is taken afterwards."""
 
     async def take(self, raw: RawBatch) -> int | None:

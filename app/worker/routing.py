@@ -49,7 +49,9 @@ class Router:
     def unroutable(self, raw: RawBatch, batch: EvidenceBatch) -> Iterator[Quarantined]:
         """Records of a routed log that no sink and lane wants: unknown sinks, topics that are not the sink's."""
         listed = self._layout.routed.get(raw.topic, frozenset())
-        direct = {sink for group in self._layout.groups.values() for sink, lane in group.lanes.items() if lane == raw.topic}
+        direct = {
+            sink for group in self._layout.groups.values() for sink, lane in group.lanes.items() if lane == raw.topic
+        }
         for number, name in enumerate(batch.names):
             lane = self._lanes.get((name.sink, name.topic))
             if name.sink in direct or (

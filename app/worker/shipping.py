@@ -22,6 +22,8 @@ SHIP_AT_ONCE = 2_000
 """Effects of one store in flight: enough to fill a batch, few enough to hold in memory."""
 MINUTE_S = 60.0
 
+Headers = list[tuple[str, str | bytes | None]]
+
 
 class Shipper:
     """Sends what the outboxes hold; called from the event loop, callbacks come in `poll`.
@@ -107,9 +109,7 @@ class Shipper:
         topic, partition, record_key, value, headers = self._record(effect)
         while True:
             try:
-                self._producer.produce(
-                    topic, value, record_key, partition=partition, headers=headers, on_delivery=done
-                )
+                self._producer.produce(topic, value, record_key, partition=partition, headers=headers, on_delivery=done)
             except BufferError:
                 self._producer.poll(0.05)  # bounded: the queue drains or delivery times out
             except KafkaException as error:
@@ -118,7 +118,7 @@ class Shipper:
             else:
                 return
 
-    def _record(self, effect: Effect) -> tuple[str, int, bytes | None, bytes | None, list[tuple[str, bytes]]]:
+    def _record(self, effect: Effect) -> tuple[str, int, bytes | None, bytes | None, Headers]:
         """Topic, partition (-1: by key), key, value and headers of an effect."""
         match effect:
             case Routed():
@@ -177,5 +177,5 @@ class _Flight:
         return done
 
 
-def _origin(names: tuple[str, ...], origin: tuple[str, int, int]) -> list[tuple[str, bytes]]:
+def _origin(names: tuple[str, ...], origin: tuple[str, int, int]) -> Headers:
     return [(name, str(part).encode()) for name, part in zip(names, origin, strict=True)]

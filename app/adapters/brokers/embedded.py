@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import confluent_kafka
@@ -21,7 +20,7 @@ _ERROR_BYTES = 512
 
 
 def _library() -> ctypes.CDLL:
-    """librdkafka as the wheel brings it, or as the system has it."""
+    """Librdkafka as the wheel brings it, or as the system has it."""
     package = Path(confluent_kafka.__file__).parent
     found = sorted([*package.parent.glob("confluent_kafka.libs/librdkafka*"), *package.glob(".dylibs/librdkafka*")])
     try:
@@ -79,5 +78,5 @@ class EmbeddedBroker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

@@ -1,0 +1,179 @@
+"""What a receipt does to a cell: folded in lane order, counted where it is about nothing open, found out where it disagrees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from app.ledger import rules
+from app.ledger.cells import Bit, CellSegment, Receipt, ReceiptArrays, Remark, Word
+from app.ledger.changes import ChangeSegment, runs
+from app.ledger.rules import View
+from app.model import SEGMENT_BITS, SEGMENT_OFFSETS, TAIL_OFFSETS, ChangeKind, ReceiptStatus, State
+from app.model.batches import Int64s, UInt8s
+from app.model.words import ANY_KIND, INDEX
+
+if TYPE_CHECKING:
+    from app.ledger.sink import SinkPartition
+
+
+def hear(sink: SinkPartition, receipts: ReceiptArrays) -> None:
+    """Fold receipts into their cells, in lane order within a cell."""
+    beyond = receipts.offsets >= sink.changes.next
+    if beyond.any():
+        for row in np.flatnonzero(beyond).tolist():
+            sink.parked.append((receipts.receipt(row), int(receipts.offsets[row])))
+        receipts = receipts[~beyond]
+    order = np.argsort(receipts.offsets >> SEGMENT_BITS, kind="stable")
+    if len(order) and (np.diff(order) < 0).any():
+        receipts = receipts[order]
+    for number, lo, hi in runs(receipts.offsets):
+        _hear_segment(sink, number, receipts[lo:hi])
+
+
+def _hear_segment(sink: SinkPartition, number: int, receipts: ReceiptArrays) -> None:
+    changes = sink.changes.segments.get(number)
+    if changes is None:
+        for row in range(len(receipts)):
+            _no_change(sink, receipts.receipt(row), int(receipts.offsets[row]), is_held=False)
+        return
+    cells = sink.cells_at(number)
+    index = receipts.offsets & INDEX
+    kinds = changes.kinds[index]
+    if np.any(receipts.status == ANY_KIND):
+        receipts = _with_status(receipts, rules.name_kinds(kinds, receipts.status))
+    absent = kinds == ChangeKind.ABSENT
+    closed = cells.closed[index] > 0
+    if absent.any() or closed.any():
+        _hear_odd(sink, changes, cells, receipts, index, absent, closed)
+        keep = ~(absent | closed)
+        receipts, index, kinds = receipts[keep], index[keep], kinds[keep]
+    if len(receipts):
+        _hear_open(sink, changes, cells, receipts, index, kinds)
+
+
+def _hear_odd(
+    sink: SinkPartition,
+    changes: ChangeSegment,
+    cells: CellSegment,
+    receipts: ReceiptArrays,
+    index: Int64s,
+    absent: np.ndarray,
+    closed: np.ndarray,
+) -> None:
+    for row in np.flatnonzero(absent | closed).tolist():
+        receipt, place = receipts.receipt(row), int(index[row])
+        if absent[row]:
+            _no_change(sink, receipt, changes.base + place, is_held=True)
+        else:
+            _hear_closed(sink, changes, cells, receipt, place)
+
+
+def _hear_open(
+    sink: SinkPartition,
+    changes: ChangeSegment,
+    cells: CellSegment,
+    receipts: ReceiptArrays,
+    index: Int64s,
+    kinds: UInt8s,
+) -> None:
+    sink.tally.rows["cells"] += len(receipts)
+    expected = changes.fingerprints[index, sink.projection]
+    good = rules.is_good(kinds, expected, receipts)
+    passed = receipts.offsets < sink.fence
+    for lo, hi in sink.skips:
+        passed |= (receipts.offsets >= lo) & (receipts.offsets < hi)
+    first = (cells.bits[index] & Bit.HAS_RECEIPT) == 0
+    if len(index) > 1 and not bool((np.diff(index) > 0).all()):
+        times = np.bincount(index, minlength=SEGMENT_OFFSETS)
+        first &= times[index] == 1
+    if first.all():
+        cells.first(index, receipts, good, passed)
+    else:
+        cells.first(index[first], receipts[first], good[first], passed[first])
+        for row in np.flatnonzero(~first).tolist():
+            place = int(index[row])
+            word = cells.word(place).after(receipts.receipt(row), bool(good[row]), bool(passed[row]))
+            cells.put(place, word)
+    if (kinds == ChangeKind.TRUNCATE).any():
+        _note_truncates(sink, changes, cells, index[kinds == ChangeKind.TRUNCATE])
+    if len(sink.stragglers):
+        for offset in receipts.offsets.tolist():
+            straggler_spoke(sink, offset)
+        sink.touched.append(receipts.offsets)
+
+
+def _note_truncates(sink: SinkPartition, changes: ChangeSegment, cells: CellSegment, index: Int64s) -> None:
+    if sink.contract.truncates != "apply":
+        return
+    for place in index.tolist():
+        is_applied = bool(cells.bits[place] & Bit.GOOD)
+        (sink.truncates.add if is_applied else sink.truncates.discard)(changes.base + place)
+
+
+def straggler_spoke(sink: SinkPartition, offset: int) -> None:
+    """Something was said of a cell; if it is a straggler, it and the others of its key are judged anew."""
+    straggler = sink.stragglers.by_offset.get(offset)
+    if straggler is not None:
+        sink.stragglers.dirty.add(offset)
+        for other in sink.stragglers.of_key(straggler.key):
+            sink.stragglers.dirty.add(other.offset)
+
+
+def _no_change(sink: SinkPartition, receipt: Receipt, offset: int, *, is_held: bool) -> None:
+    """A receipt whose offset holds no change: orphan, or the change is gone."""
+    if offset < sink.changes.first or (not is_held and offset < sink.fence - TAIL_OFFSETS):
+        sink.tally.rows["too_late"] += 1
+    elif sink.is_compacted:
+        sink.tally.rows["compacted"] += 1
+    else:
+        sink.tally.rows["orphans"] += 1
+        if offset not in sink.orphans:
+            sink.orphans.add(offset)
+            sink.remarks.append(Remark(kind="orphan", offset=offset, rank=receipt.rank))
+
+
+def _hear_closed(sink: SinkPartition, changes: ChangeSegment, cells: CellSegment, receipt: Receipt, index: int) -> None:
+    """Evidence about a closed cell is counted; where it disagrees, it is a fault of its own."""
+    sink.tally.rows["after_closing"] += 1
+    offset = changes.base + index
+    is_far = sink.fence - offset > TAIL_OFFSETS
+    word = Word() if is_far else cells.word(index)
+    if not is_far and word.bits & Bit.CONTRADICTED:
+        return
+    view = View(beginning=sink.beginning, fence=sink.fence, skips=())
+    bad = rules.would_disagree(sink.expectations, view, changes, index, word, receipt, sink.projection)
+    if bad is None or (not is_far and bad is State.DIVERGED and _is_guarded(sink, changes, index, receipt)):
+        return
+    cells.bits[index] |= Bit.CONTRADICTED
+    sink.remarks.append(Remark(kind="contradicted", offset=offset, rank=receipt.rank))
+
+
+def _is_guarded(sink: SinkPartition, changes: ChangeSegment, index: int, receipt: Receipt) -> bool:
+    """A SKIPPED that names a command, of a key with a later change that is delivered."""
+    key = changes.key(index)
+    if receipt.status != ReceiptStatus.SKIPPED or not receipt.names_command or key is None:
+        return False
+    later = sink.facts({key}, changes.base + index + 1, sink.horizon)
+    return any(fact.is_expected and fact.is_fine for fact in later)
+
+
+def one(receipt: Receipt, offset: int) -> ReceiptArrays:
+    """A single receipt as arrays."""
+    return ReceiptArrays(
+        offsets=np.array([offset], np.int64),
+        status=np.array([receipt.status], np.uint8),
+        fingerprints=np.array([receipt.fingerprint or 0], np.uint64),
+        has_fingerprint=np.array([receipt.fingerprint is not None]),
+        applied_at=np.array([receipt.applied_at], np.int64),
+        sequences=np.array([receipt.sequence or 0], np.int64),
+        has_sequence=np.array([receipt.sequence is not None]),
+        names_command=np.array([receipt.names_command]),
+        ranks=np.array([receipt.rank], np.int64),
+    )
+
+
+def _with_status(receipts: ReceiptArrays, status: UInt8s) -> ReceiptArrays:
+    columns = {name: getattr(receipts, name) for name in ReceiptArrays.__dataclass_fields__}
+    return ReceiptArrays(**(columns | {"status": status}))
