@@ -20,7 +20,7 @@ STAGES = ("model", "decode", "evidence", "ledger", "repair", "adapters", "worker
 FREE = {"errors", "clock"}
 """Modules of app that every stage may import."""
 
-CONFIG_READERS = {"adapters", "cli", "config", "testing"}
+CONFIG_READERS = {"adapters", "worker", "cli", "config", "testing"}
 """Settings reach the other stages as plain values."""
 
 ENGINE = {"aiokafka", "confluent_kafka", "faust", "mode", "prometheus_client", "rocksdict"}

@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import sys
 import tempfile
 import time
 import zlib
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -28,13 +27,12 @@ from app.adapters.recording import Recording
 from app.adapters.topics import own_topics
 from app.config import Settings, load
 from app.decode.changes import ReferenceChangeDecoder
-from app.ledger import watermarks
-from app.model import BAD, ChangeBatch, Flag, RawBatch, RawRecord, State
+from app.model import BAD, ChangeBatch, RawBatch, RawRecord, State
 from app.model.effects import Command, Verdict
-from app.repair import reporting
 from app.worker.effects import Effect
 from cdc_receipts.codec import SCHEMAS, Receipt, Status, encode_receipt
-from topologies.demo_sinks import FLAG_FAULTS, SimulatedSink, Spoken
+from topologies.demo_score import Seen, report, score_of, show
+from topologies.demo_sinks import SimulatedSink, Spoken
 from topologies.verifier import Running, start
 
 PARTITIONS = 2
@@ -45,7 +43,6 @@ OUTAGE_STEPS = 8
 HEARTBEAT_S = 1.0
 DEADLINE_S = 50.0
 TOPICS = ("shop.public.orders", "shop.public.customers")
-FLAG_OF = {"late": Flag.LATE, "twice": Flag.REDELIVERED, "out_of_order": Flag.OUT_OF_ORDER}
 
 CONFIG = """
 [kafka]
@@ -113,15 +110,20 @@ class Stage:
     commands: asyncio.Queue[Command] = field(default_factory=asyncio.Queue)
     is_spoken: bool = False
 
+    @property
+    def seen(self) -> Seen:
+        """What the score is made of."""
+        return Seen(self.sinks, self.verdicts, self.running.worker)
+
 
 async def _demo(*, is_kept: bool) -> int:
     began = time.monotonic()
     async with _stage(port=9108 if is_kept else 0) as stage:
-        tasks = [asyncio.create_task(work) for work in (_play(stage), _repair(stage), _show(stage, began))]
+        tasks = [asyncio.create_task(work) for work in (_play(stage), _repair(stage), show(stage.seen, began))]
         await _until_done(stage, began, tasks)
         for task in tasks:
             task.cancel()
-        status = _report(stage, time.monotonic() - began)
+        status = report(stage.seen, time.monotonic() - began)
         if is_kept:
             print("staying up; metrics on http://127.0.0.1:9108/metrics, stop with Ctrl-C")
             await asyncio.Event().wait()
@@ -307,60 +309,6 @@ def _on_sent(stage: Stage, effect: Effect) -> None:
 
 # -------------------------------------------------------------------- the end
 
-Cell = tuple[str, str, int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """What came of the planted faults, by kind; a repaired cell was bad and is delivered by a command's answer."""
-
-    planted: Counter[str]
-    found: Counter[str]
-    wrong: set[Cell]
-    open: set[Cell]
-    repaired: int
-
-
-def _score(stage: Stage) -> Score:
-    planted: Counter[str] = Counter()
-    found: Counter[str] = Counter()
-    flags = dict(_flags(stage))
-    for sink in stage.sinks:
-        for place, fault in sink.planted.items():
-            cell = (sink.name, *place)
-            planted[fault] += 1
-            if fault == "twice" and sink.name == "lake":
-                found[fault] += cell in stage.verdicts
-            elif fault in FLAG_FAULTS:
-                found[fault] += bool(flags.get(cell, Flag(0)) & FLAG_OF[fault])
-            else:
-                found[fault] += cell in stage.verdicts
-    meant = {
-        (sink.name, *place)
-        for sink in stage.sinks
-        for place, fault in sink.planted.items()
-        if fault not in FLAG_FAULTS or (fault == "twice" and sink.name == "lake")
-    }
-    repaired = sum(1 for flag in flags.values() if flag & Flag.REPAIRED)
-    return Score(planted, found, set(stage.verdicts) - meant, _open_bad(stage), repaired)
-
-
-def _flags(stage: Stage) -> Iterator[tuple[Cell, Flag]]:
-    for (name, source), sink in stage.running.worker.lanes().items():
-        for offset, _, flag in watermarks.closed_cells(sink):
-            if flag:
-                yield (name, source.topic, source.partition, offset), flag
-
-
-def _open_bad(stage: Stage) -> set[Cell]:
-    """Cells that are bad now; what was applied twice stays so, no command can take it back."""
-    return {
-        (name, source.topic, source.partition, offset)
-        for (name, source), sink in stage.running.worker.lanes().items()
-        for offset, straggler in sink.stragglers.by_offset.items()
-        if straggler.state is not State.DUPLICATED
-    }
-
 
 async def _until_done(stage: Stage, began: float, tasks: list[asyncio.Task[None]]) -> None:
     """Until all that was planted is found and settled but the unrepairable, or the deadline."""
@@ -370,54 +318,7 @@ async def _until_done(stage: Stage, began: float, tasks: list[asyncio.Task[None]
             if task.done():
                 task.result()  # none of them ends by itself; this raises what ended it
         if stage.is_spoken:
-            score = _score(stage)
+            score = score_of(stage.seen)
             if score.found == score.planted and score.open <= refused:
                 return
         await asyncio.sleep(0.2)
-
-
-def _report(stage: Stage, seconds: float) -> int:
-    score = _score(stage)
-    print(f"\n{'fault':<20} {'planted':>8} {'found':>8}")
-    for fault, count in sorted(score.planted.items()):
-        print(f"{fault:<20} {count:>8} {score.found[fault]:>8}")
-    planted, found = score.planted.total(), score.found.total()
-    print(
-        f"\nplanted {planted}   found {found}   false {len(score.wrong)}   repaired {score.repaired}   "
-        f"still open {len(score.open)}   in {seconds:.0f} s"
-    )
-    for cell in sorted(score.wrong)[:10]:
-        print("  false alarm: {} about {}:{}:{}".format(*cell), stage.verdicts[cell].word)
-    return 0 if planted == found and not score.wrong else 1
-
-
-async def _show(stage: Stage, began: float) -> None:
-    """A row per sink and topic, every second; redrawn in place on a terminal."""
-    height = 0
-    while True:
-        rows = list(_rows(stage, time.monotonic() - began))
-        if sys.stdout.isatty():
-            print(f"\x1b[{height}A\x1b[J" if height else "", end="")
-            height = len(rows)
-        print("\n".join(rows), flush=True)
-        await asyncio.sleep(1.0 if sys.stdout.isatty() else 4.0)
-
-
-def _rows(stage: Stage, seconds: float) -> Iterator[str]:
-    columns = ("read", "verified", "delivered", "superseded", "open", "missing", "diverged", "rejected", "twice")
-    yield f"{seconds:5.1f} s  {'sink':<10} {'topic':<22}" + "".join(f"{column:>11}" for column in columns)
-    sums: dict[tuple[str, str], Counter[str]] = {}
-    for (name, source), sink in stage.running.worker.lanes().items():
-        told = reporting.watermark(sink)
-        counts = sums.setdefault((name, source.topic), Counter())
-        counts.update(
-            {
-                "read": sink.changes.read,
-                "verified": told.verified_watermark,
-                "open": sum(told.open_counts),
-                **{column: told.counts[State[column.upper()]] for column in columns[2:8] if column != "open"},
-                "twice": told.counts[State.DUPLICATED],
-            }
-        )
-    for (name, topic), counts in sorted(sums.items()):
-        yield f"         {name:<10} {topic:<22}" + "".join(f"{counts[column]:>11}" for column in columns)

@@ -32,6 +32,7 @@ class EngineSettings:
     Attributes:
         inputs: partition count by input topic.
         session_timeout_s: after it a dead worker's partitions go to others.
+        fetch_wait_ms: how long the broker may wait for a fetch to fill; Faust's 1,500 is a quiet topic's latency.
         credentials: Faust's broker credentials, or None.
     """
 
@@ -41,6 +42,7 @@ class EngineSettings:
     data_dir: Path
     instance_id: str | None = None
     session_timeout_s: float = 30.0
+    fetch_wait_ms: int = 200
     credentials: Any = None
 
 
@@ -58,6 +60,8 @@ def build_app(settings: EngineSettings, worker: Worker) -> Any:
     """The app that reads every input and hands the ranges to the worker."""
     transport.register()
     codecs.register("pass", _Pass())
+    faust_dir = settings.data_dir / "faust"
+    faust_dir.mkdir(parents=True, exist_ok=True)  # Faust makes the last directory only
     app: Any = faust.App(
         settings.application_id,
         broker=[f"ranges://{broker}" for broker in settings.brokers],
@@ -73,12 +77,14 @@ def build_app(settings: EngineSettings, worker: Worker) -> Any:
         consumer_group_instance_id=settings.instance_id,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=1 << 20,
-        datadir=str(settings.data_dir / "faust"),
+        datadir=str(faust_dir),
         table_standby_replicas=1,  # 0 would select an assignor that does not keep partition numbers together
+        stream_wait_empty=False,  # a revocation waits for nobody: see the transport
         web_enabled=False,
     )
     app.worker = worker
     app.input_topics = dict(settings.inputs)
+    app.fetch_wait_ms = settings.fetch_wait_ms
     inputs = app.topic(*sorted(settings.inputs), value_serializer="pass", key_serializer="pass")
 
     async def judge(stream: Any) -> None:
@@ -96,8 +102,11 @@ async def _take(app: Any, worker: Worker, raw: Any) -> None:
     except Exception as error:  # noqa: BLE001 - whatever it is, nothing may go on after it
         end_process(error)
         return
-    if hole is not None:
-        await app.consumer.seek_input(Input(raw.topic, raw.partition), hole)
+    source = Input(raw.topic, raw.partition)
+    if hole is None:
+        app.consumer.taken(source)
+    else:
+        await app.consumer.seek_input(source, hole)
 
 
 async def _tick(app: Any, worker: Worker) -> None:

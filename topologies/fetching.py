@@ -6,11 +6,9 @@ A range without records (a transaction's control records) is handed on too, so t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from aiokafka.consumer import fetcher
-from aiokafka.structs import TopicPartition
 
 from app.model import RawBatch, RawRecord
 
@@ -26,16 +24,15 @@ class Range(list[Any]):
 
 
 _stock: Any = fetcher.FetchResult
-_held: Callable[[TopicPartition], bool] = lambda _: False  # noqa: E731 - replaced by `install`
 
 
 class RangedFetchResult(_stock):  # type: ignore[misc]  # aiokafka ships no types
     """Runs in the consumer's thread without awaiting, so the position before and after is exact."""
 
     def getall(self, max_records: int | None = None) -> Any:
-        """The rest of one fetch as a `Range`; nothing while the partition is held or no longer ours."""
+        """The rest of one fetch as a `Range`; nothing where the partition is no longer ours."""
         source = self._topic_partition
-        if _held(source) or not self.check_assignment(source) or not self.has_more():
+        if not self.check_assignment(source) or not self.has_more():
             return []
         state = self._assignment.state_value(source)
         start = state.position
@@ -45,17 +42,8 @@ class RangedFetchResult(_stock):  # type: ignore[misc]  # aiokafka ships no type
         found.batch = RawBatch.of(source.topic, source.partition, rows, start, state.position)
         return found
 
-    def calculate_backoff(self) -> float:
-        """A held partition must not keep its node from being asked for the others."""
-        if _held(self._topic_partition):
-            return 0
-        backoff: float = super().calculate_backoff()
-        return backoff
 
-
-def install(is_held: Callable[[TopicPartition], bool]) -> None:
-    """Make aiokafka fetch this way; ``is_held`` is asked from the consumer's thread."""
-    global _held  # noqa: PLW0603 - the class is aiokafka's, so there is no instance to give it to
-    _held = is_held
+def install() -> None:
+    """Make aiokafka fetch this way, in this whole process."""
     fetcher.FetchResult = RangedFetchResult
     fetcher.PartitionRecords._consumer_record = lambda _self, _tp, record: record  # noqa: SLF001

@@ -3,11 +3,12 @@
 Faust 0.15.3 gives membership, assignment, agents and timers. What is overridden, and why:
 
 - `seek_to_committed` opens stores and seeks: the flow is stopped there, and partitions are paused.
-- `on_partitions_revoked` closes stores after ``super()``: JoinGroup is not sent before it returns.
+- `on_partitions_revoked` commits and closes stores after ``super()``: JoinGroup is not sent before it returns.
 - `force_commit` commits our own positions, and clears the ledger of acks that the Cython stream keeps.
 - `getmany` hands on what was fetched; the stock one drops records of a partition that was paused in flight.
 - `_read_offset` is a mapping that forgets: Faust's dedupe livelocks after a seek back.
 - the consumer's thread reads committed records only, and seeks itself: Faust's own seek calls from the wrong thread.
+- `_fetch_records` passes over held inputs: what was fetched of them waits where it is, and nothing more is fetched.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -30,8 +32,12 @@ from topologies.ending import NOT_COPARTITIONED, end_process
 
 logger = logging.getLogger(__name__)
 
-FETCH_WAIT_MS = 200
-"""How long the broker may wait for a fetch to fill; Faust says 1,500, which is the latency of a quiet topic."""
+OPEN_S = 60.0
+"""Faust gives up on opening after `broker_request_timeout`, without a word; that must be longer than this."""
+HELD_LOOK_S = 0.2
+"""How soon it is seen that a held input was released."""
+SOUGHT_S = 2.0
+"""How long a hole may be answered by a seek that was made before it was seen."""
 
 
 class _Forgets(dict[TP, int | None]):
@@ -57,11 +63,28 @@ class _EveryPartition:
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """aiokafka's side; every method here runs in its own thread and event loop."""
 
+    app: Any  # Faust's, as `build_app` made it
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"  # noqa: SLF001 - not a setting of Faust's
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
+        consumer._fetch_max_wait_ms = self.app.fetch_wait_ms  # noqa: SLF001
         return consumer
+
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: set[TP],
+        timeout: float | None = None,  # noqa: ASYNC109 - Faust's signature
+        max_records: int | None = None,
+    ) -> Any:
+        wanted = {tp for tp in active_partitions if not self.app.worker.is_held(Input(tp.topic, tp.partition))}
+        if len(wanted) < len(active_partitions):
+            timeout = HELD_LOOK_S if timeout is None else min(timeout, HELD_LOOK_S)
+        if not wanted:  # aiokafka would take no partition for every partition
+            await asyncio.sleep(HELD_LOOK_S)
+            return {}
+        return await super()._fetch_records(consumer, wanted, timeout=timeout, max_records=max_records)
 
     async def seek_many(self, positions: Mapping[TP, int]) -> None:
         """Go on at other offsets."""
@@ -114,7 +137,7 @@ class Consumer(driver.Consumer):
         self.scheduler: Any = _EveryPartition()
         self._read_offset = _Forgets()
         self.worker: Worker = self.app.worker
-        fetching.install(lambda tp: self.worker.is_held(Input(tp.topic, tp.partition)))
+        self._sought: dict[Input, tuple[int, float]] = {}
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -146,13 +169,23 @@ class Consumer(driver.Consumer):
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Called while the flow is stopped: opens the stores and seeks where they say."""
+        try:
+            async with asyncio.timeout(OPEN_S):
+                return await self._open_and_seek()
+        except IllegalStateError:
+            raise  # the group was rebalanced again meanwhile; Faust's recovery begins anew
+        except Exception as error:  # noqa: BLE001 - Faust would leave a worker that looks alive
+            end_process(error)
+            return {}
+
+    async def _open_and_seek(self) -> Mapping[TP, int]:
         generation = self.app.consumer_generation_id
         tps = {TP(tp.topic, tp.partition) for tp in self.assignment() if tp.topic in self.app.input_topics}
         self._check_copartitioned(tps)
         earliest, ends = await self._thread.call_thread(self._thread.bounds, tps) if tps else ({}, {})
         committed = await self._thread.call_thread(self._thread.committed_with_metadata, tps) if tps else {}
         if generation != self.app.consumer_generation_id:
-            raise IllegalStateError("the group was rebalanced again meanwhile")  # Faust's recovery begins anew
+            raise IllegalStateError("the group was rebalanced again meanwhile")
         positions = await self.worker.open(
             Assignment(
                 inputs={Input(*tp) for tp in tps},
@@ -161,17 +194,29 @@ class Consumer(driver.Consumer):
                 committed={Input(*tp): told for tp, told in committed.items()},
             )
         )
+        self._sought.clear()
         found = {TP(*source): offset for source, offset in positions.items()}
         if found:
             await self._thread.call_thread(self._thread.seek_many, found)
         return found
 
     async def seek_input(self, source: Input, offset: int) -> None:
-        """Answer a hole; a partition that is not ours any more needs no answer."""
+        """Answer a hole, once: what was fetched before the seek is a hole too, and was answered by it.
+
+        A partition that is not ours any more needs no answer.
+        """
+        sought, until = self._sought.get(source, (-1, 0.0))
+        if sought == offset and time.monotonic() < until:
+            return
+        self._sought[source] = (offset, time.monotonic() + SOUGHT_S)
         try:
             await self._thread.call_thread(self._thread.seek_many, {TP(*source): offset})
         except IllegalStateError:
             logger.info("%s:%d went to another worker before it was sought", *source)
+
+    def taken(self, source: Input) -> None:
+        """A range was no hole: the seek is over, and the next hole needs another one."""
+        self._sought.pop(source, None)
 
     async def bounds_of(self, source: Input) -> tuple[int, int]:
         """The earliest offset and the end of an input now."""
@@ -179,15 +224,18 @@ class Consumer(driver.Consumer):
         return int(earliest[TP(*source)]), int(ends[TP(*source)])
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Stop, drain, commit (all in ``super``), then close the stores."""
+        """Stop the flow (in ``super``), commit, then close the stores.
+
+        A batch that is being taken is not waited for: it asks after every await whether its store is still open.
+        """
         await super().on_partitions_revoked(revoked)
+        await self.force_commit()
         self.worker.close({Input(*tp) for tp in revoked if tp.topic in self.app.input_topics})
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002
         """Commit the worker's positions and forget Faust's acks, which would grow for ever."""
         for ledger in (self._acked, self._acked_index, self._gap):
             ledger.clear()
-        self._unacked_messages.clear()
         told = {TP(*source): committed for source, committed in self.worker.restart_positions().items()}
         return bool(told) and bool(await self._thread.call_thread(self._thread.commit_with_metadata, told))
 
@@ -221,5 +269,6 @@ class Transport(driver.Transport):
 
 
 def register() -> None:
-    """Make Faust know ``ranges://``."""
+    """Make Faust know ``ranges://``, and aiokafka ranges."""
+    fetching.install()
     TRANSPORTS.aliases["ranges"] = f"{__name__}:Transport"

@@ -28,12 +28,12 @@ from app.worker.effects import Effect
 from app.worker.layout import Layout, lane_topic, plan
 from app.worker.live import LiveWorker
 from app.worker.ports import Input
-from app.worker.probing import FenceProbe
 from app.worker.routing import Router
-from app.worker.shipping import Shipper
 from cdc_receipts.codec import SCHEMAS
 from topologies.ending import end_process
 from topologies.engine import EngineSettings, build_app
+from topologies.probing import FenceProbe
+from topologies.shipping import Shipper
 
 logger = logging.getLogger(__name__)
 

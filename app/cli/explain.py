@@ -13,7 +13,7 @@ from app.errors import BadInput
 from app.ledger import watermarks
 from app.ledger.lane import LaneRows
 from app.ledger.sink import SinkPartition
-from app.model import ChangeKind, EvidenceKind, ReceiptStatus, SinkTopic, State
+from app.model import ChangeKind, EvidenceKind, Flag, ReceiptStatus, SinkTopic, State
 from app.model.words import ANY_KIND, INDEX
 from app.repair import reporting
 from app.worker.recorded import RecordedRun
@@ -91,7 +91,8 @@ def _coordinates(text: str) -> tuple[str, int, int]:
 def _sink_story(run: RecordedRun, sink: SinkPartition, offset: int) -> Story:
     closed = {cell[0]: cell for cell in watermarks.closed_cells(sink)}
     opened = {cell[0]: cell for cell in watermarks.open_cells(sink)}
-    _, state, flags = closed.get(offset) or opened[offset]
+    ended = (offset, State.PENDING, Flag(0))
+    _, state, flags = closed.get(offset) or opened.get(offset, ended)
     name = SinkTopic(sink.contract.sink, sink.changes.topic, sink.changes.partition)
     rows = run.evidence.lanes.get(name)
     expected = _expected(sink, offset)
@@ -102,7 +103,9 @@ def _sink_story(run: RecordedRun, sink: SinkPartition, offset: int) -> Story:
         "is_closed": offset in closed,
         "expected_fingerprint": expected,
         "evidence": [] if rows is None else list(_evidence(rows, offset, expected)),
-        "rule": RULES[state] + (f" ({why})" if (why := reporting.reason(sink, offset)) else ""),
+        "rule": RULES[state]
+        + ("; the sink has ended" if sink.is_ended else "")
+        + (f" ({why})" if (why := reporting.reason(sink, offset)) else ""),
     }
 
 

@@ -60,6 +60,12 @@ class LaneRows:
         texts = {row - lo: text for row, text in self.texts.items() if lo <= row < hi} if self.texts else {}
         return LaneRows(logs=self.logs, texts=texts, **columns)
 
+    def picked(self, rows: list[int]) -> LaneRows:
+        """Some rows, in their order."""
+        columns = {name: getattr(self, name)[rows] for name in ROW_COLUMNS}
+        texts = {place: self.texts[row] for place, row in enumerate(rows) if row in self.texts}
+        return LaneRows(logs=self.logs, texts=texts, **columns)
+
     def origin(self, row: int) -> Origin:
         """The coordinates of a row's record in the log it was first written to."""
         topic, partition = self.logs[int(self.log_index[row])]

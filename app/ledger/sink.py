@@ -26,6 +26,7 @@ from app.model import (
     Contract,
     EvidenceKind,
     Origin,
+    ReceiptStatus,
     State,
 )
 from app.model.batches import Int64s, UInt8s
@@ -134,7 +135,7 @@ class SinkPartition:
                 return None
             stops = np.flatnonzero(rows.kinds[:ready] > EvidenceKind.PROGRESS)
             end = int(stops[0]) if len(stops) else ready
-            self._quiet(rows, end)
+            self._quiet(rows.rows(0, end) if end < len(rows) else rows)
             if len(stops):
                 origin = self._mark(rows, end)
                 end += 1
@@ -152,19 +153,32 @@ class SinkPartition:
         late = np.flatnonzero(rows.needs() > self.changes.next)
         return int(late[0]) if len(late) else len(rows)
 
-    def _quiet(self, rows: LaneRows, end: int) -> None:
-        """Receipts and PROGRESS marks before the next mark that changes the view."""
-        if not end:
+    def _quiet(self, rows: LaneRows) -> None:
+        """Receipts and PROGRESS marks before the next mark that changes the view.
+
+        What a SKIPPED that names a command means depends on what stood before it about other changes of its key, so it is
+        heard by itself; all other receipts are heard many at a time.
+        """
+        if not len(rows):
             return
         if self.is_ended:
-            self.tally.rows["ended"] += end
+            self.tally.rows["ended"] += len(rows)
             return
-        marks = np.flatnonzero(rows.kinds[:end] == EvidenceKind.PROGRESS)
-        for row in marks.tolist():
+        for row in np.flatnonzero(rows.kinds == EvidenceKind.PROGRESS).tolist():
             self._progress(rows, row)
-        receipts = rows.receipts(0, end)
+        answers = np.flatnonzero(rows.names_command & (rows.statuses == ReceiptStatus.SKIPPED))
+        start = 0
+        for row in answers.tolist():
+            self._receipts(rows, start, row)
+            self._receipts(rows, row, row + 1)
+            start = row + 1
+        self._receipts(rows, start, len(rows))
+
+    def _receipts(self, rows: LaneRows, lo: int, hi: int) -> None:
+        receipts = rows.receipts(lo, hi)
         if len(receipts):
-            named = np.minimum(receipts.offsets + 1, rows.ends[:end][rows.kinds[:end] == EvidenceKind.RECEIPT])
+            is_receipt = rows.kinds[lo:hi] == EvidenceKind.RECEIPT
+            named = np.minimum(receipts.offsets + 1, rows.ends[lo:hi][is_receipt])
             self.horizon = max(self.horizon, int(named.max()))
             hear(self, receipts)
 
@@ -223,7 +237,7 @@ class SinkPartition:
     def _fence(self, rows: LaneRows, row: int, offset: int) -> tuple[int, Origin] | None:
         self.frontier = max(self.frontier, offset)
         self.horizon = max(self.horizon, offset)
-        if offset <= self.fence:
+        if offset < self.fence:
             self.tally.rows["fences_below"] += 1
             return None
         return offset, rows.origin(row)
@@ -240,10 +254,8 @@ class SinkPartition:
             self.skips.append((start, end))
 
     def _end(self) -> None:
-        """The sink is gone: its open cells leave the counts."""
+        """The sink is gone: its open cells leave the counts, but no watermark passes them."""
         self.is_ended = True
-        for offset in list(self.stragglers.by_offset):
-            self.stragglers.remove(offset)
 
     def _waive(self, offset: int) -> None:
         self.tally.rows["waivers"] += 1
@@ -270,7 +282,6 @@ class SinkPartition:
         self.horizon = min(self.horizon, offset)
         self.skips = [(lo, min(hi, offset)) for lo, hi in self.skips if lo < offset]
         self.parked = [item for item in self.parked if item[1] < offset]
-        self.orphans = {o for o in self.orphans if o < offset}
         self.verified_stop = {o for o in self.verified_stop if o < offset}
         self.truncates = {o for o in self.truncates if o < offset}
         self._forget_cells(offset)

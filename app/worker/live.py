@@ -26,9 +26,8 @@ from app.worker.effects import Effect, Routed
 from app.worker.lanes import reader_of
 from app.worker.layout import Group, Layout
 from app.worker.partition import PartitionWorker
-from app.worker.ports import Assignment, Committed, Input
+from app.worker.ports import SHIP_AT_ONCE, Assignment, Committed, Input, Shipping
 from app.worker.routing import Router, unreadable
-from app.worker.shipping import SHIP_AT_ONCE, Shipper
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +52,13 @@ class LiveWorker:
     """
 
     def __init__(
-        self, settings: Settings, layout: Layout, registry: Registry, router: Router, shipper: Shipper, metrics: Metrics
+        self,
+        settings: Settings,
+        layout: Layout,
+        registry: Registry,
+        router: Router,
+        shipper: Shipping,
+        metrics: Metrics,
     ) -> None:
         self.settings = settings
         self.layout = layout

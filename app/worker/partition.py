@@ -14,64 +14,29 @@ is pure (law 3), and makes no effects because they were written with the deltas.
 
 from __future__ import annotations
 
-import json
 import struct
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from app.adapters.store import Store
 from app.errors import require
 from app.ledger import blocks
-from app.ledger.lane import RANK_BITS, ROW_COLUMNS, LaneRows, lane_ranks, split
+from app.ledger.lane import RANK_BITS, LaneRows, lane_ranks, split
 from app.ledger.partition import PartitionFold
 from app.ledger.sink import SinkPartition
-from app.model import SEGMENT_BITS, TAIL_OFFSETS, ChangeBatch, EvidenceBatch, Origin, SinkTopic
+from app.model import ChangeBatch, EvidenceBatch, Origin, SinkTopic
 from app.model.effects import Command, Contradicted, Orphan, SinkWatermark, UnknownSink, Unreadable, Verdict
 from app.repair import planner, reporting
-from app.worker import effects
+from app.worker import effects, snapshots
 from app.worker.effects import Effect, RecordedEnd
+from app.worker.head import Head
 
 SNAPSHOT_ROWS = 131_072
 """Rows of deltas between snapshots: a restart folds at most so many again, some tenths of a second."""
 
 HEAD = b"m"
 SNAPSHOT_HEAD = b"n"
-
-
-@dataclass(slots=True)
-class Head:
-    """The small state of one store.
-
-    Attributes:
-        owner: a token of the last opening; whoever opens next finds it in the group's commit metadata.
-        snapshot: number of the last snapshot.
-        positions: per input topic the next offset to read.
-        origins: per (topic, partition) of an origin log, the next offset that was not routed here yet.
-        counters: evidence that reached no sink of this partition.
-    """
-
-    owner: str = ""
-    snapshot: int = 0
-    positions: dict[str, int] = field(default_factory=dict)
-    origins: dict[str, int] = field(default_factory=dict)
-    counters: Counter[str] = field(default_factory=Counter)
-
-    def dump(self) -> bytes:
-        """As JSON."""
-        return json.dumps({name: getattr(self, name) for name in Head.__slots__}).encode()
-
-    @classmethod
-    def load(cls, data: bytes | None) -> Head:
-        """From JSON; a new one where there is none."""
-        if data is None:
-            return cls()
-        head = cls(**json.loads(data))
-        head.counters = Counter(head.counters)
-        return head
 
 
 class PartitionWorker:
@@ -194,7 +159,7 @@ class PartitionWorker:
                 keep.append(row)
             else:
                 self.head.counters["routed_twice"] += 1
-        return rows if len(keep) == len(rows) else _pick(rows, keep)
+        return rows if len(keep) == len(rows) else rows.picked(keep)
 
     def _is_new_origin(self, origin: Origin, rows: LaneRows, row: int) -> bool:
         """Routing is at least once; the next origin offset of every origin partition makes it count once."""
@@ -353,9 +318,9 @@ class PartitionWorker:
 
     def snapshot(self) -> None:
         """Write the whole fold and forget the deltas; old segments that nothing asks for any more are forgotten first."""
-        self._prune()
-        live = set(self._names())
-        fresh = list(self._pack())
+        snapshots.prune(self.fold)
+        live = set(snapshots.names(self.fold))
+        fresh = list(snapshots.pack(self.fold))
         deletes = [key for key, _ in self.store.scan(b"d")] + sorted(self._blocks - live)
         self.head.snapshot += 1
         head = self.head.dump()
@@ -363,58 +328,11 @@ class PartitionWorker:
         self._blocks = live
         self._rows = 0
 
-    def _prune(self) -> None:
-        """Closed segments more than 65,536 offsets below every sink's fence are no longer asked for."""
-        for topic, changes in self.fold.changes.items():
-            sinks = list(self.fold.sinks_of(topic))
-            if not sinks:
-                continue
-            floor = min(min(sink.fence - TAIL_OFFSETS, _lowest(sink), _unsealed(sink)) for sink in sinks)
-            for number in changes.prune(floor):
-                for sink in sinks:
-                    sink.cells.pop(number, None)
-
-    def _names(self) -> Iterator[bytes]:
-        """Keys of all blocks that the fold now consists of."""
-        for topic, changes in self.fold.changes.items():
-            yield _block("c", topic)
-            yield from (_block("cs", topic, number) for number in changes.segments)
-        for (name, topic), sink in self.fold.sinks.items():
-            yield _block("k", name, topic)
-            yield from (_block("ks", name, topic, number) for number in sink.cells)
-
-    def _pack(self) -> Iterator[tuple[bytes, bytes]]:
-        """The blocks that changed since the last snapshot."""
-        for topic, changes in self.fold.changes.items():
-            yield _block("c", topic), blocks.pack_source(changes)
-            for number in sorted(changes.changed):
-                yield _block("cs", topic, number), blocks.pack_changes(changes.segments[number])
-            changes.changed.clear()
-        for (name, topic), sink in self.fold.sinks.items():
-            yield _block("k", name, topic), blocks.pack_sink(sink)
-            for number in sorted(sink.changed & sink.cells.keys()):
-                yield _block("ks", name, topic, number), blocks.pack_cells(sink.cells[number])
-            sink.changed.clear()
-
     def _load(self) -> None:
         """1. The blocks of the last snapshot, segments before what is computed from them. 2. The deltas after it."""
-        found = [(json.loads(key[1:]), value) for key, value in self.store.scan(b"s")]  # 1
-        for (kind, *names), value in sorted(found, key=lambda item: ("cs", "c", "ks", "k").index(item[0][0])):
-            self._load_block(kind, names, value)
+        snapshots.load(self.fold, self.store.scan(snapshots.PREFIX))  # 1
         for _, delta in list(self.store.scan(b"d")):  # 2
             self._replay(delta)
-
-    def _load_block(self, kind: str, names: list[Any], value: bytes) -> None:
-        if kind == "cs":
-            self.fold.source(names[0]).segments[names[1]] = blocks.unpack_changes(names[1], value)
-        elif kind == "c":
-            blocks.restore_source(self.fold.source(names[0]), value)
-        elif (names[0], names[1]) in self.fold.sinks:  # a sink that was taken out of the configuration has no fold
-            sink = self.fold.sinks[names[0], names[1]]
-            if kind == "ks":
-                sink.cells[names[2]] = blocks.unpack_cells(names[2], value)
-            else:
-                blocks.restore_sink(sink, value)
 
     def _replay(self, delta: bytes) -> None:
         """Fold a delta again; its effects were written with it."""
@@ -440,25 +358,10 @@ class PartitionWorker:
             yield from self.store.scan(prefix)
 
 
-def _lowest(sink: SinkPartition) -> int:
-    lowest = sink.stragglers.lowest()
-    return sink.fence if lowest is None else lowest
-
-
-def _unsealed(sink: SinkPartition) -> int:
-    return min(sink.unsealed, default=sink.fence >> SEGMENT_BITS) << SEGMENT_BITS
-
-
 def _cell(effect: Effect) -> tuple[object, ...] | None:
     if not isinstance(effect, Verdict):
         return None
     return (effect.sink, effect.generation, effect.topic, effect.epoch, effect.partition, effect.offset)
-
-
-def _pick(rows: LaneRows, keep: list[int]) -> LaneRows:
-    columns = {name: getattr(rows, name)[keep] for name in ROW_COLUMNS}
-    texts = {place: rows.texts[row] for place, row in enumerate(keep) if row in rows.texts}
-    return LaneRows(logs=rows.logs, texts=texts, **columns)
 
 
 def _why_unknown(name: SinkTopic, partition: int, *, is_known: bool) -> str:
@@ -476,7 +379,3 @@ def _key(prefix: bytes, number: int) -> bytes:
 def _number(key: bytes) -> int:
     (number,) = struct.unpack(">Q", key[1:])
     return int(number)
-
-
-def _block(*names: str | int) -> bytes:
-    return b"s" + json.dumps(names).encode()

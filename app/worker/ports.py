@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from app.model import RawBatch
+from app.worker.effects import Effect
+from app.worker.partition import PartitionWorker
 
 
 class Input(NamedTuple):
@@ -36,6 +38,29 @@ class Assignment:
     earliest: Mapping[Input, int]
     ends: Mapping[Input, int]
     committed: Mapping[Input, Committed]
+
+
+SHIP_AT_ONCE = 2_000
+"""Effects of one store on their way at once: enough to fill a batch, few enough to hold in memory."""
+
+
+class Shipping(Protocol):
+    """Carries effects to Kafka; nothing is forgotten before the broker has acknowledged it."""
+
+    def ship(self, worker: PartitionWorker) -> None:
+        """Send what one store's outbox holds, and forget there what has arrived."""
+
+    def is_flying(self, worker: PartitionWorker) -> bool:
+        """Whether some of a store's effects are on their way."""
+
+    def send(self, effect: Effect) -> None:
+        """Send what can be made again at any time."""
+
+    def poll(self) -> None:
+        """Let acknowledgements come in."""
+
+    def forget(self, worker: PartitionWorker) -> None:
+        """A store is closed: what its outbox holds is sent again by whoever opens it next."""
 
 
 class Worker(Protocol):

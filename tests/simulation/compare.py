@@ -7,13 +7,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.simulation.oracle import Judge, judges, summary
+from tests.simulation.oracle import Finding, Judge, judges, summary
 from tests.simulation.repairs import item_of, newest_of_key
 
 Line = dict[str, Any]
 
 SOURCE = ("sink", "topic", "partition", "offset")
 EVIDENCE = ("topic", "partition", "offset")
+TTL_MS = 3_600_000
+"""The configuration's default, which worlds leave alone."""
+
 SEGMENT = 4_096
 """Offsets that one command may name items of."""
 
@@ -112,7 +115,6 @@ def _faults(one: Judge, command: Line) -> Iterator[str]:
         yield "has no items"
     if len({item["offset"] // SEGMENT for item in items}) > 1:
         yield "spans segments"
-    ats = {finding.mark.at for finding in one.findings}
     fixed = {
         "mode": contract.mode.upper().replace("-", "_"),
         "action": "REDELIVER",
@@ -124,13 +126,21 @@ def _faults(one: Judge, command: Line) -> Iterator[str]:
     for name, value in fixed.items():
         if command[name] != value:
             yield f"{name} is {command[name]}, not {value}"
-    if command["issued_at"] < min(ats, default=0):
-        yield "was issued before any fence"
+    makers = [finding for finding in one.findings if _names_all(finding, items)]
+    if command["issued_at"] not in {finding.issued_at for finding in makers}:
+        yield f"issued_at is {command['issued_at']}, which no fence that found its items bad could say"
+    if command["expires_at"] - command["issued_at"] != TTL_MS:
+        yield f"expires {command['expires_at'] - command['issued_at']} ms after it was issued"
     for item in items:
         if item["offset"] not in one.life.cells:
             yield f"item {item['offset']} is no change"
             continue
         yield from _item_faults(one, item)
+
+
+def _names_all(finding: Finding, items: list[Line]) -> bool:
+    """Whether one fence found all of some items bad, for the reasons that they give."""
+    return all(finding.states.get(item["offset"], "").upper() == item["reason"] for item in items)
 
 
 def _item_faults(one: Judge, item: Line) -> Iterator[str]:

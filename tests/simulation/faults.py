@@ -49,8 +49,10 @@ def dead_letter(lane: Lane, change: Change, at: float) -> None:
 
 
 def late(lane: Lane, change: Change, at: float) -> None:
-    """Applied long after."""
-    lane.receipt(at, change, applied_at=lane.applied_at(change, lane.rng.randrange(5_000, 90_000)))
+    """Applied long after, or at the last moment that is in time."""
+    limit = lane.sink.contract.late_after_ms
+    delay = lane.rng.choice([limit, limit + 1, lane.rng.randrange(5_000, 90_000)])
+    lane.receipt(at, change, applied_at=lane.applied_at(change, delay))
 
 
 def redelivered(lane: Lane, change: Change, at: float) -> None:
@@ -81,6 +83,12 @@ def wrong_sequence(lane: Lane, change: Change, at: float) -> None:
 def skipped(lane: Lane, change: Change, at: float) -> None:
     """SKIPPED without a command."""
     lane.receipt(at, change, "SKIPPED", fingerprint=None)
+
+
+def diverged_then_rejected(lane: Lane, change: Change, at: float) -> None:
+    """Other content, and then a refusal."""
+    diverged(lane, change, at)
+    rejected(lane, change, at + 0.1)
 
 
 def bad_at_first(lane: Lane, change: Change, at: float) -> None:

@@ -105,6 +105,8 @@ class Lane:
         self, at: float, kind: str, offset: int, to_offset: int | None = None, generation: int | None = None
     ) -> None:
         """A mark of the sink's present generation."""
+        if kind == "FENCE" and not self.sink.has_fences:
+            return
         self.events.append(
             Event(
                 at=at,

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from tests.simulation.faults import healthy, plant, plant_exempt, plant_undecodable
+from tests.simulation.faults import (
+    diverged_then_rejected,
+    healthy,
+    plant,
+    plant_exempt,
+    plant_undecodable,
+    rejected,
+    skipped,
+)
 from tests.simulation.lane_events import Lane
 
 
@@ -19,7 +27,7 @@ class Course:
     def run(self) -> None:
         """All of it."""
         size = len(self.lane.changes)
-        if self.is_clean:
+        if self.is_clean or not self.lane.sink.has_fences:
             self._live(0, size)
             return
         if self._chance(0.15):
@@ -29,7 +37,9 @@ class Course:
             until = self.rng.randrange(first + 1, size + 1)
             self._live(first, until)
             first = self._rebirth(self.rng.randrange(until))
-        self._live(first, size)
+        until = max(first + 1, size - self.rng.randrange(3, 9)) if self._chance(0.3) else size
+        self._live(first, until)
+        self._pass_over(until)
         self._after()
 
     def _chance(self, chance: float) -> bool:
@@ -79,9 +89,9 @@ class Course:
             lane.mark(at, "PROGRESS", offset)
             if lane.sink.contract.evidence == "progress" and not self.is_clean:
                 lane.planted["progress without receipts"] += 1
-        if self._chance(0.6) and lane.sink.has_fences:
+        if self._chance(0.6):
             lane.mark(at + 0.1, "FENCE", offset)
-        if self.is_clean:
+        if self.is_clean or not lane.sink.has_fences:
             return
         if self._chance(0.12):
             lane.planted["regressing fence"] += 1
@@ -116,6 +126,20 @@ class Course:
         at = self.at + (stop - first) + self.rng.choice([0.2, 5])
         lane.mark(at, "SKIP", lane.changes[start].offset, lane.changes[stop].offset)
 
+    def _pass_over(self, first: int) -> None:
+        """The last changes are passed without looking, and yet of some the sink has something to say."""
+        lane = self.lane
+        tail = lane.changes[first:]
+        if not tail:
+            return
+        lane.planted["SKIP"] += len(tail)
+        self.at += 1
+        lane.mark(self.at, "SKIP", tail[0].offset, lane.end + self.rng.choice([0, 0, 9]))
+        for change in tail:
+            if self._chance(0.3):
+                says = self.rng.choice([skipped, rejected, diverged_then_rejected])
+                says(lane, change, self.at + self.rng.choice([-0.5, 0.5]))
+
     def _outage(self, index: int) -> bool:
         """The sink stands still: progress says the same, nothing else is said. Returns whether for good."""
         lane = self.lane
@@ -147,7 +171,7 @@ class Course:
     def _after(self) -> None:
         lane = self.lane
         self.at += 2
-        if self._chance(0.3) and lane.sink.has_fences:
+        if self._chance(0.3):
             lane.planted["beyond the end"] += 1
             lane.mark(self.at, "FENCE", lane.end + self.rng.randrange(1, 10**6))
         for change in self.rng.sample(lane.far_below(), min(4, len(lane.far_below()))):

@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.simulation.changes import Registry, read_change
 from tests.simulation.contract import Contract, contracts
+from tests.simulation.grace import fenced, has_fence
 from tests.simulation.lanes import Entry, Evidence, LaneName, Mark, Receipt, read_evidence
 from tests.simulation.recording import read
 from tests.simulation.repairs import COMMANDED, newest_bad, still_standing, wanted
@@ -30,6 +31,8 @@ class Finding:
     states: dict[int, str]
     read_to: int
     """Keyed questions saw the changes below this."""
+    issued_at: int
+    """The highest time of the marks that counted up to here."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,6 +45,7 @@ class Judge:
     verified: int = 0
     named: int = 0
     place: int = 0
+    at: int = 0
     orphans: set[int] = field(default_factory=set)
     contradicted: list[int] = field(default_factory=list)
     doubted: set[int] = field(default_factory=set)
@@ -103,6 +107,7 @@ class Judge:
         is_rebirth = mark.kind == "START" and mark.generation > life.generation
         if mark.generation < life.generation or (life.is_ended and not is_rebirth):
             return
+        self.at = max(self.at, mark.at)
         if is_rebirth:
             self._rebuild(mark)
             return
@@ -152,6 +157,7 @@ class Judge:
                 generation=life.generation,
                 states=states,
                 read_to=max(life.fence, self.named),
+                issued_at=self.at,
             )
         )
 
@@ -182,12 +188,15 @@ def judges(directory: Path, grace_s: float | None = None) -> tuple[list[Judge], 
     evidence = read_evidence(recording, registry, {name: contract.topics for name, contract in promised.items()})
     made = []
     for contract in promised.values():
+        is_unfenced = not any(has_fence(lane) for name, lane in evidence.lanes.items() if name[0] == contract.name)
         for topic in contract.topics:
             for partition, records in sorted(recording.logs.get(topic, {}).items()):
-                changes = [read_change(record, registry) for record in records]
-                made.append(_judge(contract, (contract.name, topic, partition), changes))
-                for entry in evidence.lanes.get((contract.name, topic, partition), ()):
-                    made[-1].read(entry)
+                name = (contract.name, topic, partition)
+                one = _judge(contract, name, [read_change(record, registry) for record in records])
+                lane = evidence.lanes.get(name, [])
+                for entry in lane if grace_s is None or not is_unfenced else fenced(lane, int(grace_s * 1_000)):
+                    one.read(entry)
+                made.append(one)
     return made, evidence
 
 

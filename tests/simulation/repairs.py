@@ -1,8 +1,8 @@
 """Which cells replay commands must name, and which they may (protocol section 5).
 
 A recording is one long catch-up, so commands are judged by what still stands at its end. What the protocol leaves open is
-allowed but not required: an older bad change of a key that has a newer one, a change that was not bad, or not the newest, at
-some time since a fence found it, one older than a truncate that was applied twice, and what only an earlier generation or an
+allowed but not required: an older bad change of a key that has a newer one, a change that was not bad at some time since a
+fence found it, one older than a truncate that was applied twice, and what only an earlier generation or an
 ended sink was found to lack.
 """
 
@@ -44,18 +44,15 @@ def newest_bad(bad: list[int], life: Life) -> set[int]:
 
 
 def still_standing(standing: set[int], touched: Cell, life: Life) -> set[int]:
-    """What is left of the cells to name, after evidence about one cell: only those of its key can have changed."""
+    """What is left of the cells to name, after evidence about one cell: only those of its key can have turned good."""
     key = touched.change.key_hash
-    same = {
-        offset
-        for offset in standing
-        if offset == touched.change.offset or (key is not None and life.cells[offset].change.key_hash == key)
-    }
-    if not same:
-        return standing
-    of_key = [touched] if key is None else [cell for cell in life.cells.values() if cell.change.key_hash == key]
-    bad = [cell.change.offset for cell in of_key if state_now(cell, life) in COMMANDED]
-    return (standing - same) | (same & newest_bad(bad, life))
+
+    def is_good_now(offset: int) -> bool:
+        cell = life.cells[offset]
+        is_near = cell is touched or (key is not None and cell.change.key_hash == key)
+        return is_near and state_now(cell, life) not in COMMANDED
+
+    return {offset for offset in standing if not is_good_now(offset)}
 
 
 def wanted(life: Life, found: set[int], standing: set[int]) -> dict[str, list[int]]:
@@ -63,7 +60,7 @@ def wanted(life: Life, found: set[int], standing: set[int]) -> dict[str, list[in
 
     Args:
         found: what any fence found bad.
-        standing: what this generation's fences found bad and newest of its key, and was both ever since.
+        standing: what this generation's fences found bad and newest of its key, and was bad ever since.
     """
     bad = [offset for offset, cell in life.cells.items() if state_now(cell, life) in COMMANDED]
     may = [offset for offset in bad if offset in found and not is_wiped(offset, life, {"delivered"})]

@@ -90,7 +90,7 @@ class Partition:
         ]
         dice = self.rng.random()
         for chance, make in strange:
-            if dice < chance and not (self.is_clean and make in {self._undecodable}):
+            if dice < chance and not (self.is_clean and make == self._undecodable):
                 make()
                 return
             dice -= chance
@@ -134,7 +134,7 @@ class Partition:
             "version": "3.7.0.Final",
             "connector": "postgresql",
             "name": "shop",
-            "ts_ms": self._now() if self.rng.random() > 0.03 else None,
+            "ts_ms": self._now() if self.is_clean or self.rng.random() > 0.03 else None,
             "db": "shop",
             "schema": "public",
             "table": self.table.name,
@@ -148,10 +148,10 @@ class Partition:
     def _key(self, identity: int) -> bytes | None:
         return self.encoder.encode(self.table.first_id, {"id": identity}) if self.table.is_keyed else None
 
-    def _envelope(self, op: str, after: dict[str, Any] | None) -> bytes:
+    def _envelope(self, op: str, after: dict[str, Any] | None, source: dict[str, Any] | None = None) -> bytes:
         number = self.table.first_id + self.rng.choice([1, 1, 2])
         return self.encoder.encode(
-            number, {"before": None, "after": after, "source": self._source(), "op": op, "ts_ms": self._now()}
+            number, {"before": None, "after": after, "source": source or self._source(), "op": op, "ts_ms": self._now()}
         )
 
     def _put(self, op: str, identity: int, after: dict[str, Any] | None) -> None:
@@ -187,11 +187,12 @@ class Partition:
             self._append(record.key, record.value)
 
     def _near_duplicate(self) -> None:
-        """The same position but another key, as in a snapshot: no duplicate."""
-        values = self._values(self.keys[0])
-        value = self._envelope("r", values)
+        """The same position but another key, as in a snapshot, or another operation: no duplicate."""
+        values, source = self._values(self.keys[0]), self._source()
+        value = self._envelope("r", values, source)
         self._append(self._key(self.keys[0]), value)
         self._append(self._key(self.keys[1]), value)
+        self._append(self._key(self.keys[0]), self._envelope("u", values, source))
 
     def _undecodable(self) -> None:
         self.planted["undecodable"] += 1

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests.simulation.compare import differences
-from tests.simulation.oracle import judge
 from tests.simulation.world import KINDS, write_world
 
 WORLDS = 200

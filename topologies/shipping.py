@@ -15,11 +15,10 @@ from app.decode.evidence import ORIGIN_HEADERS
 from app.model.effects import Command, Contradicted, Orphan, Seal, SinkWatermark, UnknownSink, Unreadable, Verdict
 from app.worker.effects import Effect, Quarantined, RecordedEnd, Routed
 from app.worker.partition import PartitionWorker
+from app.worker.ports import SHIP_AT_ONCE
 
 logger = logging.getLogger(__name__)
 
-SHIP_AT_ONCE = 2_000
-"""Effects of one store in flight: enough to fill a batch, few enough to hold in memory."""
 MINUTE_S = 60.0
 
 Headers = list[tuple[str, str | bytes | None]]

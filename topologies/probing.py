@@ -21,8 +21,8 @@ from app.worker.effects import Routed
 from app.worker.layout import Layout
 from app.worker.live import LiveWorker
 from app.worker.ports import Input
-from app.worker.shipping import Shipper
 from cdc_receipts.codec import Mark, MarkKind, encode_mark
+from topologies.shipping import Shipper
 
 logger = logging.getLogger(__name__)
 

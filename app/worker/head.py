@@ -1,0 +1,39 @@
+"""The small state of one store, written with every batch."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Head:
+    """The small state of one store.
+
+    Attributes:
+        owner: a token of the last opening; whoever opens next finds it in the group's commit metadata.
+        snapshot: number of the last snapshot.
+        positions: per input topic the next offset to read.
+        origins: per (topic, partition) of an origin log, the next offset that was not routed here yet.
+        counters: evidence that reached no sink of this partition.
+    """
+
+    owner: str = ""
+    snapshot: int = 0
+    positions: dict[str, int] = field(default_factory=dict)
+    origins: dict[str, int] = field(default_factory=dict)
+    counters: Counter[str] = field(default_factory=Counter)
+
+    def dump(self) -> bytes:
+        """As JSON."""
+        return json.dumps({name: getattr(self, name) for name in Head.__slots__}).encode()
+
+    @classmethod
+    def load(cls, data: bytes | None) -> Head:
+        """From JSON; a new one where there is none."""
+        if data is None:
+            return cls()
+        head = cls(**json.loads(data))
+        head.counters = Counter(head.counters)
+        return head

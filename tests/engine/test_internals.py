@@ -1,0 +1,173 @@
+"""Contracts with Faust and aiokafka: every internal that the transport overrides or reads, by name and signature.
+
+An upgrade that moves one of them fails here, with the name of what moved, and not in a group that reads on wrongly.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import defaultdict
+from importlib.metadata import version
+from typing import Any
+from weakref import WeakSet
+
+import faust
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer import fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.subscription_state import Assignment, TopicPartitionState
+from faust.app.base import App
+from faust.tables.recovery import Recovery
+from faust.transport import consumer as base
+from faust.transport.drivers import TRANSPORTS
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+
+from topologies import fetching, transport
+
+
+def parameters(function: Any) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+def source(function: Any) -> str:
+    return inspect.getsource(function)
+
+
+@pytest.mark.parametrize(("package", "wanted"), [("faust-streaming", "0.15.3"), ("aiokafka", "0.14.0")])
+def test_the_versions_are_those_whose_internals_were_read(package: str, wanted: str) -> None:
+    assert version(package) == wanted
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "wanted"),
+    [
+        (base.Consumer, "seek_to_committed", "self"),
+        (base.Consumer, "perform_seek", "self"),
+        (base.Consumer, "on_partitions_revoked", "self revoked"),
+        (base.Consumer, "force_commit", "self topics start_new_transaction"),
+        (base.Consumer, "getmany", "self timeout"),
+        (base.Consumer, "_wait_next_records", "self timeout"),
+        (base.Consumer, "_add_gap", "self tp offset_from offset_to"),
+        (base.Consumer, "on_stop", "self"),
+        (driver.Consumer, "_new_consumer_thread", "self"),
+        (driver.Consumer, "_to_message", "self tp record"),
+        (driver.AIOKafkaConsumerThread, "_create_worker_consumer", "self transport"),
+        (driver.AIOKafkaConsumerThread, "_ensure_consumer", "self"),
+        (driver.AIOKafkaConsumerThread, "call_thread", "self fun args kwargs"),
+        (
+            driver.AIOKafkaConsumerThread,
+            "_fetch_records",
+            "self consumer active_partitions timeout max_records",
+        ),
+        (fetcher.FetchResult, "__init__", "self tp assignment partition_records backoff"),
+        (fetcher.FetchResult, "getall", "self max_records"),
+        (fetcher.FetchResult, "check_assignment", "self tp"),
+        (fetcher.FetchResult, "has_more", "self"),
+        (fetcher.PartitionRecords, "_consumer_record", "self tp record"),
+        (Assignment, "state_value", "self tp"),
+        (GroupCoordinator, "fetch_committed_offsets", "self partitions"),
+    ],
+)
+def test_what_is_overridden_or_called_has_its_signature(owner: type, name: str, wanted: str) -> None:
+    assert parameters(getattr(owner, name)) == wanted.split()
+
+
+def test_overrides_have_the_signature_of_what_they_override() -> None:
+    ours = [transport.Consumer, transport.ConsumerThread, fetching.RangedFetchResult]
+    checked = 0
+    for owner in ours:
+        for name, method in vars(owner).items():
+            theirs = getattr(owner.__mro__[1], name, None)
+            if inspect.isfunction(method) and inspect.isfunction(theirs) and name != "__init__":
+                assert len(parameters(method)) == len(parameters(theirs)), f"{owner.__name__}.{name}"
+                checked += 1
+
+    assert checked >= 8
+
+
+def test_a_consumer_is_made_of_our_parts() -> None:
+    transport.register()
+
+    assert TRANSPORTS.by_url("ranges://localhost:9092") is transport.Transport
+    assert transport.Transport.Consumer is transport.Consumer
+    assert fetcher.FetchResult is fetching.RangedFetchResult
+
+
+@pytest.mark.parametrize(
+    "name", ["_isolation_level", "_fetch_max_wait_ms", "_coordinator", "_subscription", "_fetcher"]
+)
+def test_aiokafka_keeps_its_settings_where_they_are_set(name: str) -> None:
+    assert f"self.{name} =" in source(AIOKafkaConsumer)
+
+
+@pytest.mark.parametrize("name", ["_isolation_level", "_fetch_max_wait_ms"])
+def test_aiokafka_reads_its_settings_only_when_it_starts(name: str) -> None:
+    assert f"=self.{name}" in source(AIOKafkaConsumer.start).replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("_acked", defaultdict), ("_acked_index", defaultdict), ("_gap", defaultdict), ("_unacked_messages", WeakSet)],
+)
+def test_the_ledger_of_acks_is_what_the_commit_clears(name: str, kind: type) -> None:
+    text = source(base.Consumer.__init__)
+
+    assert f"self.{name} = {kind.__name__}(" in text
+
+
+def test_faust_reads_its_dedupe_from_the_mapping_that_forgets() -> None:
+    text = source(base.Consumer._drain_messages)
+
+    assert "get_read_offset = self._read_offset.__getitem__" in text
+    assert "set_read_offset = self._read_offset.__setitem__" in text
+    forgets = transport._Forgets()
+    forgets[TP("a", 0)] = 5
+    forgets.update({TP("a", 0): 6})
+    assert forgets[TP("a", 0)] is None
+
+
+def test_stores_are_opened_while_the_flow_is_stopped() -> None:
+    text = source(Recovery._resume_streams)
+
+    assert text.index("consumer.perform_seek()") < text.index("consumer.resume_flow()")
+    assert "timeout=self.app.conf.broker_request_timeout" in text
+    assert "await self.seek_to_committed()" in source(base.Consumer.perform_seek)
+
+
+def test_a_revocation_stops_the_flow_before_the_stores_are_closed() -> None:
+    text = source(App._on_partitions_revoked)
+
+    assert text.index("consumer.stop_flow") < text.index("flow_control.clear") < text.index("_consumer_wait_empty")
+    assert source(base.Consumer.on_partitions_revoked).count("self._on_partitions_revoked") == 1
+
+
+def test_the_assignor_that_keeps_numbers_together_is_chosen_by_standby_replicas() -> None:
+    text = source(driver.AIOKafkaConsumerThread._create_worker_consumer)
+
+    assert "if self.app.conf.table_standby_replicas > 0" in text
+    assert "else RoundRobinPartitionAssignor" in text
+
+
+def test_a_fetch_is_handed_on_by_the_class_that_is_replaced() -> None:
+    text = source(fetcher.Fetcher.fetched_records)
+
+    assert "type(res_or_error) is FetchResult" in text
+    assert "records = res_or_error.getall(max_records)" in text
+    assert "if not records:" in text  # so a range without records must say that it is something
+    assert "self._records[tp] = FetchResult(" in source(fetcher.Fetcher._proc_fetch_request)
+
+
+def test_a_position_moves_only_as_records_are_handed_on() -> None:
+    assert "consumed_to" in source(fetcher.FetchResult._update_position)
+    assert "position != self._partition_records.next_fetch_offset" in source(fetcher.FetchResult.check_assignment)
+    assert isinstance(TopicPartitionState.position, property)
+
+
+def test_a_message_takes_what_it_is_given() -> None:
+    names = "topic partition offset timestamp timestamp_type headers key value checksum".split()
+
+    assert parameters(ConsumerMessage.__init__)[1:10] == names
+    assert "generation_id" in parameters(ConsumerMessage.__init__)
+    assert hasattr(faust.App, "consumer_generation_id")
