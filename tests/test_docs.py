@@ -88,3 +88,10 @@ def test_every_example_in_a_docstring_holds(root: Path) -> None:
             assert result.failed == 0, path
 
     assert tried
+
+
+def test_the_command_reference_is_what_help_prints():
+    """docs/cli.md is made, not written: python -m app.cli.reference > docs/cli.md."""
+    from app.cli.reference import reference
+
+    assert (Path(__file__).resolve().parent.parent / "docs" / "cli.md").read_text() == reference()

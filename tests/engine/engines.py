@@ -145,4 +145,13 @@ async def engine(
         await worker.changed.until(lambda: worker.ticks > 0, "the flow is active")
         yield app
     finally:
-        await app.stop()
+        await _stop(app)
+
+
+async def _stop(app: Any) -> None:
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            await app.stop()
+    except TimeoutError:
+        stacks = [f"{task.get_name()}: {task.get_stack()}" for task in asyncio.all_tasks()]
+        raise AssertionError("the app did not stop; its tasks:\n" + "\n".join(stacks)) from None

@@ -141,13 +141,15 @@ class Course:
                 says(lane, change, self.at + self.rng.choice([-0.5, 0.5]))
 
     def _outage(self, index: int) -> bool:
-        """The sink stands still: progress says the same, nothing else is said. Returns whether for good."""
+        """The sink stands still: its marks say the same, again and again. Returns whether for good."""
         lane = self.lane
         lane.planted["outage"] += 1
         offset = lane.changes[index].offset + 1
         for _ in range(self.rng.randrange(2, 6)):
             self.at += 1
             lane.mark(self.at, "PROGRESS", offset)
+            if lane.sink.has_fences and self._chance(0.4):
+                lane.mark(self.at + 0.1, "FENCE", offset)
         return self._chance(0.4)
 
     def _rebirth(self, index: int) -> int:

@@ -2,7 +2,7 @@
 
 A recording is one long catch-up, so commands are judged by what still stands at its end. What the protocol leaves open is
 allowed but not required: an older bad change of a key that has a newer one, a change that was not bad at some time since a
-fence found it, one older than a truncate that was applied twice, and what only an earlier generation or an
+fence found it, one older than a truncate that was applied for a time, or twice, and what only an earlier generation or an
 ended sink was found to lack.
 """
 
@@ -14,6 +14,9 @@ from typing import Any
 from tests.simulation.rules import BAD, Cell, Life, state_of
 
 COMMANDED = BAD - {"duplicated"}
+APPLIED = {"delivered", "duplicated"}
+"""States of a truncate that was applied, once or twice."""
+
 KINDS = {"upsert": "UPSERT", "delete": "DELETE", "truncate": "TRUNCATE"}
 
 
@@ -44,15 +47,20 @@ def newest_bad(bad: list[int], life: Life) -> set[int]:
 
 
 def still_standing(standing: set[int], touched: Cell, life: Life) -> set[int]:
-    """What is left of the cells to name, after evidence about one cell: only those of its key can have turned good."""
+    """What is left of the cells to name, after evidence about one cell.
+
+    Only cells of its key can have turned good by it; where it is a truncate that is applied now, what is older is wiped.
+    """
     key = touched.change.key_hash
+    is_applied = touched.change.kind == "truncate" and state_now(touched, life) in APPLIED
+    wiped_below = touched.change.offset if is_applied and life.contract.writes != "append" else -1
 
     def is_good_now(offset: int) -> bool:
         cell = life.cells[offset]
         is_near = cell is touched or (key is not None and cell.change.key_hash == key)
         return is_near and state_now(cell, life) not in COMMANDED
 
-    return {offset for offset in standing if not is_good_now(offset)}
+    return {offset for offset in standing if offset > wiped_below and not is_good_now(offset)}
 
 
 def wanted(life: Life, found: set[int], standing: set[int]) -> dict[str, list[int]]:
@@ -67,8 +75,7 @@ def wanted(life: Life, found: set[int], standing: set[int]) -> dict[str, list[in
     if life.is_ended:
         return {"must": [], "may": may}
     must = newest_bad(bad, life) & standing
-    applied = {"delivered", "duplicated"}
-    return {"must": [offset for offset in may if offset in must and not is_wiped(offset, life, applied)], "may": may}
+    return {"must": [offset for offset in may if offset in must and not is_wiped(offset, life, APPLIED)], "may": may}
 
 
 def item_of(offset: int, life: Life) -> dict[str, Any]:

@@ -1,0 +1,109 @@
+"""A real Kafka broker in KRaft mode, without Docker: jars from Maven Central, free ports, stopped by its pid."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import socket
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+HERE = Path(__file__).parent
+START_S = 60.0
+
+PROPERTIES = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+log.dirs={data}
+offsets.topic.num.partitions=4
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=2
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+auto.create.topics.enable=false
+log.retention.check.interval.ms=1000
+log.initial.task.delay.ms=500
+"""
+
+
+def is_missing() -> str | None:
+    """What this machine lacks for a real broker, or None."""
+    lacking = [program for program in ("java", "mvn") if shutil.which(program) is None]
+    return f"no {' and no '.join(lacking)} on this machine" if lacking else None
+
+
+def jars() -> Path:
+    """The broker's jars, fetched once into the user's cache."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cdc-verifier" / "kafka-4.3.1"
+    if not (cache / "done").exists():
+        command = ["mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), "dependency:copy-dependencies"]
+        subprocess.run([*command, f"-DoutputDirectory={cache}"], check=True, timeout=600)
+        (cache / "done").touch()
+    return cache
+
+
+class Broker:
+    """One broker over a directory; `start` and `stop` may be called again and again."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port, controller = _free_port(), _free_port()
+        self.bootstrap = f"127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._properties = directory / "broker.properties"
+        self._properties.write_text(
+            PROPERTIES.format(port=self.port, controller=controller, data=directory / "data")
+        )
+        self._java("kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(self._properties)).wait(60)
+
+    def start(self) -> None:
+        """Start it and wait until it listens."""
+        self._process = self._java("kafka.Kafka", str(self._properties))
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            if self._process.poll() is not None:
+                break
+            time.sleep(0.1)
+        raise RuntimeError(f"the broker did not start: {(self.directory / 'broker.log').read_text()[-2000:]}")
+
+    def stop(self) -> None:
+        """Stop it by its pid."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(30)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(10)
+
+    def _java(self, *arguments: str) -> subprocess.Popen[bytes]:
+        heap = ["-Xms128m", "-Xmx384m", "-XX:+UseSerialGC"]
+        with (self.directory / "broker.log").open("ab") as log:
+            return subprocess.Popen(["java", *heap, "-cp", f"{jars()}/*", *arguments], stdout=log, stderr=log)
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def _cluster_id() -> str:
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
