@@ -1,13 +1,15 @@
-"""Tells the verifier what a sink did: apply, have the receipts acknowledged, then commit.
+"""`ReceiptEmitter`: what a sink calls after it has applied changes.
 
-    with ReceiptEmitter(sink="search", receipts_topic="receipts", brokers="...", registry_url="...") as emitter:
-        for message in messages:
-            index(message)
-            emitter.applied(message.topic(), message.partition(), message.offset(), fingerprint=...)
-            emitter.progress(message.topic(), message.partition(), message.offset() + 1)
-        # commit emitter.safe_to_commit(topic, partition), never more
+    with ReceiptEmitter("warehouse", "receipts.warehouse", brokers="kafka:9092", registry_url="http://registry:8081") as emit:
+        for change in poll():
+            store.apply(change)
+            emit.applied(change.topic, change.partition, change.offset, fingerprint=...)
+            emit.progress(change.topic, change.partition, change.offset + 1)
+        commit(emit.safe_to_commit(topic, partition))
 
-A sink that begins again reads from what it committed, so what was lost is said again: receipts are repeated, never missing.
+Receipts are batched, go to the partition with the source partition's number, and survive broker restarts: the producer is
+idempotent, a delivery that fails for good is handed over again in its order, and no fence passes it. Thread-safe; a thread
+of its own sends what waits, so that the last change of a quiet topic is fenced, too.
 """
 
 from __future__ import annotations
@@ -17,66 +19,54 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack
+from functools import partial
+from typing import Any, Self
 
-from cdc_receipts.codec import Receipt, Status, encode_receipt
-from cdc_receipts.posting import Post, Producer, ids_of
-from cdc_receipts.sending import Pace, Sender
+from confluent_kafka import KafkaException, Producer
 
-_LOG = logging.getLogger(__name__)
-_POLL_S = 0.02
-_ERROR_CHARACTERS = 4_000
+from cdc_receipts.codec import Mark, MarkKind, Receipt, Status, can_batch, encode_batch, encode_mark, encode_receipt
+from cdc_receipts.lanes import Lane, Sent
+from cdc_receipts.registry import register_schemas
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.02
+RETRY_S = 0.5
+FINGERPRINT_BYTES = 8
+
+
+class ClosedError(RuntimeError):
+    """A receipt was handed over after `close`: it would never be sent."""
+
+
+class BlockedError(RuntimeError):
+    """The broker has not taken receipts for so long that the emitter holds as many as it may; nothing was dropped."""
 
 
 class UndeliveredError(RuntimeError):
-    """The emitter was closed before ``count`` receipts and fences were acknowledged."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        super().__init__(f"{count} receipts and fences were not acknowledged; commit no further than safe_to_commit")
-
-
-class BackpressureError(TimeoutError):
-    """No room for a receipt in time, and it was not taken: hand it over again before any progress above it."""
-
-
-class Details(TypedDict, total=False):
-    """What a receipt may say beside its coordinates; ``applied_at`` is in ms since the epoch, by default now."""
-
-    fingerprint: bytes | None
-    sequence: int | None
-    command_id: str | None
-    applied_at: int | None
+    """The emitter was closed while the broker did not have every receipt; those below `safe_to_commit` it has."""
 
 
 class ReceiptEmitter:
-    """Sends receipts, progress and fences of one sink; every method may be called by any thread.
+    """Writes one sink's receipts and fences.
 
     Args:
-        producer_config: for ``confluent_kafka.Producer``; idempotence and ``acks=all`` are always set.
-        schema_ids: ids of `SCHEMAS` by name; or ``registry_url``, where they are registered now.
-        generation: the sink's life between two beginnings; it stands in every mark.
-        batch_receipts: receipts that share a message at most, 1 to 50,000.
-        linger_s: how long a receipt waits for others to share a message with.
-        fence_interval_s: marks of one source partition come no faster, and only where progress moved.
-        max_pending: receipts not acknowledged before the next one has to wait.
-        max_block_s: how long it waits before `BackpressureError`.
-        retry_s: pause after a delivery that failed for good, before its receipts leave again.
-        clock: seconds since the epoch.
-        producer: used as it is, configured idempotent by its owner.
-        background: False leaves polling and lingering to `flush`, `close` and full queues.
-
-    Raises:
-        ValueError: neither brokers nor a producer, neither schema ids nor a registry, or a limit out of range.
-        OSError: the registry does not answer.
+        sink: the sink's name in the verifier's configuration.
+        receipts_topic: as many partitions as the source topics.
+        brokers: host:port list; or ``producer_config``, librdkafka's own properties.
+        schema_ids: ids by record name; or ``registry_url``, where the schemas are registered.
+        generation: of the sink's life; a rebuild from scratch begins another.
+        batch_receipts: receipts of one source partition that go out as one record at the most.
+        linger_s: how long a receipt may wait for company; fence_interval_s: how often a source partition is fenced.
+        max_pending: receipts that the broker does not have; above it a call waits, nothing is dropped.
+        block_s: how long such a call may wait before it raises `BlockedError`.
     """
 
     def __init__(
         self,
-        *,
         sink: str,
         receipts_topic: str,
+        *,
         brokers: str | None = None,
         producer_config: Mapping[str, Any] | None = None,
         schema_ids: Mapping[str, int] | None = None,
@@ -86,192 +76,255 @@ class ReceiptEmitter:
         linger_s: float = 0.1,
         fence_interval_s: float = 1.0,
         max_pending: int = 100_000,
-        max_block_s: float = 300.0,
-        retry_s: float = 1.0,
-        clock: Callable[[], float] = time.time,
-        producer: Producer | None = None,
-        background: bool = True,
+        block_s: float = 300.0,
+        producer: Any = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall_ms: Callable[[], int] = lambda: int(time.time() * 1000),
     ) -> None:
-        if not 1 <= batch_receipts <= 50_000 or max_pending < 1:
-            raise ValueError("batch_receipts is 1 to 50000, max_pending at least 1")
-        self._sink, self._clock, self._max_block_s = sink, clock, max_block_s
-        ids = ids_of(schema_ids, registry_url, receipts_topic)
-        config = ({"bootstrap.servers": brokers} if brokers else {}) | dict(producer_config or {})
-        self._post = Post(config, producer, receipts_topic)
-        pace = Pace(
-            batch_receipts=batch_receipts,
-            linger_s=linger_s,
-            fence_interval_s=fence_interval_s,
-            max_pending=max_pending,
-            retry_s=retry_s,
-        )
-        self._sender = Sender(sink, generation, ids, self._post, pace)
-        self._closing = False
+        self.sink = sink
+        self.topic = receipts_topic
+        self.generation = generation
+        self.errors = 0
+        self._ids = dict(schema_ids) if schema_ids is not None else register_schemas(registry_url or "")
+        self._producer = producer if producer is not None else Producer(_config(brokers, producer_config))
+        self._batch_receipts = batch_receipts
+        self._linger_s = linger_s
+        self._fence_interval_s = fence_interval_s
+        self._max_pending = max_pending
+        self._block_s = block_s
+        self._clock = clock
+        self._wall_ms = wall_ms
+        self._lanes: dict[tuple[str, int], Lane] = {}
+        self._lock = threading.RLock()
+        self._closed = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"receipts-{sink}", daemon=True)
-        if background:
-            self._thread.start()
+        self._thread.start()
 
-    def applied(self, topic: str, partition: int, offset: int, **details: Unpack[Details]) -> None:
-        """The change was written; without a fingerprint only its delivery counts, its content is not judged.
+    # ---------------------------------------------------------------- what a sink says
 
-        Raises (as every receipt):
-            ValueError: a coordinate, time or fingerprint that a receipt can't hold.
-            BackpressureError: no room within ``max_block_s``.
-            RuntimeError: the emitter is closed.
-        """
-        self._receipt(Status.APPLIED, topic, partition, offset, None, details)
+    def applied(self, topic: str, partition: int, offset: int, **receipt: Any) -> None:
+        """The change was applied; keywords: fingerprint (8 bytes), sequence, command_id, applied_at (ms)."""
+        self._receipt(topic, partition, offset, Status.APPLIED, **receipt)
 
-    def deleted(self, topic: str, partition: int, offset: int, **details: Unpack[Details]) -> None:
-        """The change's row was deleted, or was not there."""
-        self._receipt(Status.DELETED, topic, partition, offset, None, details)
+    def deleted(self, topic: str, partition: int, offset: int, **receipt: Any) -> None:
+        """The row was deleted."""
+        self._receipt(topic, partition, offset, Status.DELETED, **receipt)
 
-    def skipped(self, topic: str, partition: int, offset: int, **details: Unpack[Details]) -> None:
-        """The change was left out on purpose."""
-        self._receipt(Status.SKIPPED, topic, partition, offset, None, details)
+    def skipped(self, topic: str, partition: int, offset: int, **receipt: Any) -> None:
+        """The change was left out on purpose; with ``command_id``: the sink holds something newer."""
+        self._receipt(topic, partition, offset, Status.SKIPPED, **receipt)
 
-    def rejected(
-        self, topic: str, partition: int, offset: int, code: str, message: str, **details: Unpack[Details]
-    ) -> None:
-        """The change could not be written; a long message is cut."""
-        text = message[:_ERROR_CHARACTERS].encode(errors="replace").decode()
-        self._receipt(Status.REJECTED, topic, partition, offset, (code, text), details)
+    def rejected(self, topic: str, partition: int, offset: int, code: str, message: str, **receipt: Any) -> None:
+        """The change can't be applied, and why."""
+        self._receipt(topic, partition, offset, Status.REJECTED, error=(code, message), **receipt)
 
     def progress(self, topic: str, partition: int, next_offset: int) -> None:
         """Everything below ``next_offset`` is disposed of, and every receipt about it was handed over before."""
-        _require_integer("next_offset", next_offset, 63)
-        self._sender.advance(topic, partition, next_offset)
+        with self._lock:
+            self._lane(topic, partition).declare(next_offset)
 
     def safe_to_commit(self, topic: str, partition: int) -> int | None:
-        """The highest progress whose receipts are all acknowledged; None before the first."""
-        return self._sender.safe(topic, partition)
+        """The highest progress whose receipts the broker has; None before the first."""
+        with self._lock:
+            lane = self._lanes.get((topic, partition))
+            return None if lane is None else lane.safe
 
-    def forget(self, topic: str, partition: int) -> None:
-        """The source partition was taken away: drop its progress, but not its receipts."""
-        self._sender.forget(topic, partition)
+    def flush(self, timeout_s: float = 10.0) -> int:
+        """Send what waits and wait for the broker; returns how many receipts it does not have."""
+        deadline = self._clock() + timeout_s
+        while (left := self._pending()) and self._clock() < deadline:
+            self.pump(is_final=True)
+            self._producer.poll(POLL_S)
+        return left
 
-    @property
-    def errors(self) -> int:
-        """Deliveries that failed for good so far, each of which is repeated."""
-        return self._post.errors
-
-    @property
-    def pending(self) -> int:
-        """Receipts not acknowledged."""
-        return self._sender.pending
-
-    @property
-    def poisoned(self) -> frozenset[tuple[str, int]]:
-        """Source partitions with a failed delivery that was not repeated successfully yet; no fence passes it."""
-        return self._sender.poisoned()
-
-    def flush(self, timeout_s: float = 30.0) -> int:
-        """Send all receipts and wait for their acknowledgement; the number that is left."""
-        self._turn_until(lambda: not self._sender.pending, timeout_s)
-        return self._sender.pending
-
-    async def aflush(self, timeout_s: float = 30.0) -> int:
-        """As `flush`, without blocking the event loop."""
+    async def aflush(self, timeout_s: float = 10.0) -> int:
+        """`flush`, without blocking the event loop."""
         return await asyncio.to_thread(self.flush, timeout_s)
 
     def close(self, timeout_s: float = 30.0) -> None:
-        """Take no more, send all receipts and the last fences, and stop.
+        """Flush, write the last fences, stop; the emitter takes nothing afterwards.
 
         Raises:
-            UndeliveredError: not all of them were acknowledged in time.
+            UndeliveredError: the broker does not have all receipts, or not the last fences.
         """
-        self._closing = True
-        self._turn_until(lambda: not self._sender.left(), timeout_s)
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
-        left = self._sender.left()
-        if left:
-            raise UndeliveredError(left)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        deadline = self._clock() + timeout_s
         try:
-            self.close()
-        except UndeliveredError as undelivered:
-            if error is None:
-                raise
-            _LOG.error("%s", undelivered)  # noqa: TRY400  # the error under way is the one to show
+            left = self.flush(timeout_s)
+            marks = self._flush_marks(deadline)
+        finally:
+            self._stopped.set()
+            self._thread.join()
+            self._producer.flush(timeout_s)
+        if left or marks:
+            raise UndeliveredError(
+                f"{left} receipts and {marks} fences of sink {self.sink} did not reach the broker in {timeout_s:g} s"
+            )
 
-    async def __aenter__(self) -> Self:
-        return self
+    def _flush_marks(self, deadline: float) -> int:
+        """Write the last fences and wait for them; returns how many source partitions lack theirs."""
+        while True:
+            with self._lock:
+                for lane in self._lanes.values():
+                    self._try(lane, partial(self._fence, lane, self._clock(), is_final=True))
+                left = sum(1 for lane in self._lanes.values() if lane.marks_flying or (lane.safe or 0) > lane.fenced)
+            if not left or self._clock() >= deadline:
+                return left
+            self._producer.poll(POLL_S)
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await asyncio.to_thread(self.__exit__, kind, error, trace)
+    # ---------------------------------------------------------------- sending
 
-    def _receipt(
-        self, status: Status, topic: str, partition: int, offset: int, error: tuple[str, str] | None, details: Details
-    ) -> None:
-        applied_at = details.get("applied_at")
-        receipt = Receipt(
-            sink=self._sink,
+    def pump(self, *, is_final: bool = False) -> None:
+        """One round: receipts that waited long enough or are many, then fences; its own thread calls it."""
+        now = self._clock()
+        with self._lock:
+            for lane in self._lanes.values():
+                if lane.retry_at <= now:
+                    self._try(lane, partial(self._serve, lane, now, is_final=is_final))
+        self._producer.poll(0)
+
+    def _serve(self, lane: Lane, now: float, *, is_final: bool) -> None:
+        if lane.has_failed:
+            lane.take_back()
+        is_due = is_final or now - lane.waiting_since >= self._linger_s
+        if lane.waiting and (is_due or len(lane.waiting) >= self._batch_receipts):
+            self._send(lane)
+        lane.settle()
+        self._fence(lane, now, is_final=False)
+
+    def _try(self, lane: Lane, work: Callable[[], None]) -> None:
+        """One source partition that the broker refuses must not hold the others back; it is tried again later."""
+        try:
+            work()
+        except (KafkaException, BufferError) as error:
+            self.errors += 1
+            lane.retry_at = self._clock() + RETRY_S
+            logger.warning("receipts of %s:%d wait: %s", lane.topic, lane.partition, error)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(POLL_S):
+            try:
+                self.pump()
+            except Exception:  # the thread must live as long as the emitter
+                self.errors += 1
+                logger.exception("receipts of sink %s wait", self.sink)
+
+    def _receipt(self, topic: str, partition: int, offset: int, status: Status, **receipt: Any) -> None:
+        if self._closed:
+            raise ClosedError(f"the emitter of sink {self.sink} is closed")
+        fingerprint, applied_at = receipt.pop("fingerprint", None), receipt.pop("applied_at", None)
+        if fingerprint is not None and len(fingerprint) != FINGERPRINT_BYTES:
+            raise ValueError(f"a fingerprint has {FINGERPRINT_BYTES} bytes, this one {len(fingerprint)}")
+        made = Receipt(
+            sink=self.sink,
             topic=topic,
             partition=partition,
             offset=offset,
             status=status,
-            fingerprint=details.get("fingerprint"),
-            applied_at=self._now_ms() if applied_at is None else applied_at,
-            sequence=details.get("sequence"),
-            command_id=details.get("command_id"),
-            error=error,
+            fingerprint=fingerprint,
+            applied_at=self._wall_ms() if applied_at is None else applied_at,
+            **receipt,
         )
-        _require_sound(receipt)
-        deadline = time.monotonic() + self._max_block_s
-        while True:
-            if self._closing:
-                raise RuntimeError("the emitter is closed")
-            if self._sender.admit(receipt, time.monotonic()):
-                return
-            if time.monotonic() >= deadline:
-                raise BackpressureError(f"{self.pending} receipts wait for acknowledgement: {topic} [{partition}]")
-            self._turn(everything=True)
+        encode_receipt(made, 0)  # a receipt that can't be encoded is the caller's mistake, and is told to the caller
+        deadline = self._clock() + self._block_s
+        while self._pending() >= self._max_pending:
+            if self._clock() >= deadline:
+                raise BlockedError(f"{self._pending()} receipts of sink {self.sink} wait for the broker")
+            self.pump(is_final=True)
+            self._producer.poll(POLL_S)
+        with self._lock:
+            self._lane(topic, partition).hand_over(made, self._clock())
 
-    def _turn(self, *, everything: bool) -> None:
-        self._post.poll(_POLL_S)
-        self._sender.turn(time.monotonic(), self._now_ms(), everything)
+    def _send(self, lane: Lane) -> None:
+        """Hand waiting receipts to the producer, in order: runs of plain ones as batches, the others one by one."""
+        while lane.waiting:
+            run = _run_of(lane.waiting, self._batch_receipts)
+            value = (
+                encode_batch(run, self._ids["DeliveryReceiptBatch"])
+                if len(run) > 1
+                else encode_receipt(run[0], self._ids["DeliveryReceipt"])
+            )
+            sent = Sent(run)
+            self._produce(lane, value, partial(self._landed, lane, sent))
+            del lane.waiting[: len(run)]
+            lane.flying.append(sent)
 
-    def _turn_until(self, is_done: Callable[[], bool], timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
-        self._sender.turn(time.monotonic(), self._now_ms(), everything=True)
-        while not is_done() and time.monotonic() < deadline:
-            self._turn(everything=True)
+    def _landed(self, lane: Lane, sent: Sent, error: object, _: object) -> None:
+        with self._lock:
+            if error is None:
+                sent.is_acknowledged = True
+                lane.settle()
+            else:
+                self.errors += 1
+                sent.is_failed = True
+                logger.warning(
+                    "receipts of %s:%d did not arrive, they are sent again: %s", lane.topic, lane.partition, error
+                )
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                self._turn(everything=False)
-            except (
-                Exception
-            ):  # the thread is what keeps receipts moving; the error is shown and the next turn tries again
-                _LOG.exception("receipts of %s are stuck", self._sink)
-                self._stopped.wait(1.0)
+    def _fence(self, lane: Lane, now: float, *, is_final: bool) -> None:
+        """A PROGRESS and a FENCE at what is safe, where it moved and the interval has passed."""
+        if lane.safe is None or lane.safe <= lane.fenced or lane.marks_flying:
+            return
+        if not is_final and now - lane.fenced_at < self._fence_interval_s:
+            return
+        for kind in (MarkKind.PROGRESS, MarkKind.FENCE):
+            mark = Mark(
+                sink=self.sink, topic=lane.topic, partition=lane.partition, kind=kind, offset=lane.safe,
+                at=self._wall_ms(), generation=self.generation,
+            )  # fmt: skip
+            self._produce(lane, encode_mark(mark, self._ids["SinkMark"]), partial(self._marked, lane))
+            lane.marks_flying += 1
+        lane.fenced, lane.fenced_at = lane.safe, now
 
-    def _now_ms(self) -> int:
-        return int(self._clock() * 1000)
+    def _marked(self, lane: Lane, error: object, _: object) -> None:
+        """A mark that did not arrive is written again with the next round."""
+        with self._lock:
+            lane.marks_flying -= 1
+            if error is not None:
+                self.errors += 1
+                lane.fenced = 0
+
+    def _produce(self, lane: Lane, value: bytes, done: Callable[[Any, Any], None]) -> None:
+        self._producer.produce(self.topic, value, partition=lane.partition, on_delivery=done)
+
+    def _lane(self, topic: str, partition: int) -> Lane:
+        lane = self._lanes.get((topic, partition))
+        if lane is None:
+            lane = self._lanes[topic, partition] = Lane(topic, partition)
+        return lane
+
+    def _pending(self) -> int:
+        with self._lock:
+            return sum(lane.pending for lane in self._lanes.values())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.close)
 
 
-def _require_sound(receipt: Receipt) -> None:
-    """Refuse here, before its caller, what could not be encoded later."""
-    _require_integer("partition", receipt.partition, 31)
-    _require_integer("offset", receipt.offset, 63)
-    _require_integer("applied_at", receipt.applied_at, 63)
-    if receipt.fingerprint is not None and len(receipt.fingerprint) != 8:
-        raise ValueError(f"a fingerprint has 8 bytes, not {receipt.fingerprint!r}")
-    if not receipt.is_plain:
-        encode_receipt(receipt, 0)
+def _run_of(waiting: list[Receipt], most: int) -> list[Receipt]:
+    """The longest head that fits into one record."""
+    first = waiting[0]
+    run = [first]
+    for receipt in waiting[1:most]:
+        is_alike = receipt.is_plain and (receipt.fingerprint is None) == (first.fingerprint is None)
+        if not (first.is_plain and is_alike):
+            break
+        run.append(receipt)
+    return run if can_batch(run) else [first]
 
 
-def _require_integer(name: str, value: int, bits: int) -> None:
-    if not isinstance(value, int) or not 0 <= value < 1 << bits:
-        raise ValueError(f"{name} {value!r} is no integer of 0 to 2^{bits}")
+def _config(brokers: str | None, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    config: dict[str, Any] = {"bootstrap.servers": brokers} if brokers else {}
+    return config | {"linger.ms": 5, **(given or {}), "enable.idempotence": True, "acks": "all"}

@@ -149,9 +149,9 @@ async def engine(
 
 
 async def _stop(app: Any) -> None:
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            await app.stop()
-    except TimeoutError:
+    stopping = asyncio.create_task(app.stop())
+    await asyncio.wait({stopping}, timeout=DEADLINE_S)
+    if not stopping.done():
         stacks = [f"{task.get_name()}: {task.get_stack()}" for task in asyncio.all_tasks()]
-        raise AssertionError("the app did not stop; its tasks:\n" + "\n".join(stacks)) from None
+        raise AssertionError("the app did not stop; its tasks:\n" + "\n".join(stacks))
+    stopping.result()

@@ -156,7 +156,7 @@ def read(
     rng = random.Random(seed)
     store = MemoryStore()
     worker = open_worker(store, snapshot_rows)
-    left = {"changes": list(told.changes), "evidence": list(told.evidence)}
+    left: dict[str, list] = {"changes": list(told.changes), "evidence": list(told.evidence)}
     done = {"changes": told.changes[0].offset, "evidence": 0}
     while any(left.values()):
         log = _next_log(rng, left, first, is_whole=seed is None)
@@ -170,11 +170,19 @@ def read(
             done[log] += count
         if restart and rng.random() < restart:
             worker = open_worker(store, snapshot_rows)
+            left, done = _where_it_stands(told, worker)
     while blocked := next(worker.blocked(), None):
         worker.record_end(blocked[0].contract.sink, TOPIC, told.end)
         if restart and rng.random() < restart:
             worker = open_worker(store, snapshot_rows)
     return _collect(worker)
+
+
+def _where_it_stands(told: History, worker: PartitionWorker) -> tuple[dict[str, list], dict[str, int]]:
+    """After a restart reading goes on where the store says, and nowhere else."""
+    changes, evidence = worker.position(TOPIC) or told.changes[0].offset, worker.position(LANE) or 0
+    left = {"changes": [c for c in told.changes if c.offset >= changes], "evidence": told.evidence[evidence:]}
+    return left, {"changes": changes, "evidence": evidence}
 
 
 def _next_log(rng: random.Random, left: dict[str, list], first: str | None, *, is_whole: bool) -> str:

@@ -137,8 +137,8 @@ class Lane:
         return [near for near in range(max(offset - 4, self.changes[0].offset), offset) if near not in self.known]
 
     def far_below(self) -> list[Change]:
-        """Changes whose closing is no longer remembered once all is fenced."""
-        return [change for change in self.changes if self.end - change.offset > TAIL]
+        """Changes below a huge gap; the closing of most is no longer remembered once all is fenced."""
+        return [change for change in self.changes if self.end - change.offset > TAIL // 4]
 
     def command(self) -> str:
         """A command's id; the sink's answer need not be to one that exists."""

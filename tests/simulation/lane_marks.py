@@ -185,6 +185,10 @@ class Course:
             lane.planted["below the log"] += 1
             lane.receipt(self.at, lane.changes[0], offset=max(0, lane.changes[0].offset - 3))
             lane.receipt(self.at, lane.changes[0], offset=lane.end + 2)
+        if self._chance(0.08):
+            self.at += 1
+            lane.planted["START forward"] += 1
+            lane.mark(self.at, "START", lane.end + self.rng.choice([-2, 0, 5]))
         if self._chance(0.2):
             self.at += 1
             self._end()

@@ -12,7 +12,7 @@ from tests.simulation.contract import Contract, contracts
 from tests.simulation.grace import fenced, has_fence
 from tests.simulation.lanes import Entry, Evidence, LaneName, Mark, Receipt, read_evidence
 from tests.simulation.recording import read
-from tests.simulation.repairs import COMMANDED, newest_bad, still_standing, wanted
+from tests.simulation.repairs import COMMANDED, is_wiped, newest_bad, still_standing, wanted
 from tests.simulation.rules import BAD, SETTLED, TAIL, Cell, Life, flags_of, is_unexpected, resolved, state_of
 
 QUIET = {"delivered", "attempted", "exempt", "superseded"}
@@ -55,6 +55,8 @@ class Judge:
     """What some fence found bad."""
     standing: set[int] = field(default_factory=set)
     """What commands have to name, as things stand."""
+    spared: set[int] = field(default_factory=set)
+    """What a fence found bad below a truncate that was applied at that time."""
 
     def read(self, entry: Entry) -> None:
         """One evidence record."""
@@ -134,7 +136,7 @@ class Judge:
             if offset >= begin:
                 cell.receipts, cell.closed = [], None
         self.doubted = {offset for offset in self.doubted if offset < begin}
-        self.standing = set()
+        self.standing, self.spared = set(), set()
 
     def _evaluate(self, mark: Mark) -> None:
         """Every open cell below the fence; then all that are settled close together."""
@@ -149,7 +151,8 @@ class Judge:
         states = {cell.change.offset: state for cell, state, _ in found}
         bad = [offset for offset, state in states.items() if state in COMMANDED]
         self.found.update(bad)
-        self.standing |= newest_bad(bad, life)
+        self.spared.update(offset for offset in bad if is_wiped(offset, life, {"delivered", "duplicated"}))
+        self.standing |= newest_bad(bad, life) - self.spared
         self.findings.append(
             Finding(
                 mark=mark,

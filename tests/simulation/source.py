@@ -17,8 +17,8 @@ from tests.simulation.recording import Record
 PLACEHOLDER = "__debezium_unavailable_value"
 START_MS = 1_760_000_000_000
 DAY_MS = 86_400_000
-HUGE_GAP = 70_000
-"""Offsets: more than closed cells are remembered."""
+HUGE_GAPS = (30_000, 65_480, 70_000)
+"""Offsets: less than closed cells are remembered, about as many, and more."""
 
 BROKEN = "QQQQ"
 """Text that is replaced, after encoding, by bytes that are not UTF-8."""
@@ -74,7 +74,7 @@ class Partition:
 
     def _gap(self, *, is_huge: bool) -> None:
         if is_huge:
-            self.offset += HUGE_GAP + self.rng.randrange(5_000)
+            self.offset += self.rng.choice(HUGE_GAPS) + self.rng.randrange(80)
             self.planted["offset gap"] += 1
         elif self.rng.random() < 0.1:
             self.offset += self.rng.randrange(1, 6)

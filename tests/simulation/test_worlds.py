@@ -9,7 +9,7 @@ import pytest
 
 from tests.simulation.compare import differences
 from tests.simulation.oracle import judge
-from tests.simulation.world import KINDS, write_world
+from tests.simulation.world import KINDS, World, write_world
 
 WORLDS = 200
 GROUP = 20

@@ -64,9 +64,7 @@ class Broker:
         self.bootstrap = f"127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
         self._properties = directory / "broker.properties"
-        self._properties.write_text(
-            PROPERTIES.format(port=self.port, controller=controller, data=directory / "data")
-        )
+        self._properties.write_text(PROPERTIES.format(port=self.port, controller=controller, data=directory / "data"))
         self._java("kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(self._properties)).wait(60)
 
     def start(self) -> None:

@@ -59,9 +59,13 @@ class Worker:
         self.config = self.directory / "config.toml"
         self.config.write_text(
             CONFIG.format(
-                bootstrap=broker.bootstrap, registry=registry.url, state=self.directory / "state", name=name,
-                topic=TOPIC, receipts=RECEIPTS,
-            )  # fmt: skip
+                bootstrap=broker.bootstrap,
+                registry=registry.url,
+                state=self.directory / "state",
+                name=name,
+                topic=TOPIC,
+                receipts=RECEIPTS,
+            )
         )
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -180,5 +184,3 @@ def _commanded(bootstrap: str) -> set[tuple[int, int]]:
             place = (told["partition"], item["offset"])
             assert places.setdefault(place, told["id"]) == told["id"], "one change under two command ids"
     return set(places)
-
-

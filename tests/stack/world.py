@@ -119,9 +119,14 @@ class World:
                 status = Status.REJECTED
             receipts.append(
                 Receipt(
-                    sink="warehouse", topic=TOPIC, partition=partition, offset=offset, status=status,
-                    fingerprint=seen.to_bytes(8, "little"), applied_at=time_ms + 200,
-                )  # fmt: skip
+                    sink="warehouse",
+                    topic=TOPIC,
+                    partition=partition,
+                    offset=offset,
+                    status=status,
+                    fingerprint=seen.to_bytes(8, "little"),
+                    applied_at=time_ms + 200,
+                )
             )
         half = len(receipts) // 2
         value = encode_batch(receipts[:half], self.ids["DeliveryReceiptBatch"])
