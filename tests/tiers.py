@@ -19,6 +19,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+TIER_S = 1_200
+"""A tier that hangs is a failure, not a wait for ever."""
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -59,6 +62,7 @@ TIERS = (
     Tier(name="unit", paths=("tests/unit", "tests/test_tidy.py", "tests/test_docs.py")),
     Tier(name="laws", paths=("tests/laws",)),
     Tier(name="recordings", paths=("tests/recordings",)),
+    Tier(name="mutants", paths=("tests/mutants",)),
     Tier(name="simulation", paths=("tests/simulation",)),
     Tier(name="engine", paths=("tests/engine",)),
     Tier(name="stack", paths=("tests/stack",), needs=("java", "mvn")),
@@ -117,7 +121,11 @@ def run_pytest(paths: Sequence[str]) -> tuple[int, int, int]:
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"
         command = [sys.executable, "-m", "pytest", "--quiet", "--durations=3", f"--junitxml={report}", *paths]
-        status = subprocess.run(command, cwd=ROOT, check=False).returncode
+        try:
+            status = subprocess.run(command, cwd=ROOT, check=False, timeout=TIER_S).returncode
+        except subprocess.TimeoutExpired:
+            print(f"the tier did not end in {TIER_S} s and was stopped")
+            status = 1
         passed, failed, skipped = counts(report.read_text()) if report.exists() else (0, 0, 0)
     return passed, max(failed, int(status != 0)), skipped
 

@@ -8,6 +8,7 @@ Faust 0.15.3 gives membership, assignment, agents and timers. What is overridden
 - `getmany` hands on what was fetched; the stock one drops records of a partition that was paused in flight.
 - `_read_offset` is a mapping that forgets: Faust's dedupe livelocks after a seek back.
 - the consumer's thread reads committed records only, and seeks itself: Faust's own seek calls from the wrong thread.
+- what ends the membership in the group ends the process: aiokafka would wait for ever for somebody to ask.
 - `_fetch_records` passes over held inputs: what was fetched of them waits where it is, and nothing more is fetched.
 """
 
@@ -64,6 +65,24 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     """aiokafka's side; every method here runs in its own thread and event loop."""
 
     app: Any  # Faust's, as `build_app` made it
+
+    async def on_start(self) -> None:
+        """Start aiokafka's consumer, and hear of what ends its membership.
+
+        aiokafka keeps such an error for a call that Faust never makes, and stands still: a worker that looks alive.
+        """
+        await super().on_start()
+        coordinator: Any = self._ensure_consumer()._coordinator  # noqa: SLF001
+        coordinator._push_error_to_user = self._on_coordination_error  # noqa: SLF001
+        coordinator._coordination_task.add_done_callback(self._on_coordination_done)  # noqa: SLF001
+
+    async def _on_coordination_error(self, error: BaseException) -> None:
+        end_process(error)
+
+    def _on_coordination_done(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            end_process(error)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)

@@ -15,7 +15,7 @@ import faust
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer import fetcher
-from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance, GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment, TopicPartitionState
 from faust.app.base import App
 from faust.tables.recovery import Recovery
@@ -68,6 +68,9 @@ def test_the_versions_are_those_whose_internals_were_read(package: str, wanted: 
         (fetcher.PartitionRecords, "_consumer_record", "self tp record"),
         (Assignment, "state_value", "self tp"),
         (GroupCoordinator, "fetch_committed_offsets", "self partitions"),
+        (GroupCoordinator, "_push_error_to_user", "self exc"),
+        (CoordinatorGroupRebalance, "_on_join_leader", "self response"),
+        (driver.AIOKafkaConsumerThread, "on_start", "self"),
     ],
 )
 def test_what_is_overridden_or_called_has_its_signature(owner: type, name: str, wanted: str) -> None:

@@ -72,7 +72,7 @@ def make_sink(rng: random.Random, name: str, tables: list[Table], *, is_clean: b
         "writes": rng.choice(["upsert", "upsert", "append"]),
         "deletes": rng.choice(["apply", "apply", "ignore"]),
         "truncates": rng.choice(["apply", "ignore"]),
-        "redelivery": rng.choice(["legal", "legal", "fault"]),
+        "redelivery": rng.choice(["legal", "fault"]),
         "mode": rng.choice(["dry-run", "apply"]),
         "late_after": rng.choice(["5s", "10s", "1m"]),
     }
