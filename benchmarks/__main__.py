@@ -9,7 +9,6 @@ import sys
 
 from benchmarks import fold
 
-
 OPEN = 524_288
 """Changes while a sink stands still: enough for several snapshots, whose cost would else fall on one run only."""
 
