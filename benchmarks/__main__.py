@@ -7,7 +7,8 @@ import os
 import platform
 import sys
 
-from benchmarks import fold
+from benchmarks import fold, worker
+from tests.stack.broker import is_missing
 
 OPEN = 524_288
 """Changes while a sink stands still: enough for several snapshots, whose cost would else fall on one run only."""
@@ -17,7 +18,7 @@ def main() -> None:
     """Run all of them."""
     few, many = fold.run(OPEN, standing_still=1_000), fold.run(OPEN, standing_still=1_000_000)
     both = fold.run()
-    result = {
+    result: dict[str, object] = {
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.system()},
         "fold": both | {"ratio_to_sums": both["fold_us_per_change"] / both["sums_us_per_change"]},
         "open_cells": {
@@ -26,6 +27,8 @@ def main() -> None:
             "ratio": many["fold_us_per_change"] / few["fold_us_per_change"],
         },
     }
+    lacking = is_missing()
+    result["worker"] = {"skipped": lacking} if lacking else worker.run()
     json.dump(result, sys.stdout, indent=2)
     print()
 

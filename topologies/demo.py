@@ -154,6 +154,7 @@ async def _stage(port: int) -> AsyncIterator[Stage]:
             yield stage
         finally:
             await running.stop()
+            stage.producer.flush(5)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ consistent by construction, and the next start goes on where it was.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -116,3 +117,10 @@ async def _tick(app: Any, worker: Worker) -> None:
         await worker.tick()
     except Exception as error:  # noqa: BLE001 - as in _take
         end_process(error)
+
+
+async def until_stopped(app: Any, stopped: asyncio.Event) -> None:
+    """Wait to be stopped; a service of Faust's that crashed ends the process, since the others would only stand still."""
+    await app.wait(stopped)
+    if app.crashed:
+        end_process(app.crash_reason or RuntimeError("Faust crashed"))

@@ -31,7 +31,7 @@ from app.worker.ports import Input
 from app.worker.routing import Router
 from cdc_receipts.codec import SCHEMAS
 from topologies.ending import end_process
-from topologies.engine import EngineSettings, build_app
+from topologies.engine import EngineSettings, build_app, until_stopped
 from topologies.probing import FenceProbe
 from topologies.shipping import Shipper
 
@@ -77,7 +77,7 @@ async def _run(settings: Settings) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     running = await start(settings)
-    await stopped.wait()
+    await until_stopped(running.app, stopped)
     await running.stop()
     return 0
 

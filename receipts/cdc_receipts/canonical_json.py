@@ -6,6 +6,7 @@ bounds: ``<integer>e<exponent>`` after stripping trailing zeros, worked out on t
 
 from __future__ import annotations
 
+import json
 import re
 
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -28,13 +29,56 @@ def canonical_json(text: str) -> bytes | None:
     b'{"a":[true,0e0],"b":15e-1}'
     """
     try:
+        value = json.loads(text, parse_int=_parsed_number, parse_float=_parsed_number, parse_constant=_refused)
+        return _canonical(value).encode()
+    except RecursionError:
+        return read_deep(text)
+    except UnicodeEncodeError:  # a lone surrogate
+        return None
+    except ValueError:
+        return None
+
+
+class _Number(str):
+    """A number's canonical text, told apart from a string's."""
+
+    __slots__ = ()
+
+
+def _parsed_number(text: str) -> _Number:
+    number = _NUMBER.fullmatch(text)
+    if number is None:
+        raise _BadJson
+    return _Number(_number(*number.groups()))
+
+
+def _refused(text: str) -> str:
+    """NaN and Infinity are no JSON."""
+    raise _BadJson(text)
+
+
+def _canonical(value: object) -> str:
+    if isinstance(value, _Number):
+        return value
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, dict):
+        return "{" + ",".join([f"{_quoted(key)}:{_canonical(value[key])}" for key in sorted(value)]) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join([_canonical(item) for item in value]) + "]"
+    return "null" if value is None else "true" if value else "false"
+
+
+def read_deep(text: str) -> bytes | None:
+    """`canonical_json` without recursion, for texts that nest deeper than the stack reaches."""
+    try:
         value, at = _value(text, _skip(text, 0))
         if _skip(text, at) != len(text):
             return None
         return value.encode()
     except _BadJson:
         return None
-    except UnicodeEncodeError:  # a lone surrogate
+    except UnicodeEncodeError:
         return None
 
 

@@ -61,11 +61,10 @@ def test_the_versions_are_those_whose_internals_were_read(package: str, wanted: 
             "_fetch_records",
             "self consumer active_partitions timeout max_records",
         ),
-        (fetcher.FetchResult, "__init__", "self tp assignment partition_records backoff"),
-        (fetcher.FetchResult, "getall", "self max_records"),
-        (fetcher.FetchResult, "check_assignment", "self tp"),
-        (fetcher.FetchResult, "has_more", "self"),
-        (fetcher.PartitionRecords, "_consumer_record", "self tp record"),
+        (fetching._stock, "__init__", "self tp assignment partition_records backoff"),
+        (fetching._stock, "getall", "self max_records"),
+        (fetching._stock, "check_assignment", "self tp"),
+        (fetching._stock, "has_more", "self"),
         (Assignment, "state_value", "self tp"),
         (GroupCoordinator, "fetch_committed_offsets", "self partitions"),
         (GroupCoordinator, "_push_error_to_user", "self exc"),
@@ -162,9 +161,16 @@ def test_a_fetch_is_handed_on_by_the_class_that_is_replaced() -> None:
     assert "self._records[tp] = FetchResult(" in source(fetcher.Fetcher._proc_fetch_request)
 
 
+def test_records_are_made_where_ours_are_handed_on_as_they_are() -> None:
+    text = source(fetcher)
+
+    assert "def _consumer_record(self, tp, record):" in text
+    assert "consumer_record = self._consumer_record(tp, record)" in text
+
+
 def test_a_position_moves_only_as_records_are_handed_on() -> None:
-    assert "consumed_to" in source(fetcher.FetchResult._update_position)
-    assert "position != self._partition_records.next_fetch_offset" in source(fetcher.FetchResult.check_assignment)
+    assert "consumed_to" in source(fetching._stock._update_position)
+    assert "position != self._partition_records.next_fetch_offset" in source(fetching._stock.check_assignment)
     assert isinstance(TopicPartitionState.position, property)
 
 

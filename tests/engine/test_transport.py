@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,15 +12,15 @@ import pytest
 from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance
 from aiokafka.errors import GroupAuthorizationFailedError
 from confluent_kafka import Consumer, TopicPartition
+from faust.types import TP
 
 from app.adapters.brokers.embedded import EmbeddedBroker
 from app.model import RawBatch
-from app.worker.ports import Input
+from app.worker.ports import Assignment, Input
+from tests.engine.engines import CountingWorker, engine, is_contiguous, produce
 from topologies import ending
+from topologies.engine import until_stopped
 from topologies.transport import ConsumerThread
-
-sys.path.insert(0, str(Path(__file__).parent))
-from engines import CountingWorker, engine, is_contiguous, produce
 
 INPUTS = {"changes": 2, "receipts": 2}
 A, B = Input("changes", 0), Input("receipts", 0)
@@ -215,6 +214,45 @@ async def test_what_ends_the_membership_ends_the_process(
     async with engine(broker, worker, INPUTS, tmp_path, "fenced") as app:
         coordinator = app.consumer._thread._consumer._coordinator
         await app.consumer._thread.call_thread(coordinator._push_error_to_user, GroupAuthorizationFailedError("fenced"))
+
+    assert exits == [70]
+
+
+async def test_a_store_that_does_not_open_ends_the_process(
+    broker: EmbeddedBroker, tmp_path: Path, exits: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = CountingWorker()
+
+    async def open_nothing(_: Assignment) -> dict[Input, int]:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(worker, "open", open_nothing)
+    async with engine(broker, worker, INPUTS, tmp_path, "unopened"):
+        pass
+
+    assert exits == [74]
+
+
+async def test_inputs_that_came_apart_end_the_process(
+    broker: EmbeddedBroker, tmp_path: Path, exits: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = CountingWorker()
+    async with engine(broker, worker, INPUTS, tmp_path, "apart") as app:
+        app.consumer._check_copartitioned({TP(*source) for source in EVERY})
+        assert exits == []
+        app.consumer._check_copartitioned({TP("changes", 0), TP("changes", 1), TP("receipts", 1)})
+
+    assert exits == [71]
+    assert "partition 0 of ['receipts'] was assigned to another worker than that of ['changes']" in caplog.text
+
+
+async def test_a_crash_of_faust_ends_the_process(broker: EmbeddedBroker, tmp_path: Path, exits: list[int]) -> None:
+    worker = CountingWorker()
+    async with engine(broker, worker, INPUTS, tmp_path, "crash") as app:
+        waiting = asyncio.create_task(until_stopped(app, asyncio.Event()))
+        await app.consumer.crash(RuntimeError("planted"))
+        async with asyncio.timeout(5):
+            await waiting
 
     assert exits == [70]
 

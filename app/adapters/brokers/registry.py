@@ -15,6 +15,7 @@ class EmbeddedRegistry:
         self._lock = threading.Lock()
         self._ids: dict[str, int] = {}
         self._subjects: dict[str, list[int]] = {}
+        self.compatibility = "BACKWARD"
         handler = type("Handler", (_Handler,), {"registry": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, name="registry", daemon=True)
@@ -43,6 +44,11 @@ class EmbeddedRegistry:
         with self._lock:
             return list(self._subjects.get(subject, ()))
 
+    def subjects(self) -> list[str]:
+        """Every subject, by name."""
+        with self._lock:
+            return sorted(self._subjects)
+
     def close(self) -> None:
         """Stop listening."""
         self._server.shutdown()
@@ -68,13 +74,15 @@ class _Handler(BaseHTTPRequestHandler):
                     self._answer(200, {"schema": schema})
             case ["subjects", subject, "versions"]:
                 self._answer(200, list(range(1, len(self.registry.versions(subject)) + 1)))
+            case ["subjects"]:
+                self._answer(200, self.registry.subjects())
             case ["config", *_]:
-                self._answer(200, {"compatibilityLevel": "BACKWARD"})
+                self._answer(200, {"compatibilityLevel": self.registry.compatibility})
             case _:
                 self._answer(404, {"error_code": 404, "message": "HTTP 404 Not Found"})
 
     def do_POST(self) -> None:
-        body: dict[str, Any] = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
+        body = self._body()
         match self._parts():
             case ["subjects", subject, "versions"]:
                 self._answer(200, {"id": self.registry.register(subject, body["schema"])})
@@ -83,8 +91,21 @@ class _Handler(BaseHTTPRequestHandler):
             case _:
                 self._answer(404, {"error_code": 404, "message": "HTTP 404 Not Found"})
 
+    def do_PUT(self) -> None:
+        body = self._body()
+        match self._parts():
+            case ["config", *_]:  # one level for all: nothing is refused for it
+                self.registry.compatibility = body["compatibility"]
+                self._answer(200, {"compatibility": body["compatibility"]})
+            case _:
+                self._answer(404, {"error_code": 404, "message": "HTTP 404 Not Found"})
+
     def log_message(self, *_: object) -> None:
         """Requests are nobody's news."""
+
+    def _body(self) -> dict[str, Any]:
+        body: dict[str, Any] = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
+        return body
 
     def _parts(self) -> list[str]:
         return [part for part in self.path.partition("?")[0].split("/") if part]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc_receipts import texts
-from cdc_receipts.canonical_json import canonical_json
+from cdc_receipts.canonical_json import canonical_json, read_deep
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,13 @@ values = st.recursive(
 @given(values)
 def test_spacing_and_order_of_keys_are_irrelevant(value):
     assert canonical_json(json.dumps(value)) == canonical_json(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+@given(values, st.booleans(), st.integers(0, 40), st.text('{}[]",:\\ue+-.0159nultrfasNI \n', max_size=3))
+def test_both_readers_agree_on_every_text_also_on_broken_ones(value, is_ascii, place, typo):
+    text = json.dumps(value, ensure_ascii=is_ascii)
+    for told in (text, text[:place] + typo + text[place:]):
+        assert canonical_json(told) == read_deep(told)
 
 
 @given(values)

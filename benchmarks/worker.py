@@ -1,0 +1,173 @@
+"""The whole worker on a real broker, beside a loop that decodes every change and receipt with fastavro and does no more.
+
+Both drain the same topics: real change records, two sinks with single receipts of each. CPU seconds are the operating
+system's accounting of each process, from its start to its end.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from app.adapters.brokers.registry import EmbeddedRegistry
+from app.adapters.recording import Recording
+from app.decode.changes import ReferenceChangeDecoder
+from app.model import ChangeKind
+from cdc_receipts.codec import SCHEMAS, Mark, MarkKind, Receipt, Status, encode_mark, encode_receipt
+from tests.stack.broker import Broker
+
+ROOT = Path(__file__).parents[1]
+TOPIC, SINKS, PARTITIONS = "shop.public.orders", ("one", "two"), 4
+DEADLINE_S = 600.0
+
+CONFIG = """
+[kafka]
+brokers = ["{bootstrap}"]
+[registry]
+url = "{registry}"
+[state]
+dir = "{state}"
+[metrics]
+port = 0
+[source]
+topics = ["{topic}"]
+[sinks.one]
+receipts = ["receipts.one"]
+late_after = "1h"
+[sinks.two]
+receipts = ["receipts.two"]
+late_after = "1h"
+"""
+
+LOOP = """
+import io, json, sys
+import fastavro
+from confluent_kafka import Consumer, TopicPartition
+from cdc_receipts.codec import SCHEMAS
+from cdc_receipts.schemas import loaded
+bootstrap, envelope, total = sys.argv[1], fastavro.parse_schema(loaded(sys.argv[2])), int(sys.argv[3])
+receipt, mark = (fastavro.parse_schema(json.loads(SCHEMAS[n])) for n in ("DeliveryReceipt", "SinkMark"))
+by_id = {int(sys.argv[4]): receipt, int(sys.argv[5]): mark}
+consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "loop", "queued.min.messages": 100000})
+topics = ["shop.public.orders", "receipts.one", "receipts.two"]
+consumer.assign([TopicPartition(t, p, 0) for t in topics for p in range(4)])
+seen = 0
+while seen < total:
+    for message in consumer.consume(10000, timeout=0.2):
+        value = message.value()
+        seen += 1
+        if value is not None:
+            schema = by_id.get(int.from_bytes(value[1:5], "big"), envelope)
+            fastavro.schemaless_reader(io.BytesIO(value[5:]), schema, None)
+consumer.close()
+"""
+
+
+def run(changes: int = 100_000) -> dict[str, float]:
+    """CPU seconds per million changes of the worker and of the loop, and their ratio."""
+    with tempfile.TemporaryDirectory() as directory, EmbeddedRegistry() as registry:
+        broker = Broker(Path(directory))
+        broker.start()
+        try:
+            envelope, ids, total = _fill(broker.bootstrap, registry, changes)
+            loop = _cpu(
+                [
+                    sys.executable,
+                    "-c",
+                    LOOP,
+                    broker.bootstrap,
+                    envelope,
+                    str(total),
+                    str(ids["DeliveryReceipt"]),
+                    str(ids["SinkMark"]),
+                ]
+            )
+            config = Path(directory) / "config.toml"
+            state = Path(directory) / "state"
+            config.write_text(
+                CONFIG.format(bootstrap=broker.bootstrap, registry=registry.url, state=state, topic=TOPIC)
+            )
+            worker = _cpu(
+                [sys.executable, "-m", "app.cli.main", "run", "--config", str(config)],
+                lambda: _judged(broker.bootstrap, changes // PARTITIONS),
+            )
+        finally:
+            broker.stop()
+    million = 1_000_000 / changes
+    return {
+        "worker_cpu_s_per_million": worker * million,
+        "loop_cpu_s_per_million": loop * million,
+        "ratio": worker / loop,
+    }
+
+
+def _fill(bootstrap: str, registry: EmbeddedRegistry, changes: int) -> tuple[str, dict[str, int], int]:
+    """Write the topics; returns the envelope's schema, the ids of evidence, and how many records there are."""
+    recording = Recording(ROOT / "tests" / "recordings" / "debezium-3.7")
+    for number, text in recording.schemas().items():
+        registry.register(f"recorded-{number}", text, number)
+    ids = {name: registry.register(f"cdc_verifier.{name}", text) for name, text in SCHEMAS.items()}
+    topics = [TOPIC, *(f"receipts.{sink}" for sink in SINKS)]
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for done in admin.create_topics([NewTopic(topic, PARTITIONS, 1) for topic in topics]).values():
+        done.result(30)
+    raw = recording.partitions(TOPIC)[0]
+    batch = ReferenceChangeDecoder(recording.schemas(), [frozenset()], "__debezium_unavailable_value").decode(raw)
+    rows = [row for row in range(len(raw)) if batch.kinds[row] == ChangeKind.UPSERT]
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
+    for number in range(changes):
+        row, partition, offset = rows[number % len(rows)], number % PARTITIONS, number // PARTITIONS
+        producer.produce(TOPIC, raw.value(row), raw.key(row), partition=partition)
+        for sink in SINKS:
+            receipt = Receipt(
+                sink=sink, topic=TOPIC, partition=partition, offset=offset, status=Status.APPLIED,
+                fingerprint=int(batch.fingerprints[row, 0]).to_bytes(8, "little"), applied_at=1,
+            )  # fmt: skip
+            producer.produce(f"receipts.{sink}", encode_receipt(receipt, ids["DeliveryReceipt"]), partition=partition)
+        producer.poll(0)
+    for sink in SINKS:
+        for partition in range(PARTITIONS):
+            mark = Mark(
+                sink=sink, topic=TOPIC, partition=partition, kind=MarkKind.FENCE, offset=changes // PARTITIONS, at=1
+            )
+            producer.produce(f"receipts.{sink}", encode_mark(mark, ids["SinkMark"]), partition=partition)
+    producer.flush(60)
+    schema_id = int.from_bytes((raw.value(rows[0]) or b"")[1:5], "big")
+    return dict(recording.schemas().items())[schema_id], ids, changes * 3 + len(SINKS) * PARTITIONS
+
+
+def _judged(bootstrap: str, end: int) -> bool:
+    """Whether the group has read every change; the last fence is read in the same moments."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "cdc-verifier"})
+    topics = [TOPIC, *(f"receipts.{sink}" for sink in SINKS)]
+    asked = [TopicPartition(topic, partition) for topic in topics for partition in range(PARTITIONS)]
+    found = consumer.committed(asked, timeout=10)
+    consumer.close()
+    return all(part.offset >= (end if part.topic == TOPIC else end + 1) for part in found)
+
+
+def _cpu(command: list[str], is_done: object = None) -> float:
+    """CPU seconds of a process; with ``is_done`` it is asked to stop when that holds."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environ = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + DEADLINE_S
+    while process.poll() is None:
+        if time.monotonic() > deadline:
+            process.kill()
+            raise TimeoutError(" ".join(command[:4]))
+        if callable(is_done) and is_done():
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+        time.sleep(0.5)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

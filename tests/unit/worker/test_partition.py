@@ -1,0 +1,172 @@
+"""One partition number's worker: what it holds back while catching up, what it forgets, what it refuses."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.adapters.store import MemoryStore, RocksStore
+from app.errors import InvariantBroken
+from app.ledger.partition import PartitionFold
+from app.model import Contract, SinkTopic
+from app.model.effects import Command, Unreadable, Verdict
+from app.testing import Change, Row, change_batch, evidence_batch, fence
+from app.worker import effects
+from app.worker.effects import Quarantined, Routed
+from app.worker.partition import PartitionWorker
+
+NAME = SinkTopic("s", "t", 0)
+
+
+def opened(store, **contract) -> PartitionWorker:
+    contracts = [Contract(sink="s", topics=("t",), **contract)]
+    return PartitionWorker(lambda: PartitionFold(contracts, 0), store, {"s": "receipts"})
+
+
+def changes(*offsets):
+    return change_batch([Change(offset=offset, key=f"k{offset}", content=offset + 1) for offset in offsets])
+
+
+def said(*rows, start=0):
+    return evidence_batch([(NAME, row) for row in rows], start=start)
+
+
+def good(offset):
+    return Row(offset=offset, content=offset + 1)
+
+
+def told(worker):
+    return [(type(effect).__name__, getattr(effect, "state", None)) for _, effect in worker.outbox(100)]
+
+
+@pytest.fixture(params=["memory", "rocksdb"])
+def store(request, tmp_path):
+    made = MemoryStore() if request.param == "memory" else RocksStore(tmp_path / "store")
+    yield made
+    made.close()
+
+
+def test_what_was_found_in_a_catch_up_is_told_when_it_ends_if_it_still_stands(store):
+    worker = opened(store)
+    worker.catch_up({"t": 3, "receipts": 4})
+    worker.take_changes(changes(0, 1, 2))
+    worker.take_evidence(said(good(0), fence(3)))
+
+    assert told(worker) == []
+
+    worker.take_evidence(said(good(1), good(2), start=2))
+    assert worker.check_caught_up()
+
+    assert told(worker) == []  # both came after all: nothing was ever wrong to anybody
+
+
+def test_what_is_bad_at_the_end_of_a_catch_up_is_told_once(store):
+    worker = opened(store)
+    worker.catch_up({"t": 3, "receipts": 3})
+    worker.take_changes(changes(0, 1, 2))
+    worker.take_evidence(said(good(0), fence(3), good(2)))
+    worker.check_caught_up()
+
+    found = [effect for _, effect in worker.outbox(100)]
+
+    assert [effect.offset for effect in found if isinstance(effect, Verdict)] == [1]
+    assert [[item.offset for item in effect.items] for effect in found if isinstance(effect, Command)] == [[1]]
+
+
+def test_a_restart_in_the_middle_of_a_catch_up_holds_what_was_held(store):
+    worker = opened(store)
+    worker.catch_up({"t": 3, "receipts": 3})
+    worker.take_changes(changes(0, 1, 2))
+    worker.take_evidence(said(good(0), fence(3)))
+    worker = opened(store)
+    worker.catch_up({"t": 3, "receipts": 3})
+    worker.take_evidence(said(good(2), start=2))
+
+    assert worker.check_caught_up()
+    assert [effect.offset for _, effect in worker.outbox(100) if isinstance(effect, Verdict)] == [1]
+
+
+def test_what_the_broker_acknowledged_is_not_told_again(store):
+    worker = opened(store)
+    worker.take_changes(changes(0))
+    worker.take_evidence(said(fence(1)))
+    worker.acknowledge([key for key, _ in worker.outbox(100)])
+
+    assert told(opened(store)) == []
+
+
+def test_a_snapshot_forgets_the_deltas_and_keeps_the_state(store):
+    worker = opened(store)
+    worker.take_changes(changes(0, 1))
+    worker.take_evidence(said(good(0), fence(2)))
+    worker.snapshot()
+
+    assert list(store.scan(b"d")) == []
+
+    again = opened(store)
+    again.take_evidence(said(good(1), fence(2), start=2))
+
+    assert told(again)[-1][0] == "Verdict"
+    assert list(again.fold.sinks["s", "t"].stragglers.by_offset) == []
+
+
+def test_a_batch_with_a_hole_before_it_is_a_broken_invariant(store):
+    worker = opened(store)
+    worker.take_changes(changes(0))
+
+    with pytest.raises(InvariantBroken, match="a batch from 5 was given, 1 is next"):
+        worker.take_changes(changes(5))
+
+
+def test_evidence_that_was_read_before_counts_once(store):
+    worker = opened(store)
+    worker.take_changes(changes(0))
+    worker.take_evidence(said(good(0)))
+    worker.take_evidence(said(good(0), fence(1)))
+
+    assert worker.fold.sinks["s", "t"].tally.rows["cells"] == 1
+
+
+def test_evidence_of_a_sink_that_nobody_configured_is_a_finding_with_its_own_coordinates(store):
+    worker = opened(store)
+    worker.take_evidence(evidence_batch([(SinkTopic("stranger", "t", 0), good(0))], start=0))
+
+    ((_, finding),) = worker.outbox(10)
+
+    assert (finding.topic, finding.partition, finding.offset) == ("receipts", 0, 0)
+    assert finding.reason == "no sink named 'stranger' is configured"
+
+
+def test_changes_that_retention_took_are_unverifiable_by_number(store):
+    worker = opened(store)
+    worker.take_changes(changes(0))
+    worker.lose_changes("t", 1, 4)
+    worker.take_evidence(said(good(0), fence(4)))
+
+    assert [(e.offset, e.state.word, e.reason) for _, e in worker.outbox(10) if isinstance(e, Verdict)] == [
+        (offset, "unverifiable", "expired") for offset in (1, 2, 3)
+    ]
+
+
+def test_evidence_that_retention_took_makes_open_cells_unverifiable_and_none_missing(store):
+    worker = opened(store)
+    worker.take_changes(changes(0, 1))
+    worker.take_evidence(said(good(0)))
+    worker.lose_evidence("receipts", 1, 9)
+    worker.take_evidence(said(fence(2), start=9))
+
+    assert {(e.offset, e.state.word, e.reason) for _, e in worker.outbox(10) if isinstance(e, Verdict)} == {
+        (0, "unverifiable", "evidence_lost"),
+        (1, "unverifiable", "evidence_lost"),
+    }
+
+
+@pytest.mark.parametrize(
+    "effect",
+    [
+        Unreadable(topic="r", partition=1, offset=2, reason="x"),
+        Routed(topic="lane", partition=0, origin=("r", 1, 2), value=b"\x00\xff"),
+        Quarantined(origin=("r", 1, 2), kind="unreadable", reason="x", key_bytes=None, value=b"v"),
+    ],
+)
+def test_an_effect_comes_out_of_the_outbox_as_it_went_in(effect):
+    assert effects.load(effects.dump(effect)) == effect
