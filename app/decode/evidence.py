@@ -109,26 +109,20 @@ def _whom(record: dict[str, Any]) -> SinkTopic:
 
 
 def _read_receipt(record: dict[str, Any], rows: EvidenceRows, index: int) -> None:
-    fingerprint, sequence, command = record.get("fingerprint"), record.get("sequence"), record.get("command_id")
-    rows.add(
-        _whom(record),
-        Row(
-            record=index,
-            kind=EvidenceKind.RECEIPT,
-            offset=record["offset"],
-            status=ANY_KIND if record.get("evidence") == "success-topic" else _STATUSES[record["status"]],
-            fingerprint=fingerprint,
-            applied_at=record["applied_at"],
-            sequence=sequence,
-            command=command,
-            error=_error(record.get("error")),
-            evidence=record.get("evidence"),
-        ),
+    kind = record.get("evidence")
+    rows.add_receipt(
+        (record["sink"], record["topic"], record["partition"]),
+        index,
+        record["offset"],
+        ANY_KIND if kind == "success-topic" else _STATUSES[record["status"]],
+        record["applied_at"],
+        record.get("fingerprint"),
+        record.get("sequence"),
+        record.get("command_id"),
     )
-
-
-def _error(error: dict[str, str] | None) -> tuple[str, str] | None:
-    return None if error is None else (error["code"], error["message"])
+    error = record.get("error")
+    if kind is not None or error is not None:
+        rows.say(kind, None if error is None else (error["code"], error["message"]))
 
 
 def _read_batch(record: dict[str, Any], rows: EvidenceRows, index: int) -> None:

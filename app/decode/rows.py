@@ -71,6 +71,36 @@ class EvidenceRows:
         ))  # fmt: skip
         self._count += 1
 
+    def add_receipt(
+        self,
+        name: tuple[str, str, int],
+        record: int,
+        offset: int,
+        status: int,
+        applied_at: int,
+        fingerprint: bytes | None,
+        sequence: int | None,
+        command: str | None,
+    ) -> None:
+        """One receipt; the same as `add`, for the form that comes by the million."""
+        number = self._names.get(name)  # type: ignore[call-overload]  # a SinkTopic is a tuple, and equal to it
+        if number is None:
+            number = self._name(SinkTopic(*name))
+        if command is not None:
+            self._texts["commands"][self._count] = command
+        self._singles.append((
+            record, number, 0, offset, status,
+            0 if fingerprint is None else int.from_bytes(fingerprint, "little"), fingerprint is not None, applied_at,
+            sequence or 0, sequence is not None, command is not None, -1, 0,
+        ))  # fmt: skip
+        self._count += 1
+
+    def say(self, evidence: str | None, error: tuple[str, str] | None) -> None:
+        """The rare texts of the receipt added last."""
+        for kind, text in (("evidence", evidence), ("errors", error)):
+            if text is not None:
+                self._texts[kind][self._count - 1] = text
+
     def add_receipts(
         self,
         name: SinkTopic,

@@ -76,29 +76,24 @@ class RawBatch:
     def of(cls, topic: str, partition: int, records: Iterable[RawRecord], start: int, next_offset: int) -> RawBatch:
         """Pack records into one batch that covers ``[start, next_offset)``."""
         rows = list(records)
-        parts: list[bytes] = []
-        spans = np.zeros((4, len(rows)), np.int64)
-        at = 0
-        for index, row in enumerate(rows):
-            for column, part in ((0, row.key), (2, row.value)):
-                spans[column, index] = at
-                spans[column + 1, index] = -1 if part is None else len(part)
-                if part:
-                    parts.append(part)
-                    at += len(part)
+        count = len(rows)
+        fields = [field for row in rows for field in (row[2], row[3])]  # key and value of each row, back to back
+        sizes = np.fromiter((-1 if field is None else len(field) for field in fields), np.int64, 2 * count)
+        ends = np.cumsum(np.maximum(sizes, 0))
+        starts = ends - np.maximum(sizes, 0)
         return cls(
             topic=topic,
             partition=partition,
             start=start,
             next=next_offset,
-            offsets=np.fromiter((row.offset for row in rows), np.int64, len(rows)),
-            timestamps=np.fromiter((row.timestamp for row in rows), np.int64, len(rows)),
-            buffer=b"".join(parts),
-            key_starts=spans[0],
-            key_sizes=spans[1],
-            value_starts=spans[2],
-            value_sizes=spans[3],
-            headers={index: row.headers for index, row in enumerate(rows) if row.headers},
+            offsets=np.fromiter((row[0] for row in rows), np.int64, count),
+            timestamps=np.fromiter((row[1] for row in rows), np.int64, count),
+            buffer=b"".join([field for field in fields if field]),
+            key_starts=starts[::2],
+            key_sizes=sizes[::2],
+            value_starts=starts[1::2],
+            value_sizes=sizes[1::2],
+            headers={index: row[4] for index, row in enumerate(rows) if row[4]},
         )
 
 
