@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from cdc_receipts import texts
@@ -23,6 +24,7 @@ DECIMAL = CONNECT + "Decimal"
 _U64 = (1 << 64) - 1
 _uint32 = struct.Struct("<I").pack
 _double = struct.Struct("<d").pack
+_tagged_int64 = struct.Struct("<Bq").pack
 
 
 class NoScale(ValueError):
@@ -67,9 +69,8 @@ def _maker(inner: dict[str, Any], names: NamedTypes, namespace: str) -> Atom:
             return _record_maker(inner, names, namespace)
 
 
-def integer(value: int) -> bytes:
-    """Tag 02."""
-    return b"\x02" + _int64(value)
+integer: Atom = partial(_tagged_int64, 0x02)
+"""Tag 02."""
 
 
 def floating(value: float) -> bytes:
@@ -117,14 +118,6 @@ def _time(to_ns: int) -> Atom:
     return lambda value: b"\x0a" + _int64(value * to_ns)
 
 
-def _date(value: int) -> bytes:
-    return b"\x09" + _int64(value)
-
-
-def _micro_duration(value: int) -> bytes:
-    return b"\x0d" + _int64(value)
-
-
 def _nano_duration(value: int) -> bytes:
     """Cut toward zero."""
     micros = abs(value) // 1000
@@ -136,13 +129,13 @@ _INTEGERS: dict[str, Atom] = {
     CONNECT + "Timestamp": _timestamp(1_000),
     DEBEZIUM + "time.MicroTimestamp": _timestamp(1_000_000),
     DEBEZIUM + "time.NanoTimestamp": _timestamp(1_000_000_000),
-    DEBEZIUM + "time.Date": _date,
-    CONNECT + "Date": _date,
+    DEBEZIUM + "time.Date": partial(_tagged_int64, 0x09),
+    CONNECT + "Date": partial(_tagged_int64, 0x09),
     DEBEZIUM + "time.Time": _time(1_000_000),
     CONNECT + "Time": _time(1_000_000),
     DEBEZIUM + "time.MicroTime": _time(1_000),
     DEBEZIUM + "time.NanoTime": _time(1),
-    DEBEZIUM + "time.MicroDuration": _micro_duration,
+    DEBEZIUM + "time.MicroDuration": partial(_tagged_int64, 0x0D),
     DEBEZIUM + "time.NanoDuration": _nano_duration,
 }
 

@@ -11,9 +11,11 @@ import re
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
+_PLAIN_STRING = re.compile(r'"[^"\\\x00-\x1f]*"')
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
 _ESCAPE = re.compile(r'\\(?:(["\\/bfnrt])|u([0-9a-fA-F]{4}))')
 _ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _UNSAFE = re.compile(r'["\\\x00-\x1f]')
 _LITERALS = {"t": "true", "f": "false", "n": "null"}
 
@@ -155,6 +157,9 @@ def _key(text: str, at: int, container: _Open) -> int:
 
 def _scalar(text: str, at: int, first: str) -> tuple[str, int]:
     if first == '"':
+        plain = _PLAIN_STRING.match(text, at)
+        if plain is not None:  # nothing to unescape or to escape: it is canonical as it stands
+            return plain.group(), plain.end()
         value, at = _string(text, at)
         return _quoted(value), at
     literal = _LITERALS.get(first)
@@ -203,6 +208,9 @@ def _carry(head: str, carry: int) -> str:
 
 def _string(text: str, at: int) -> tuple[str, int]:
     """A string that begins at ``at``, unescaped, and the place after its closing quote."""
+    whole = _PLAIN_STRING.match(text, at)
+    if whole is not None:
+        return whole.group()[1:-1], whole.end()
     parts = []
     at += 1
     while True:
@@ -223,7 +231,7 @@ def _string(text: str, at: int) -> tuple[str, int]:
 
 def _joined(text: str) -> str:
     """Surrogate pairs of escapes become their character; a lone one makes the text unreadable."""
-    if not any("\ud800" <= char <= "\udfff" for char in text):
+    if text.isascii() or _SURROGATE.search(text) is None:
         return text
     try:
         return text.encode("utf-16", "surrogatepass").decode("utf-16")

@@ -33,34 +33,44 @@ class Placeholder:
     def __init__(self, text: str = UNAVAILABLE_VALUE) -> None:
         data = text.encode()
         digest = hashlib.md5(data, usedforsecurity=False).digest()  # Java's nameUUIDFromBytes is MD5, version 3
-        self.scalars: tuple[Any, ...] = (text, data)
+        self.text, self.data = text, data
         self.lists: tuple[Any, ...] = ([text], [data], [str(uuid.UUID(bytes=digest, version=3))], list(data))
         self.maps: tuple[Any, ...] = ({text: text},)
 
     def check_of(self, kind: str) -> Callable[[Any], bool] | None:
         """What tells the placeholder among values of an Avro type; None where it can't stand."""
-        forms = {"string": self.scalars, "enum": self.scalars, "bytes": self.scalars, "fixed": self.scalars}
-        forms |= {"array": self.lists, "map": self.maps}
-        known = forms.get(kind)
-        return None if known is None else known.__contains__
+        match kind:
+            case "string" | "enum":
+                return (self.text,).__contains__
+            case "bytes" | "fixed":
+                return (self.data,).__contains__
+            case "array":
+                return self.lists.__contains__
+            case "map":
+                return self.maps.__contains__
+        return None
 
 
 class Column:
-    """One column of a row: its name, its seed and how its atoms are made."""
+    """One column of a row: its name, how its atoms are made, and ``hash``.
 
-    __slots__ = ("atom", "is_unavailable", "name", "seed")
+    ``hash`` is the value's part of the sum, 0 for the placeholder, which takes no part; compiled, since every change of
+    every table goes through it.
+    """
+
+    __slots__ = ("atom", "hash", "is_unavailable", "name")
 
     def __init__(self, name: str, atom: Atom, is_unavailable: Callable[[Any], bool] | None) -> None:
         self.name = name
-        self.seed = xxh64_intdigest(name.encode(), 0)
         self.atom = atom
         self.is_unavailable = is_unavailable
+        self.hash = _hash_of(atom, xxh64_intdigest(name.encode(), 0), is_unavailable)
 
-    def hash(self, value: Any) -> int:
-        """This column's part of the sum; 0 for the placeholder, which takes no part."""
-        if self.is_unavailable is not None and self.is_unavailable(value):
-            return 0
-        return xxh64_intdigest(self.atom(value), self.seed)
+
+def _hash_of(atom: Atom, seed: int, is_unavailable: Callable[[Any], bool] | None) -> Callable[[Any], int]:
+    if is_unavailable is None:
+        return lambda value: xxh64_intdigest(atom(value), seed)
+    return lambda value: 0 if is_unavailable(value) else xxh64_intdigest(atom(value), seed)
 
 
 class RowFingerprinter:
@@ -70,7 +80,8 @@ class RowFingerprinter:
         schema: the row's Avro record (an envelope's ``Value``) as JSON text or as loaded JSON, with Connect's properties.
         ignore: columns that the contract ignores.
         unavailable_value: the placeholder's text.
-        names: named types the record may refer to; the record's own by default.
+        names: the named types of the schema that the record is a part of; it is then taken as it stands there. By
+            default it stands alone.
 
     Raises:
         NoScale: a Decimal column without a scale.
@@ -84,7 +95,7 @@ class RowFingerprinter:
         unavailable_value: str = UNAVAILABLE_VALUE,
         names: NamedTypes | None = None,
     ) -> None:
-        record = loaded(schema)
+        record = loaded(schema) if names is None else schema
         known = NamedTypes(record) if names is None else names
         inner, namespace, _ = known.branch(record, "")
         if inner["type"] != "record":
@@ -99,6 +110,7 @@ class RowFingerprinter:
             for field in inner["fields"]
             if field["name"] not in ignore
         ]
+        self._hashes = [(column.name, column.hash) for column in self.columns]
 
     def atoms(self, row: Row) -> dict[str, bytes]:
         """The atoms of the columns that take part, by column."""
@@ -110,12 +122,12 @@ class RowFingerprinter:
 
     def fingerprint_int(self, row: Row) -> int:
         """The fingerprint as a number below 2**64."""
-        return sum([column.hash(row[column.name]) for column in self.columns]) & _MASK
+        return sum([hash_of(row[name]) for name, hash_of in self._hashes]) & _MASK
 
     def fingerprint(self, row: Row) -> bytes:
         """The fingerprint as it travels: 8 bytes, little-endian."""
         return self.fingerprint_int(row).to_bytes(8, "little")
 
-    def column_hashes(self, row: Row) -> dict[str, int]:
-        """Each column's part of the sum, for callers that make several projections of one row."""
-        return {column.name: column.hash(row[column.name]) for column in self.columns}
+    def column_hashes(self, row: Row) -> list[int]:
+        """Each column's part of the sum, in the order of ``columns``: for several projections of one row."""
+        return [hash_of(row[name]) for name, hash_of in self._hashes]

@@ -27,6 +27,8 @@ _INTERVAL = re.compile(
 
 DAY_SECONDS = 86_400
 HOUR_NS = 3_600 * 10**9
+MOST_DIGITS = 600
+"""`int` may refuse texts of 640 digits; a longer number fits no payload, so its text is text."""
 _MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
@@ -89,22 +91,35 @@ def interval(text: str) -> bytes | None:
     years, months, days, clock, hours, minutes, sign, seconds, fraction = parts.groups()
     if clock == "T" or all(part is None for part in (years, months, days, clock)):
         return None
-    ns = int(hours or 0) * HOUR_NS + int(minutes or 0) * 60 * 10**9
-    second_ns = int(seconds or 0) * 10**9 + int((fraction or "").ljust(9, "0"))
     try:
+        ns = _whole(hours) * HOUR_NS + _whole(minutes) * 60 * 10**9
+        second_ns = _whole(seconds) * 10**9 + int((fraction or "").ljust(9, "0"))
         return (
             b"\x0e"
-            + (int(years or 0) * 12 + int(months or 0)).to_bytes(4, "little", signed=True)
-            + int(days or 0).to_bytes(4, "little", signed=True)
+            + (_whole(years) * 12 + _whole(months)).to_bytes(4, "little", signed=True)
+            + _whole(days).to_bytes(4, "little", signed=True)
             + (ns - second_ns if sign else ns + second_ns).to_bytes(8, "little", signed=True)
         )
     except OverflowError:
         return None
 
 
+def _whole(digits: str | None) -> int:
+    """A whole number of any length, 0 where none is written; OverflowError beyond what any payload holds."""
+    if digits is None or len(digits) <= MOST_DIGITS:
+        return int(digits or 0)
+    significant = digits.lstrip("+-").lstrip("0")
+    if len(significant) > MOST_DIGITS:
+        raise OverflowError(f"{len(significant)} digits")
+    return int(significant or 0) * (-1 if digits.startswith("-") else 1)
+
+
 def _days(year_text: str, month_text: str, day_text: str) -> int | None:
     """Days since 1970-01-01 of a real date, or None."""
-    year, month, day = int(year_text), int(month_text), int(day_text)
+    try:
+        year, month, day = _whole(year_text), int(month_text), int(day_text)
+    except OverflowError:
+        return None
     is_leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     if not 1 <= month <= 12:
         return None

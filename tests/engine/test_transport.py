@@ -213,7 +213,9 @@ async def test_what_ends_the_membership_ends_the_process(
     worker = CountingWorker()
     async with engine(broker, worker, INPUTS, tmp_path, "fenced") as app:
         coordinator = app.consumer._thread._consumer._coordinator
-        await app.consumer._thread.call_thread(coordinator._push_error_to_user, GroupAuthorizationFailedError("fenced"))
+        async with asyncio.timeout(5):
+            error = GroupAuthorizationFailedError("fenced")
+            await app.consumer._thread.call_thread(coordinator._push_error_to_user, error)
 
     assert exits == [70]
 
