@@ -19,6 +19,7 @@ from app.model import NO_TIME, ChangeBatch, ChangeKind, RawBatch
 
 _TOMBSTONE = Decoded(ChangeKind.TOMBSTONE, 0, (), NO_TIME, None)
 _UNREADABLE = Decoded(ChangeKind.UNREADABLE, 0, (), NO_TIME, None)
+_NOTHING = (0, 0)
 
 
 class ChangeDecoder(Protocol):
@@ -103,21 +104,28 @@ class ReferenceChangeDecoder:
 
 
 def _hashes(raw: RawBatch, decoded: Sequence[Decoded]) -> tuple[Any, Any, Any, Any]:
-    """Key hashes and position hashes of a batch, each with its mask."""
-    count = len(raw)
-    keys = np.zeros((count, 2), np.uint64)
+    """Key hashes and position hashes of a batch, each with its mask; a null key gives neither."""
+    keys: list[tuple[int, int]] = []
+    positions: list[tuple[int, int]] = []
+    for row, change in enumerate(decoded):
+        key = raw.key(row)
+        if key is None:
+            keys.append(_NOTHING)
+            positions.append(_NOTHING)
+            continue
+        body = key_body(key)
+        keys.append((xxh64_intdigest(body, 0), xxh64_intdigest(body, 1)))
+        if change.position is None:
+            positions.append(_NOTHING)
+        else:
+            whole = change.position + body
+            positions.append((xxh64_intdigest(whole, 0), xxh64_intdigest(whole, 1)))
     has_key = raw.key_sizes >= 0
-    positions = np.zeros((count, 2), np.uint64)
-    has_position = np.zeros(count, np.bool_)
-    pairs: list[tuple[int, int]] = []
-    for row in np.flatnonzero(has_key).tolist():
-        body = key_body(raw.key(row) or b"")
-        pairs.append((xxh64_intdigest(body, 0), xxh64_intdigest(body, 1)))
-        place = decoded[row].position
-        if place is not None:
-            whole = place + body
-            positions[row] = (xxh64_intdigest(whole, 0), xxh64_intdigest(whole, 1))
-            has_position[row] = True
-    if pairs:
-        keys[has_key] = np.array(pairs, np.uint64)
-    return keys, has_key, positions, has_position
+    has_position = has_key & np.array([change.position is not None for change in decoded], np.bool_)
+    shape = (len(decoded), 2)
+    return (
+        np.array(keys, np.uint64).reshape(shape),
+        has_key,
+        np.array(positions, np.uint64).reshape(shape),
+        has_position,
+    )

@@ -7,7 +7,6 @@ Fields are found by name, never by place, so every version's order is read. A ro
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -26,10 +25,18 @@ _POSITIONS: dict[str, tuple[str, ...]] = {
     "oracle": ("commit_scn", "txId", "scn", "rs_id", "ssn", "txSeq"),
     "mongodb": ("ts_ms", "ord", "lsid", "txnNumber"),
 }
-"""What a source position is (protocol section 4, `source_duplicate`); the first field that is null makes it a null position."""
+"""What a source position is (protocol section 4, `source_duplicate`); it is null where all its fields are."""
 
 _KINDS = {"c": ChangeKind.UPSERT, "r": ChangeKind.UPSERT, "u": ChangeKind.UPSERT, "d": ChangeKind.DELETE,
           "t": ChangeKind.TRUNCATE, "m": ChangeKind.MESSAGE}  # fmt: skip
+
+
+_MASK = (1 << 64) - 1
+_MALFORMED = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
+"""What a record whose fields are of other types than Debezium's makes of code that reads them."""
+
+RowFunction = Callable[[Any], Sequence[int]]
+"""A row's fingerprints by projection."""
 
 
 class Decoded(NamedTuple):
@@ -55,10 +62,10 @@ class EnvelopePlan:
     """
 
     def __init__(self, schema: Any, projections: Sequence[Collection[str]], unavailable_value: str) -> None:
-        bare = loaded(schema)
         self.projections = projections
         self.unavailable_value = unavailable_value
         try:
+            bare = loaded(schema)
             self.names = NamedTypes(bare)
             top, self.namespace, _ = self.names.branch(bare, "")
             self.parsed = parse_schema(bare)
@@ -69,7 +76,7 @@ class EnvelopePlan:
             raise Undecodable(f"no envelope: a {top.get('name', top['type'])} without op and source")
         self.zeros = [0] * len(projections)
         self._after = fields.get("after")
-        self._rows: dict[str, Callable[[Any], Sequence[int]]] = {}
+        self._rows: dict[str, RowFunction | str] = {}
 
     def decode(self, body: bytes) -> Decoded:
         """One record's body.
@@ -84,6 +91,12 @@ class EnvelopePlan:
             raise Undecodable(f"the bytes are no record of their schema: {type(error).__name__}: {error}") from error
         if stream.tell() != len(body):
             raise Undecodable(f"{len(body) - stream.tell()} bytes left over")
+        try:
+            return self._change(value)
+        except _MALFORMED as error:
+            raise Undecodable(f"no envelope of Debezium's: {type(error).__name__}: {error}") from error
+
+    def _change(self, value: Mapping[str, Any]) -> Decoded:
         op = value["op"]
         kind = _KINDS.get(op)
         if kind is None:
@@ -94,58 +107,58 @@ class EnvelopePlan:
             row = value.get("after")
             if row is None:
                 raise Undecodable(f"op {op} without after")
-            fingerprints = self._fingerprints(source, row)
+            fingerprints = self._row_function(source.get("table") or source.get("collection") or "")(row)
         time = source.get("ts_ms")
-        return Decoded(kind, ord(op), fingerprints, NO_TIME if time is None else time, position(source, op))
+        return Decoded(kind, ord(op), fingerprints, time if isinstance(time, int) else NO_TIME, position(source, op))
 
-    def _fingerprints(self, source: Mapping[str, Any], row: Any) -> Sequence[int]:
-        table = source.get("table") or source.get("collection") or ""
+    def _row_function(self, table: str) -> RowFunction:
+        """Made at a table's first row; one that can't be made makes each of its rows undecodable."""
         make = self._rows.get(table)
         if make is None:
-            make = self._rows[table] = self._row_function(table)
-        return make(row)
+            try:
+                make = self._make_row_function(table)
+            except Exception as error:  # noqa: BLE001 - a decimal without a scale, a type that refers to itself
+                make = f"rows of {table!r} can't be fingerprinted: {error}"
+            self._rows[table] = make
+        if isinstance(make, str):
+            raise Undecodable(make)
+        return make
 
-    def _row_function(self, table: str) -> Callable[[Any], Sequence[int]]:
-        """Fingerprints of a table's rows; MongoDB's ``after`` is one JSON text, taken as a row of one column ``after``."""
-        inner, namespace, _ = self.names.branch(self._after, self.namespace)
+    def _make_row_function(self, table: str) -> RowFunction:
+        """Each column is hashed once, and a projection is a subtraction.
+
+        MongoDB's ``after`` is one JSON text, taken as a row of one column ``after``.
+        """
+        prefix = f"{table}."
+        ignored = [
+            frozenset(name.removeprefix(prefix) for name in names if name.startswith(prefix))
+            for names in self.projections
+        ]
+        everywhere = frozenset.intersection(*ignored) if ignored else frozenset()
+        inner, _, _ = self.names.branch(self._after, self.namespace)
         is_text = inner["type"] != "record"
         record = {"type": "record", "name": "Row", "fields": [{"name": "after", "type": inner}]} if is_text else inner
-        names = NamedTypes(record) if is_text else self.names
-        if not is_text and namespace and "." not in record["name"]:
-            record = {**record, "name": f"{namespace}.{record['name']}"}
-        prefix = f"{table}."
-        made: dict[frozenset[str], RowFingerprinter] = {}
-        makers: list[RowFingerprinter] = []
-        for ignored in self.projections:
-            columns = frozenset(name.removeprefix(prefix) for name in ignored if name.startswith(prefix))
-            if columns not in made:
-                made[columns] = RowFingerprinter(record, columns, self.unavailable_value, names=names)
-            makers.append(made[columns])
-        if len(made) == 1:
-            only, count = makers[0].fingerprint_int, len(makers)
-            return (lambda row: [only({"after": row})] * count) if is_text else (lambda row: [only(row)] * count)
-        return _several(makers, is_text=is_text)
+        maker = RowFingerprinter(record, everywhere, self.unavailable_value, names=self.names)
+        left_out = [[at for at, column in enumerate(maker.columns) if column.name in names] for names in ignored]
 
+        def make(row: Any) -> Sequence[int]:
+            hashes = maker.column_hashes({"after": row} if is_text else row)
+            total = sum(hashes)
+            return [(total - sum([hashes[at] for at in places])) & _MASK for places in left_out]
 
-def _several(makers: Sequence[RowFingerprinter], *, is_text: bool) -> Callable[[Any], Sequence[int]]:
-    """Several projections: each column is hashed once, each projection is a sum."""
-    widest = max(makers, key=lambda maker: len(maker.columns))
-    names = {column.name for maker in makers for column in maker.columns}
-    if names != {column.name for column in widest.columns}:
-        return lambda row: [maker.fingerprint_int({"after": row} if is_text else row) for maker in makers]
-    wanted = [[column.name for column in maker.columns] for maker in makers]
-
-    def make(row: Any) -> Sequence[int]:
-        hashes = widest.column_hashes({"after": row} if is_text else row)
-        return [sum([hashes[name] for name in columns]) & 0xFFFFFFFFFFFFFFFF for columns in wanted]
-
-    return make
+        return make
 
 
 def position(source: Mapping[str, Any], op: str) -> bytes | None:
-    """Connector name, database, source position and op as canonical bytes; None for a null position."""
-    fields = _POSITIONS.get(source.get("connector", ""))
-    if fields is None or source.get(fields[0]) is None:
+    """Connector name, database, source position and op as canonical bytes; None for a null position.
+
+    PostgreSQL's position is null where its lsn is: a transaction's number alone is no place in it.
+    """
+    connector = source.get("connector")
+    fields = _POSITIONS.get(connector) if isinstance(connector, str) else None
+    if fields is None:
         return None
     values = [source.get(field) for field in fields]
-    return json.dumps([source.get("connector"), source.get("name"), source.get("db"), op, *values]).encode()
+    if values[0] is None and (connector == "postgresql" or values.count(None) == len(values)):
+        return None
+    return ascii((connector, source.get("name"), source.get("db"), op, *values)).encode()

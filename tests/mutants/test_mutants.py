@@ -26,7 +26,7 @@ MUTANTS = [
      "    slices = passed_slices(sink, before, sink.horizon)"),
     ("lost evidence is silence", "app/ledger/sink.py", "            self.is_evidence_lost = True\n", "            pass\n"),
     ("fingerprints are combined by XOR", "receipts/cdc_receipts/fingerprint.py",
-     "return sum([column.hash(row[column.name]) for column in self.columns]) & _MASK",
+     "return sum([hash_of(row[name]) for name, hash_of in self._hashes]) & _MASK",
      "import functools, operator; return functools.reduce(operator.xor, [c.hash(row[c.name]) for c in self.columns], 0)"),
     ("timestamps order evidence", "app/ledger/merging.py", "        return np.arange(len(logs[0]))\n",
      "        return np.argsort(logs[0].timestamps, kind='stable')\n"),
