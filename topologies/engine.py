@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 0.25
 COMMIT_S = 1.0
+METADATA_MS = 10_000
+"""How soon a topic is noticed that is gone, or there again; Kafka's 300,000 would leave it unread for minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,7 @@ def build_app(settings: EngineSettings, worker: Worker) -> Any:
         consumer_group_instance_id=settings.instance_id,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=1 << 20,
+        consumer_metadata_max_age_ms=METADATA_MS,
         datadir=str(faust_dir),
         table_standby_replicas=1,  # 0 would select an assignor that does not keep partition numbers together
         stream_wait_empty=False,  # a revocation waits for nobody: see the transport

@@ -1,23 +1,28 @@
 """aiokafka's fetch, made to hand on position ranges: one partition's ``[start, next)`` as one `RawBatch`.
 
 `install` replaces `FetchResult` in aiokafka's fetcher and lets it hand on its own records, not dataclasses made of them.
-A range without records (a transaction's control records) is handed on too, so that a fence behind one is reached.
+A range without records (a transaction's control records) is handed on too, so that a fence behind one is reached. A
+range that does not begin where the last one ended, or where we sought, *jumped*: aiokafka begins again at the earliest
+offset, without a word, when a log does not hold a position any more (retention, a topic made again).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from aiokafka.consumer import fetcher
 
-from app.model import RawBatch, RawRecord
+from app.model import RawBatch
 
 
 class Range(list[Any]):
     """What `fetched_records` hands on: its length counts records, its truth is whether the position moved."""
 
-    __slots__ = ("batch",)
+    __slots__ = ("batch", "has_jumped")
     batch: RawBatch
+    has_jumped: bool
 
     def __bool__(self) -> bool:
         return self.batch.next > self.batch.start
@@ -38,9 +43,42 @@ class RangedFetchResult(_stock):  # type: ignore[misc]  # aiokafka ships no type
         start = state.position
         records = _stock.getall(self, max_records)
         found = Range(records)
-        rows = (RawRecord(r.offset, r.timestamp, r.key, r.value, r.headers) for r in records)
-        found.batch = RawBatch.of(source.topic, source.partition, rows, start, state.position)
+        found.batch = packed(source.topic, source.partition, records, start, state.position)
+        found.has_jumped = getattr(state, EXPECTED, start) != start
+        expect(state, state.position)
         return found
+
+
+EXPECTED = "_expected_position"
+"""Our own attribute of aiokafka's state of a partition; a state lives as long as an assignment."""
+
+
+def expect(state: Any, offset: int) -> None:
+    """Called with every seek of ours, in the consumer's thread: a range that begins there has not jumped."""
+    setattr(state, EXPECTED, offset)
+
+
+def packed(topic: str, partition: int, records: Sequence[Any], start: int, next_offset: int) -> RawBatch:
+    """Records of aiokafka's as columns; all keys, then all values, in one buffer. The inner loop of reading."""
+    count = len(records)
+    parts = [record.key for record in records] + [record.value for record in records]
+    sizes = np.fromiter((-1 if part is None else len(part) for part in parts), np.int64, 2 * count)
+    ends = np.cumsum(np.maximum(sizes, 0))
+    starts = ends - np.maximum(sizes, 0)
+    return RawBatch(
+        topic=topic,
+        partition=partition,
+        start=start,
+        next=next_offset,
+        offsets=np.fromiter((record.offset for record in records), np.int64, count),
+        timestamps=np.fromiter((record.timestamp for record in records), np.int64, count),
+        buffer=b"".join(part for part in parts if part),
+        key_starts=starts[:count],
+        key_sizes=sizes[:count],
+        value_starts=starts[count:],
+        value_sizes=sizes[count:],
+        headers={row: tuple(record.headers) for row, record in enumerate(records) if record.headers},
+    )
 
 
 def install() -> None:

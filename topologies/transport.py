@@ -9,6 +9,7 @@ Faust 0.15.3 gives membership, assignment, agents and timers. What is overridden
 - `_read_offset` is a mapping that forgets: Faust's dedupe livelocks after a seek back.
 - the consumer's thread reads committed records only, and seeks itself: Faust's own seek calls from the wrong thread.
 - what ends the membership in the group ends the process: aiokafka would wait for ever for somebody to ask.
+- a position that aiokafka moved by itself opens the worker again: there it is told of the bounds.
 - `_fetch_records` passes over held inputs: what was fetched of them waits where it is, and nothing more is fetched.
 """
 
@@ -18,7 +19,8 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
@@ -35,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 OPEN_S = 60.0
 """Faust gives up on opening after `broker_request_timeout`, without a word; that must be longer than this."""
+ASK_PAUSE_S = 0.5
 HELD_LOOK_S = 0.2
 """How soon it is seen that a held input was released."""
 SOUGHT_S = 2.0
@@ -110,6 +113,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = self._ensure_consumer()
         for tp, offset in positions.items():
             consumer.seek(TopicPartition(*tp), offset)
+            assignment = consumer._subscription.subscription.assignment  # noqa: SLF001 - where positions are kept
+            fetching.expect(assignment.state_value(TopicPartition(*tp)), offset)
+
+    async def absent(self, topics: set[str]) -> set[str]:
+        """Topics that the cluster does not have, as of the metadata that the assignment was made from."""
+        cluster = self._ensure_consumer()._client.cluster  # noqa: SLF001
+        return {topic for topic in topics if not cluster.partitions_for_topic(topic)}
 
     async def bounds(self, tps: set[TP]) -> tuple[dict[TP, int], dict[TP, int]]:
         """Earliest offsets and ends; under read_committed an end is the last stable offset."""
@@ -181,8 +191,15 @@ class Consumer(driver.Consumer):
         generation = self.app.consumer_generation_id
         if not records or self.should_stop:
             return
-        for tp, found in records.items():
+        ranges: Mapping[TP, Any] = records
+        for tp, found in ranges.items():
             if not self.flow_active or self.app.consumer_generation_id != generation:
+                return
+            if found.has_jumped:
+                logger.error(
+                    "%s:%d went on at %d, which is not where it was", tp.topic, tp.partition, found.batch.start
+                )
+                await self._reopen()
                 return
             yield tp, self._to_message(tp, found)
 
@@ -197,12 +214,24 @@ class Consumer(driver.Consumer):
             end_process(error)
             return {}
 
+    async def _reopen(self) -> None:
+        """Tell the worker the bounds anew and go where it says; what was fetched before is thrown away by the seek."""
+        try:
+            await self.seek_to_committed()
+        except IllegalStateError:
+            logger.info("the group was rebalanced again meanwhile; the worker is told then")
+
     async def _open_and_seek(self) -> Mapping[TP, int]:
         generation = self.app.consumer_generation_id
         tps = {TP(tp.topic, tp.partition) for tp in self.assignment() if tp.topic in self.app.input_topics}
-        self._check_copartitioned(tps)
-        earliest, ends = await self._thread.call_thread(self._thread.bounds, tps) if tps else ({}, {})
-        committed = await self._thread.call_thread(self._thread.committed_with_metadata, tps) if tps else {}
+        absent = await self._thread.call_thread(
+            self._thread.absent, set(self.app.input_topics) - {tp.topic for tp in tps}
+        )
+        if absent:
+            logger.critical("topics are gone, and wait until they are there again: %s", ", ".join(sorted(absent)))
+        self._check_copartitioned(tps, absent)
+        earliest, ends = await self._ask(self._thread.bounds, tps) if tps else ({}, {})
+        committed = await self._ask(self._thread.committed_with_metadata, tps) if tps else {}
         if generation != self.app.consumer_generation_id:
             raise IllegalStateError("the group was rebalanced again meanwhile")
         positions = await self.worker.open(
@@ -218,6 +247,20 @@ class Consumer(driver.Consumer):
         if found:
             await self._thread.call_thread(self._thread.seek_many, found)
         return found
+
+    async def _ask(self, ask: Callable[[set[TP]], Awaitable[Any]], tps: set[TP]) -> Any:
+        """Ask the broker again and again while it is away; `OPEN_S` is the end of it."""
+        generation = self.app.consumer_generation_id
+        while True:
+            try:
+                return await self._thread.call_thread(ask, tps)
+            except IllegalStateError:
+                raise
+            except KafkaError as error:
+                logger.warning("the broker does not tell about its logs, next try in %.1f s: %r", ASK_PAUSE_S, error)
+            await asyncio.sleep(ASK_PAUSE_S)
+            if self.should_stop or generation != self.app.consumer_generation_id:
+                raise IllegalStateError("rebalanced or stopped while the broker was asked")
 
     async def seek_input(self, source: Input, offset: int) -> None:
         """Answer a hole, once: what was fetched before the seek is a hole too, and was answered by it.
@@ -266,12 +309,12 @@ class Consumer(driver.Consumer):
         await super().on_stop()
         self.worker.close(None)
 
-    def _check_copartitioned(self, tps: set[TP]) -> None:
+    def _check_copartitioned(self, tps: set[TP], absent: AbstractSet[str]) -> None:
         """Inputs of one partition count go together by number, else receipts would be judged by half of the world."""
         counts = self.app.input_topics
         for number, group in {(tp.partition, counts[tp.topic]) for tp in tps}:
             here = {tp.topic for tp in tps if tp.partition == number and counts[tp.topic] == group}
-            wanted = {topic for topic, count in counts.items() if count == group}
+            wanted = {topic for topic, count in counts.items() if count == group} - absent
             if here != wanted:
                 logger.critical(
                     "partition %d of %s was assigned to another worker than that of %s: their partition counts or "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from app.errors import BadInput
 from app.model import RawBatch, RawRecord
 
 SUFFIX = ".jsonl.gz"
+_MALFORMED = (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, OverflowError, RecursionError)
 
 
 class Recording:
@@ -44,17 +46,22 @@ class Recording:
     def partitions(self, topic: str) -> list[RawBatch]:
         """A topic's partitions, each whole, ascending; none where the topic was not recorded.
 
-        A batch starts at its first record: what lay below a log's start at first sight is not lost.
+        A batch starts at its first record: what lay below a log's start at first sight is not lost. A record that was
+        captured twice is one record.
+
+        Raises:
+            BadInput: a line that is no record of this topic, or two different ones of one offset.
         """
         file = self.path / f"{topic}{SUFFIX}"
         if not file.exists():
             return []
-        found: dict[int, list[RawRecord]] = {}
+        found: dict[int, dict[int, RawRecord]] = {}
         for partition, record in _records(file, topic):
-            found.setdefault(partition, []).append(record)
+            if found.setdefault(partition, {}).setdefault(record.offset, record) != record:
+                raise BadInput(f"{file.name}: two different records of partition {partition}, offset {record.offset}")
         batches = []
-        for partition, records in sorted(found.items()):
-            records.sort(key=lambda record: record.offset)
+        for partition, by_offset in sorted(found.items()):
+            records = [by_offset[offset] for offset in sorted(by_offset)]
             batches.append(RawBatch.of(topic, partition, records, records[0].offset, records[-1].offset + 1))
         return batches
 
@@ -65,18 +72,27 @@ def _records(file: Path, topic: str) -> Iterator[tuple[int, RawRecord]]:
         with gzip.open(file, "rt") as lines:
             for number, line in enumerate(lines, 1):  # noqa: B007 - named in the error
                 yield _record(json.loads(line), topic)
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{file.name}, line {number}: not a recorded record: {error}") from error
+    except _MALFORMED as error:
+        told = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise BadInput(f"{file.name}, line {number}: not a recorded record: {told}") from error
 
 
 def _record(line: dict[str, Any], topic: str) -> tuple[int, RawRecord]:
     if line["topic"] != topic:
         raise ValueError(f"it is of topic {line['topic']!r}")
     headers = tuple((name, _bytes(value)) for name, value in line.get("headers") or ())
-    record = RawRecord(
-        int(line["offset"]), int(line["timestamp"]), _bytes(line["key_b64"]), _bytes(line["value_b64"]), headers
+    timestamp = _whole(line, "timestamp", -1 << 63, 1 << 63)
+    key, value = _bytes(line["key_b64"]), _bytes(line["value_b64"])
+    return _whole(line, "partition", 0, 1 << 31), RawRecord(
+        _whole(line, "offset", 0, 1 << 63), timestamp, key, value, headers
     )
-    return int(line["partition"]), record
+
+
+def _whole(line: dict[str, Any], name: str, least: int, end: int) -> int:
+    value = int(line[name])
+    if not least <= value < end:
+        raise ValueError(f"{name} {value} is not from {least} to {end - 1}")
+    return value
 
 
 def _bytes(text: str | None) -> bytes | None:

@@ -1,7 +1,8 @@
 """A live schema registry: writer schemas by id, fetched ahead of use; our own schemas, registered at the start.
 
 The decoders ask `Registry.get`, which never waits; `fetch` waits for what they will ask. A registry that is away means
-waiting with growing pauses, an id that it does not know means undecodable.
+waiting with growing pauses. An id that it does not know, or whose schema is no Avro, means undecodable; a 404 that says
+nothing of schemas (a wrong address, a proxy) is no such answer and means waiting, too.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 from schema_registry.client import AsyncSchemaRegistryClient
@@ -24,6 +25,14 @@ logger = logging.getLogger(__name__)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 10.0
 TIMEOUT_S = 10.0
 NOT_FOUND = 404
+UNKNOWN_CODES = range(40_400, 40_500)
+"""``error_code`` of a registry's own "not found": 40403 is a schema's."""
+
+
+class _NoSchema(NamedTuple):
+    """A final answer that is no schema: None for an unknown id, else why it can't be used."""
+
+    reason: str | None
 
 
 class Registry:
@@ -45,16 +54,18 @@ class Registry:
         self._url = url
         self._auth = None if username is None else httpx.BasicAuth(username, password or "")
         self._on_error = on_error
-        self._known: dict[int, Schema | None] = {}
+        self._known: dict[int, Schema | _NoSchema] = {}
 
     def get(self, schema_id: int) -> Schema:
         """A schema that `fetch` was asked for; see `app.decode.schemas.SchemaSource`."""
         if schema_id not in self._known:
             raise Unavailable(f"schema {schema_id} was not fetched from the registry yet")
         schema = self._known[schema_id]
-        if schema is None:
+        if not isinstance(schema, _NoSchema):
+            return schema
+        if schema.reason is None:
             raise UnknownSchema(schema_id)
-        return schema
+        raise BadInput(f"schema id {schema_id} {schema.reason}")
 
     async def fetch(self, schema_ids: Iterable[int]) -> None:
         """Get what is not known yet; waits as long as the registry is away, with growing pauses."""
@@ -80,16 +91,22 @@ class Registry:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
-    async def _lookup(self, schema_id: int) -> Schema | None:
+    async def _lookup(self, schema_id: int) -> Schema | _NoSchema:
         """By plain request: the client's own look-up parses the schema, and some of Debezium's are illegal Avro."""
+        if schema_id < 0:  # damaged framing: no registry gives such an id, and not all answer for it
+            return _NoSchema(None)
         client = self._client()
         url, method = client.url_manager.url_for("get_by_id", schema_id=schema_id)
         answer = await client.request(url, method=method)
-        if answer.status_code == NOT_FOUND:
-            return None
-        if answer.is_error:
-            raise Unavailable(f"status {answer.status_code}")
-        schema: Schema = json.loads(answer.json()["schema"])
+        body = _json_of(answer)
+        if answer.status_code == NOT_FOUND and body.get("error_code") in UNKNOWN_CODES:
+            return _NoSchema(None)
+        if answer.is_error or not isinstance(body.get("schema"), str):
+            raise Unavailable(f"status {answer.status_code}: {answer.text[:200]!r}")
+        try:
+            schema: Schema = json.loads(body["schema"])
+        except (ValueError, RecursionError):
+            return _NoSchema(f"is no Avro but {body.get('schemaType', 'no JSON')}")
         return schema
 
     async def _register(self, name: str, schema: str) -> int:
@@ -104,3 +121,12 @@ class Registry:
 
     def _client(self) -> AsyncSchemaRegistryClient:
         return AsyncSchemaRegistryClient(url=self._url, auth=self._auth, timeout=httpx.Timeout(TIMEOUT_S))
+
+
+def _json_of(answer: httpx.Response) -> dict[str, Any]:
+    """The JSON object that an answer holds, an empty one where it holds none."""
+    try:
+        body = answer.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}

@@ -1,19 +1,25 @@
 """The decoder of evidence: receipts, batches of receipts, marks, losses and waivers, to one `EvidenceBatch`.
 
-Records are told apart by their writer schema's name; fields are found by name, so that an emitter of another version is
-read. What can't be read is `unreadable`, with its coordinates: bytes that are no such record, bytes left over, a null
-value, arrays of unequal length, a SKIP without an end (protocol section 4).
+Records are told apart by their writer schema's full name. One that is not ours to the letter is resolved to ours by Avro's
+rules (fields by name, defaults for absent ones), so that an emitter of another version is read, and what is not of the
+protocol's types is not. What can't be read is `unreadable`, with its coordinates: bytes that are no such record, bytes left
+over, a null value, arrays of unequal length, a SKIP without an end (protocol section 4); also what names no coordinates: sums
+beyond int64, an int beyond int32, origin headers that are no coordinates.
 """
 
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from fastavro import parse_schema, schemaless_reader
+from fastavro.schema import to_parsing_canonical_form
 
+import schemas
+from app.decode import headers
 from app.decode.framing import unframed
 from app.decode.rows import EvidenceRows, Row
 from app.decode.schemas import SchemaSource, UnknownSchema, schema_ids
@@ -21,6 +27,7 @@ from app.errors import BadInput, Unavailable, UnreadableEvidence
 from app.model import EvidenceBatch, EvidenceKind, Origin, RawBatch, ReceiptStatus, SinkTopic
 from app.model.batches import Headers
 from app.model.words import ANY_KIND
+from cdc_receipts.codec import SCHEMAS
 from cdc_receipts.schemas import loaded
 
 ORIGIN_HEADERS = ("cdc-verifier.origin.topic", "cdc-verifier.origin.partition", "cdc-verifier.origin.offset")
@@ -28,7 +35,10 @@ ORIGIN_HEADERS = ("cdc-verifier.origin.topic", "cdc-verifier.origin.partition", 
 
 _MARKS = {kind.name: kind for kind in EvidenceKind if EvidenceKind.RECEIPT < kind <= EvidenceKind.END}
 _STATUSES = {status.name: status for status in ReceiptStatus}
+_INT32 = range(-(1 << 31), 1 << 31)
 _Reader = Callable[[dict[str, Any], EvidenceRows, int], None]
+_Plan = tuple[Any, Any, _Reader]
+"""The writer's schema, ours where the two differ (else None), and what makes rows of the record."""
 
 
 class EvidenceDecoder:
@@ -36,19 +46,21 @@ class EvidenceDecoder:
 
     def __init__(self, schemas: SchemaSource) -> None:
         self._schemas = schemas
-        self._plans: dict[int, tuple[Any, _Reader] | str] = {}
+        self._plans: dict[int, _Plan | str] = {}
 
     def decode(self, raw: RawBatch) -> EvidenceBatch:
         """The evidence of one fetch; raises `Unavailable` where a schema can't be had now, and then decodes nothing."""
         rows = EvidenceRows()
+        origins: dict[int, Origin] = {}
         for index in range(len(raw)):
             try:
+                origin = origin_of(raw.headers[index]) if index in raw.headers else None
                 self._record(raw.value(index), rows, index)
-            except (BadInput, ValueError) as error:
+            except BadInput as error:
                 rows.unreadable.append((int(raw.offsets[index]), str(error)))
-        origins = {
-            index: origin for index, headers in raw.headers.items() if (origin := origin_of(headers)) is not None
-        }
+            else:
+                if origin is not None:
+                    origins[index] = origin
         return rows.batch(raw, origins)
 
     def missing(self, raw: RawBatch) -> set[int]:
@@ -64,54 +76,66 @@ class EvidenceDecoder:
             plan = self._plans[schema_id] = self._make_plan(schema_id)
         if isinstance(plan, str):
             raise UnreadableEvidence(plan)
-        parsed, read = plan
+        writer, reader, read = plan
         stream = io.BytesIO(body)
         try:
-            record: Any = schemaless_reader(stream, parsed, None)
+            record: Any = schemaless_reader(stream, writer, reader)
         except Exception as error:  # whatever hostile bytes make of a decoder
             raise UnreadableEvidence(f"no record of its schema: {type(error).__name__}: {error}") from error
         if stream.tell() != len(body):
             raise UnreadableEvidence(f"{len(body) - stream.tell()} bytes left over")
-        try:
-            read(record, rows, index)
-        except KeyError as error:
-            raise UnreadableEvidence(f"the record has no field or symbol {error}") from error
+        read(record, rows, index)
 
-    def _make_plan(self, schema_id: int) -> tuple[Any, _Reader] | str:
+    def _make_plan(self, schema_id: int) -> _Plan | str:
         try:
-            schema = loaded(self._schemas.get(schema_id))
+            schema = self._schemas.get(schema_id)
         except Unavailable:
             raise
         except (UnknownSchema, BadInput) as error:
             return str(error)
-        name = schema.get("name", "") if isinstance(schema, dict) else ""
-        read = _READERS.get(name.rpartition(".")[2])
-        if read is None:
-            return f"no evidence: a record named {name!r}"
         try:
-            return parse_schema(schema), read
+            writer: Any = parse_schema(loaded(schema))
+            name = writer["name"] if isinstance(writer, dict) else ""
+            if name not in _READERS:
+                return f"no evidence: a record named {name!r}"
+            ours, read = _READERS[name]
+            is_ours = to_parsing_canonical_form(writer) == to_parsing_canonical_form(ours)
         except Exception as error:  # noqa: BLE001 - fastavro raises many kinds for a schema that is none
             return f"the writer schema can't be read: {error}"
+        return writer, None if is_ours else ours, read
 
 
-def origin_of(headers: Headers) -> Origin | None:
-    """Where a routed record was first written, None for one that was written here."""
-    found = dict(headers)
-    texts = [found.get(name) for name in ORIGIN_HEADERS]
-    if any(text is None for text in texts):
+def origin_of(found: Headers) -> Origin | None:
+    """Where a routed record was first written, None for one that was written here.
+
+    Raises:
+        UnreadableEvidence: some of the three headers are there, but they are no coordinates.
+    """
+    if not any(name in ORIGIN_HEADERS for name, _ in found):
         return None
-    topic, partition, offset = (text.decode() for text in texts if text is not None)
-    return Origin(topic, int(partition), int(offset))
+    topic, partition, offset = ORIGIN_HEADERS
+    return Origin(headers.named(found, topic), headers.partition(found, partition), headers.offset(found, offset))
+
+
+def _partition(record: dict[str, Any]) -> int:
+    return _int32(record["partition"], "partition")
+
+
+def _int32(value: int, name: str) -> int:
+    """Avro's varints hold more than an int may."""
+    if value not in _INT32:
+        raise UnreadableEvidence(f"{name}: {value} is no int")
+    return value
 
 
 def _whom(record: dict[str, Any]) -> SinkTopic:
-    return SinkTopic(record["sink"], record["topic"], record["partition"])
+    return SinkTopic(record["sink"], record["topic"], _partition(record))
 
 
 def _read_receipt(record: dict[str, Any], rows: EvidenceRows, index: int) -> None:
     kind = record.get("evidence")
     rows.add_receipt(
-        (record["sink"], record["topic"], record["partition"]),
+        (record["sink"], record["topic"], _partition(record)),
         index,
         record["offset"],
         ANY_KIND if kind == "success-topic" else _STATUSES[record["status"]],
@@ -140,10 +164,10 @@ def _read_batch(record: dict[str, Any], rows: EvidenceRows, index: int) -> None:
         rows.add_receipts(
             _whom(record),
             record=index,
-            offsets=deltas.astype(np.int64) + record["base_offset"],
+            offsets=_sums(record["base_offset"], deltas, "offset_deltas"),
             statuses=statuses,
             fingerprints=fingerprints,
-            applied_at=times.astype(np.int64) + record["base_applied_at"],
+            applied_at=_sums(record["base_applied_at"], times, "applied_at_deltas"),
         )
 
 
@@ -152,6 +176,12 @@ def _array(data: bytes, dtype: str, name: str) -> np.ndarray:
     if len(data) % width:
         raise UnreadableEvidence(f"{name}: {len(data)} bytes are no whole number of {width}-byte items")
     return np.frombuffer(data, dtype)
+
+
+def _sums(base: int, deltas: np.ndarray, name: str) -> np.ndarray:
+    if base + int(deltas.max()) > np.iinfo(np.int64).max:
+        raise UnreadableEvidence(f"{name}: {base} and {int(deltas.max())} are beyond int64 together")
+    return deltas.astype(np.int64) + base
 
 
 def _read_mark(record: dict[str, Any], rows: EvidenceRows, index: int) -> None:
@@ -166,18 +196,19 @@ def _read_mark(record: dict[str, Any], rows: EvidenceRows, index: int) -> None:
             offset=record["offset"],
             applied_at=record["at"],
             to_offset=-1 if end is None else end,
-            generation=record.get("generation", 0),
+            generation=_int32(record["generation"], "generation"),
             reason=record.get("reason"),
         ),
     )
 
 
 def _read_loss(record: dict[str, Any], rows: EvidenceRows, index: int) -> None:
+    """A loss of no one sink has the sink "": it speaks of every sink that has its lane here."""
     lost = (
         f"{record['origin_topic']}:{record['origin_partition']} from {record['from_offset']} to {record['to_offset']}"
     )
     rows.add(
-        _whom(record),
+        SinkTopic(record["sink"] or "", record["topic"], _partition(record)),
         Row(record=index, kind=EvidenceKind.LOSS, offset=record["from_offset"], applied_at=record["at"], reason=lost),
     )
 
@@ -190,10 +221,14 @@ def _read_waiver(record: dict[str, Any], rows: EvidenceRows, index: int) -> None
     )
 
 
-_READERS: dict[str, _Reader] = {
-    "DeliveryReceipt": _read_receipt,
-    "DeliveryReceiptBatch": _read_batch,
-    "SinkMark": _read_mark,
-    "EvidenceLoss": _read_loss,
-    "Waiver": _read_waiver,
+_OURS: tuple[tuple[Any, _Reader], ...] = (
+    (json.loads(SCHEMAS["DeliveryReceipt"]), _read_receipt),
+    (json.loads(SCHEMAS["DeliveryReceiptBatch"]), _read_batch),
+    (json.loads(SCHEMAS["SinkMark"]), _read_mark),
+    (schemas.load("EvidenceLoss"), _read_loss),
+    (schemas.load("Waiver"), _read_waiver),
+)
+_READERS: dict[str, tuple[Any, _Reader]] = {
+    f"{schema['namespace']}.{schema['name']}": (parse_schema(schema), read) for schema, read in _OURS
 }
+"""Our schema and what makes rows of the record, by the record's full name."""

@@ -41,10 +41,13 @@ class RecordedSchemas:
     def of(cls, path: Path) -> RecordedSchemas:
         """Those of a schemas.json; raises `BadInput` where it is no such file."""
         try:
-            found = json.loads(path.read_text())
-            return cls({int(number): text for number, text in found.items()})
-        except (OSError, ValueError, AttributeError) as error:
+            found = {int(number): text for number, text in json.loads(path.read_text()).items()}
+        except (OSError, ValueError, AttributeError, RecursionError) as error:
             raise BadInput(f"{path}: not a map from schema ids to Avro schemas: {error}") from error
+        for number, text in found.items():
+            if not isinstance(text, str):
+                raise BadInput(f"{path}: schema id {number} is not the schema's JSON as text")
+        return cls(found)
 
     def items(self) -> list[tuple[int, str]]:
         """Every schema by id, ascending."""
@@ -56,7 +59,7 @@ class RecordedSchemas:
             raise UnknownSchema(schema_id)
         try:
             schema: Schema = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadInput(f"schema id {schema_id} is no JSON: {error}") from error
         return schema
 

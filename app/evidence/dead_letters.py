@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from app.decode.headers import named, offset, partition, text
 from app.decode.rows import EvidenceRows, Row
 from app.errors import UnreadableEvidence
-from app.evidence.coordinates import named, text, whole
 from app.model import EvidenceBatch, EvidenceKind, RawBatch, ReceiptStatus, SinkTopic
 from app.model.batches import Headers
 
@@ -40,13 +40,13 @@ def _read(raw: RawBatch, index: int, owners: Mapping[str | None, str], rows: Evi
     sink = owners.get(connector, connector if connector is not None else owners.get(None))
     if sink is None:
         raise UnreadableEvidence(f"header {PREFIX}connector.name: it is absent, and several sinks share this topic")
-    name = SinkTopic(sink, named(headers, PREFIX + "topic"), whole(headers, PREFIX + "partition"))
+    name = SinkTopic(sink, named(headers, PREFIX + "topic"), partition(headers, PREFIX + "partition"))
     rows.add(
         name,
         Row(
             record=index,
             kind=EvidenceKind.RECEIPT,
-            offset=whole(headers, PREFIX + "offset"),
+            offset=offset(headers, PREFIX + "offset"),
             status=ReceiptStatus.REJECTED,
             applied_at=int(raw.timestamps[index]),
             error=_cause(headers),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from app.decode.headers import named, offset, partition
 from app.decode.rows import EvidenceRows, Row
 from app.errors import UnreadableEvidence
-from app.evidence.coordinates import named, whole
 from app.model import EvidenceBatch, EvidenceKind, RawBatch, SinkTopic
 from app.model.words import ANY_KIND
 
@@ -15,15 +15,15 @@ KIND = "success-topic"
 def read_successes(raw: RawBatch, sink: str) -> EvidenceBatch:
     """The presence receipts of one sink's success topic; applied_at is the record's timestamp."""
     rows = EvidenceRows()
-    topic, partition, offset = HEADERS
+    of_topic, of_partition, of_offset = HEADERS
     for index in range(len(raw)):
         headers = raw.headers.get(index, ())
         try:
-            name = SinkTopic(sink, named(headers, topic), whole(headers, partition))
+            name = SinkTopic(sink, named(headers, of_topic), partition(headers, of_partition))
             row = Row(
                 record=index,
                 kind=EvidenceKind.RECEIPT,
-                offset=whole(headers, offset),
+                offset=offset(headers, of_offset),
                 status=ANY_KIND,
                 applied_at=int(raw.timestamps[index]),
                 evidence=KIND,

@@ -1,7 +1,8 @@
 """The canonical text of a JSON value (protocol section 2, tag 0c).
 
-An RFC 8259 text of any depth is read without recursion, so that a hostile one can't exhaust the stack. Numbers have no
-bounds: ``<integer>e<exponent>`` after stripping trailing zeros, worked out on the digits.
+Numbers have no bounds: ``<integer>e<exponent>`` after stripping trailing zeros, worked out on the digits. The standard
+library reads what its stack can hold, since it is quick; what nests deeper is read again without recursion. A test holds the
+two readers equal.
 """
 
 from __future__ import annotations
@@ -31,13 +32,10 @@ def canonical_json(text: str) -> bytes | None:
     b'{"a":[true,0e0],"b":15e-1}'
     """
     try:
-        value = json.loads(text, parse_int=_parsed_number, parse_float=_parsed_number, parse_constant=_refused)
-        return _canonical(value).encode()
+        return _canonical(_DECODER.decode(text)).encode()
     except RecursionError:
         return read_deep(text)
-    except UnicodeEncodeError:  # a lone surrogate
-        return None
-    except ValueError:
+    except ValueError:  # no JSON, or a lone surrogate, which UTF-8 can't hold
         return None
 
 
@@ -45,6 +43,11 @@ class _Number(str):
     """A number's canonical text, told apart from a string's."""
 
     __slots__ = ()
+
+
+def _parsed_integer(text: str) -> _Number:
+    digits = text.rstrip("0")
+    return _Number("0e0" if digits in ("", "-") else f"{digits}e{len(text) - len(digits)}")
 
 
 def _parsed_number(text: str) -> _Number:
@@ -57,6 +60,10 @@ def _parsed_number(text: str) -> _Number:
 def _refused(text: str) -> str:
     """NaN and Infinity are no JSON."""
     raise _BadJson(text)
+
+
+_DECODER = json.JSONDecoder(parse_int=_parsed_integer, parse_float=_parsed_number, parse_constant=_refused)
+"""Made once: `json.loads` makes one a call."""
 
 
 def _canonical(value: object) -> str:

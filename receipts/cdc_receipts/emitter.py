@@ -8,8 +8,9 @@
         commit(emit.safe_to_commit(topic, partition))
 
 Receipts are batched, go to the partition with the source partition's number, and survive broker restarts: the producer is
-idempotent, a delivery that fails for good is handed over again in its order, and no fence passes it. Thread-safe; a thread
-of its own sends what waits, so that the last change of a quiet topic is fenced, too.
+idempotent and waits for a broker that is away as long as it takes, a delivery that fails for good is handed over again in
+its order, and no fence passes it. Thread-safe; a thread of its own sends what waits, so that the last change of a quiet topic
+is fenced, too.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Self
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from cdc_receipts.codec import Mark, MarkKind, Receipt, Status, can_batch, encode_batch, encode_mark, encode_receipt
 from cdc_receipts.lanes import Lane, Sent
@@ -41,6 +42,13 @@ class ClosedError(RuntimeError):
 
 class BlockedError(RuntimeError):
     """The broker has not taken receipts for so long that the emitter holds as many as it may; nothing was dropped."""
+
+
+class BrokenError(RuntimeError):
+    """The client has failed for good and sends nothing more; close the emitter and make a new one.
+
+    Nothing above `safe_to_commit` may be committed: its receipts may not have arrived.
+    """
 
 
 class UndeliveredError(RuntimeError):
@@ -97,6 +105,7 @@ class ReceiptEmitter:
         self._lanes: dict[tuple[str, int], Lane] = {}
         self._lock = threading.RLock()
         self._closed = False
+        self._broken: str | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"receipts-{sink}", daemon=True)
         self._thread.start()
@@ -148,9 +157,10 @@ class ReceiptEmitter:
         Raises:
             UndeliveredError: the broker does not have all receipts, or not the last fences.
         """
-        if self._closed:
-            return
-        self._closed = True
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True  # under the lock: what was taken before is flushed, and nothing is taken after
         deadline = self._clock() + timeout_s
         try:
             left = self.flush(timeout_s)
@@ -168,8 +178,10 @@ class ReceiptEmitter:
         """Write the last fences and wait for them; returns how many source partitions lack theirs."""
         while True:
             with self._lock:
+                now = self._clock()
                 for lane in self._lanes.values():
-                    self._try(lane, partial(self._fence, lane, self._clock(), is_final=True))
+                    if lane.retry_at <= now:
+                        self._try(lane, partial(self._fence, lane, now, is_final=True))
                 left = sum(1 for lane in self._lanes.values() if lane.marks_flying or (lane.safe or 0) > lane.fenced)
             if not left or self._clock() >= deadline:
                 return left
@@ -188,6 +200,8 @@ class ReceiptEmitter:
 
     def _serve(self, lane: Lane, now: float, *, is_final: bool) -> None:
         if lane.has_failed:
+            if not lane.is_decided:
+                return
             lane.take_back()
         is_due = is_final or now - lane.waiting_since >= self._linger_s
         if lane.waiting and (is_due or len(lane.waiting) >= self._batch_receipts):
@@ -200,9 +214,15 @@ class ReceiptEmitter:
         try:
             work()
         except (KafkaException, BufferError) as error:
-            self.errors += 1
-            lane.retry_at = self._clock() + RETRY_S
+            self._failed(lane, error.args[0] if error.args else error)
             logger.warning("receipts of %s:%d wait: %s", lane.topic, lane.partition, error)
+
+    def _failed(self, lane: Lane, error: Any) -> None:
+        """Try this source partition again later; a client that is broken never."""
+        self.errors += 1
+        lane.retry_at = self._clock() + RETRY_S
+        if isinstance(error, KafkaError) and error.fatal():
+            self._broken = str(error)
 
     def _run(self) -> None:
         while not self._stopped.wait(POLL_S):
@@ -213,8 +233,7 @@ class ReceiptEmitter:
                 logger.exception("receipts of sink %s wait", self.sink)
 
     def _receipt(self, topic: str, partition: int, offset: int, status: Status, **receipt: Any) -> None:
-        if self._closed:
-            raise ClosedError(f"the emitter of sink {self.sink} is closed")
+        self._check()
         fingerprint, applied_at = receipt.pop("fingerprint", None), receipt.pop("applied_at", None)
         if fingerprint is not None and len(fingerprint) != FINGERPRINT_BYTES:
             raise ValueError(f"a fingerprint has {FINGERPRINT_BYTES} bytes, this one {len(fingerprint)}")
@@ -233,10 +252,18 @@ class ReceiptEmitter:
         while self._pending() >= self._max_pending:
             if self._clock() >= deadline:
                 raise BlockedError(f"{self._pending()} receipts of sink {self.sink} wait for the broker")
+            self._check()
             self.pump(is_final=True)
             self._producer.poll(POLL_S)
         with self._lock:
+            self._check()
             self._lane(topic, partition).hand_over(made, self._clock())
+
+    def _check(self) -> None:
+        if self._closed:
+            raise ClosedError(f"the emitter of sink {self.sink} is closed")
+        if self._broken is not None:
+            raise BrokenError(f"the client of sink {self.sink} has failed for good: {self._broken}")
 
     def _send(self, lane: Lane) -> None:
         """Hand waiting receipts to the producer, in order: runs of plain ones as batches, the others one by one."""
@@ -258,7 +285,7 @@ class ReceiptEmitter:
                 sent.is_acknowledged = True
                 lane.settle()
             else:
-                self.errors += 1
+                self._failed(lane, error)
                 sent.is_failed = True
                 logger.warning(
                     "receipts of %s:%d did not arrive, they are sent again: %s", lane.topic, lane.partition, error
@@ -284,7 +311,7 @@ class ReceiptEmitter:
         with self._lock:
             lane.marks_flying -= 1
             if error is not None:
-                self.errors += 1
+                self._failed(lane, error)
                 lane.fenced = 0
 
     def _produce(self, lane: Lane, value: bytes, done: Callable[[Any, Any], None]) -> None:
@@ -327,4 +354,11 @@ def _run_of(waiting: list[Receipt], most: int) -> list[Receipt]:
 
 def _config(brokers: str | None, given: Mapping[str, Any] | None) -> dict[str, Any]:
     config: dict[str, Any] = {"bootstrap.servers": brokers} if brokers else {}
-    return config | {"linger.ms": 5, **(given or {}), "enable.idempotence": True, "acks": "all"}
+    # Without an end to a delivery's time, receipts can't be given up one by one and so overtaken by later ones.
+    return config | {
+        "linger.ms": 5,
+        "message.timeout.ms": 0,
+        **(given or {}),
+        "enable.idempotence": True,
+        "acks": "all",
+    }

@@ -48,9 +48,13 @@ class Lane:
 
     @property
     def has_failed(self) -> bool:
-        """Something failed for good, and the broker has decided about everything that went out with it."""
-        undecided = any(not sent.is_acknowledged and not sent.is_failed for sent in self.flying)
-        return not undecided and any(sent.is_failed for sent in self.flying)
+        """Something failed for good: what is handed over now has to wait, or it would overtake."""
+        return any(sent.is_failed for sent in self.flying)
+
+    @property
+    def is_decided(self) -> bool:
+        """The broker has answered for everything that went out."""
+        return all(sent.is_acknowledged or sent.is_failed for sent in self.flying)
 
     def hand_over(self, receipt: Receipt, now: float) -> None:
         """One more receipt."""

@@ -78,7 +78,7 @@ async def test_a_range_is_its_records_from_position_to_position() -> None:
     assert (batch.topic, batch.partition, batch.start, batch.next) == ("changes", 3, 5, 8)
     assert batch.offsets.tolist() == [5, 6, 7]
     assert batch.timestamps.tolist() == [1_005, 1_006, 1_007]
-    assert (batch.key(0), batch.value(2), batch.headers[1]) == (b"k", b"v7", [("h", b"x")])
+    assert (batch.key(0), batch.value(2), batch.headers[1]) == (b"k", b"v7", (("h", b"x"),))
 
 
 async def test_what_stands_before_the_position_is_left_out() -> None:

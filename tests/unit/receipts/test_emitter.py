@@ -4,14 +4,22 @@ import asyncio
 import time
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from app.adapters.brokers.embedded import EmbeddedBroker
 from app.adapters.brokers.registry import EmbeddedRegistry
 from app.adapters.registry import Registry
 from app.decode.evidence import EvidenceDecoder
 from app.model import EvidenceKind, RawBatch, RawRecord
-from cdc_receipts.emitter import BlockedError, ClosedError, ReceiptEmitter, UndeliveredError
+from cdc_receipts.emitter import (
+    RETRY_S,
+    BlockedError,
+    BrokenError,
+    ClosedError,
+    ReceiptEmitter,
+    UndeliveredError,
+    _config,
+)
 
 IDS = {"DeliveryReceipt": 1, "DeliveryReceiptBatch": 2, "SinkMark": 3}
 SOURCE = ("shop.orders", 0)
@@ -115,6 +123,11 @@ def test_a_delivery_that_fails_for_good_is_sent_again_in_its_order_and_nothing_f
 
     emitter.pump()
 
+    assert producer.records == []
+
+    clock.now += RETRY_S
+    emitter.pump()
+
     assert rows_of(value for _, value in producer.records) == [("RECEIPT", 0), ("RECEIPT", 1)]
     assert emitter.safe_to_commit(*SOURCE) is None
     assert emitter.errors == 2
@@ -213,9 +226,65 @@ def test_a_failure_is_answered_once_all_that_went_out_with_it_is_decided(made):
     assert len(producer.records) == 2
 
     second(None, None)
+    clock.now += RETRY_S
     emitter.pump()
 
     assert rows_of(value for _, value in producer.records) == [("RECEIPT", offset) for offset in (0, 1, 0, 1)]
+
+
+def test_nothing_overtakes_a_receipt_that_failed(made):
+    """Else the verifier would read an order that the sink did not apply in."""
+    emitter, producer, clock = made
+    emitter.applied(*SOURCE, 0, sequence=1)
+    emitter.applied(*SOURCE, 1, sequence=2)
+    clock.now = 1.0
+    emitter.pump()
+    first, second = producer.waiting
+    first("timed out", None)
+    emitter.applied(*SOURCE, 2)
+    clock.now = 3.0
+    emitter.pump()
+
+    assert len(producer.records) == 2
+
+    second("timed out", None)
+    clock.now = 5.0
+    emitter.pump()
+
+    assert rows_of(value for _, value in producer.records) == [("RECEIPT", offset) for offset in (0, 1, 0, 1, 2)]
+
+
+def test_a_client_that_is_broken_for_good_is_told_to_the_caller(made):
+    emitter, producer, clock = made
+    emitter.applied(*SOURCE, 0)
+    clock.now = 1.0
+    emitter.pump()
+    producer.acknowledge(error=KafkaError(KafkaError._FATAL, "out of sequence", True))
+
+    with pytest.raises(BrokenError, match="out of sequence"):
+        emitter.applied(*SOURCE, 1)
+    assert emitter.safe_to_commit(*SOURCE) is None
+
+
+def test_a_receipt_handed_over_while_closing_is_refused_not_lost(made):
+    """It passed the first check before `close` began: the one under the lock is what counts."""
+    emitter, _, _ = made
+    emitter._pending = lambda: setattr(emitter, "_closed", True) or 0
+
+    with pytest.raises(ClosedError):
+        emitter.applied(*SOURCE, 0)
+    assert emitter._lanes == {}
+
+
+def test_a_delivery_has_no_time_limit_unless_its_owner_sets_one():
+    assert _config("b:1", None)["message.timeout.ms"] == 0
+    assert _config("b:1", {"message.timeout.ms": 9, "acks": 1, "enable.idempotence": False}) == {
+        "bootstrap.servers": "b:1",
+        "linger.ms": 5,
+        "message.timeout.ms": 9,
+        "enable.idempotence": True,
+        "acks": "all",
+    }
 
 
 def test_on_a_broker_every_receipt_arrives_on_its_partition_with_a_last_fence_on_idle():
