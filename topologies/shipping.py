@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -22,14 +22,20 @@ logger = logging.getLogger(__name__)
 MINUTE_S = 60.0
 
 Headers = list[tuple[str, str | bytes | None]]
+_Record = tuple[str, int, bytes | None, bytes | None, Headers]
+"""Topic, partition (-1: by key), key, value and headers."""
+QUARANTINED_BYTES = 900_000
+"""A larger value is left out of its record in quarantine, which names the log where it stands."""
 
 
 class Shipper:
     """Sends what the outboxes hold; called from the event loop, callbacks come in `poll`.
 
     Args:
-        producer: idempotent, so that an order holds and nothing is written twice by a retry.
+        producer: idempotent, so that an order holds and nothing is written twice by a retry; it waits for a broker that is
+            away as long as it takes, because a record that was given up would be overtaken.
         prefix: of our own topics.
+        ledger_partitions: of our ledger topic.
         commands_per_minute: by sink; a command above it waits in the outbox.
         clock: seconds, monotonic; it delays sending and decides nothing.
     """
@@ -41,6 +47,7 @@ class Shipper:
         prefix: str,
         commands_per_minute: Mapping[str, int],
         clock: Callable[[], float],
+        ledger_partitions: int,
         on_sent: Callable[[Effect], None] = lambda _: None,
         on_error: Callable[[], None] = lambda: None,
     ) -> None:
@@ -49,11 +56,13 @@ class Shipper:
         self._prefix = prefix
         self._limits = commands_per_minute
         self._clock = clock
+        self._ledger_partitions = ledger_partitions
         self.on_sent = on_sent
         self._on_error = on_error
         self._sent: dict[str, deque[float]] = {}
         self._flights: dict[int, _Flight] = {}
         self.errors: Counter[str] = Counter()
+        self._fatal: KafkaError | None = None
 
     def ship(self, worker: PartitionWorker) -> None:
         """Send what one store's outbox holds, unless the last batch is still on its way; acknowledge what arrived."""
@@ -68,7 +77,24 @@ class Shipper:
 
     def send(self, effect: Effect) -> None:
         """Send what needs no outbox because it is made again at any time (watermarks)."""
-        self._produce(effect, lambda *_: None)
+        self._produce(self._record(effect), lambda *_: None)
+
+    def put(self, number: int, records: Sequence[tuple[str, bytes | None]], answer: Callable[[bool], None]) -> None:
+        """Write records of one partition number to the ledger topic; ``answer`` is told once whether all arrived."""
+        waiting, failed = len(records), False
+
+        def done(error: KafkaError | None, _: Any) -> None:
+            nonlocal waiting, failed
+            waiting -= 1
+            failed = failed or error is not None
+            if error is not None:
+                self._failed(error)
+            if not waiting:
+                answer(not failed)
+
+        place = number % self._ledger_partitions
+        for name, value in records:
+            self._produce((self._own("ledger"), place, name.encode(), value, []), done)
 
     def is_flying(self, worker: PartitionWorker) -> bool:
         """Whether some of a store's effects are on their way."""
@@ -76,8 +102,10 @@ class Shipper:
         return flight is not None and flight.waiting > 0
 
     def poll(self) -> None:
-        """Let the producer's callbacks run."""
+        """Let the producer's callbacks run; raises `KafkaException` where the producer has failed for good."""
         self._producer.poll(0)
+        if self._fatal is not None:
+            raise KafkaException(self._fatal)
 
     def forget(self, worker: PartitionWorker) -> None:
         """A store is closed: what its outbox holds is sent again by whoever opens it next."""
@@ -88,9 +116,12 @@ class Shipper:
         self._producer.flush(timeout_s)
 
     def _start(self, entries: list[tuple[bytes, Effect]]) -> _Flight:
-        flight = _Flight(len(entries))
+        """Hand entries to the producer in their order; what finds no room waits in the outbox, and all that follows it."""
+        flight = _Flight()
         for number, effect in entries:
-            self._produce(effect, flight.callback(number, effect))
+            flight.waiting += 1
+            if not self._produce(self._record(effect), flight.callback(number, effect)):
+                break
         return flight
 
     def _land(self, worker: PartitionWorker, flight: _Flight) -> None:
@@ -99,25 +130,30 @@ class Shipper:
         for _, effect in flight.arrived:
             self.on_sent(effect)
         for error in flight.failed:
-            self.errors[str(error.name())] += 1
-            self._on_error()
-            logger.warning("the broker did not take a record, it stays in the outbox: %s", error)
+            self._failed(error)
         del self._flights[id(worker)]
 
-    def _produce(self, effect: Effect, done: Callable[[KafkaError | None, Any], None]) -> None:
-        topic, partition, record_key, value, headers = self._record(effect)
-        while True:
-            try:
-                self._producer.produce(topic, value, record_key, partition=partition, headers=headers, on_delivery=done)
-            except BufferError:
-                self._producer.poll(0.05)  # bounded: the queue drains or delivery times out
-            except KafkaException as error:
-                done(error.args[0], None)
-                return
-            else:
-                return
+    def _failed(self, error: KafkaError) -> None:
+        self.errors[str(error.name())] += 1
+        self._on_error()
+        if error.fatal():
+            self._fatal = error
+        logger.warning("the broker did not take a record, it stays where it was: %s", error)
 
-    def _record(self, effect: Effect) -> tuple[str, int, bytes | None, bytes | None, Headers]:
+    def _produce(self, record: _Record, done: Callable[[KafkaError | None, Any], None]) -> bool:
+        """Hand a record over; False where it was refused, of which ``done`` is told, too."""
+        topic, partition, record_key, value, headers = record
+        try:
+            self._producer.produce(topic, value, record_key, partition=partition, headers=headers, on_delivery=done)
+        except BufferError:
+            done(KafkaError(KafkaError._QUEUE_FULL), None)  # noqa: SLF001 - its public name for this error
+            return False
+        except KafkaException as error:
+            done(error.args[0], None)
+            return False
+        return True
+
+    def _record(self, effect: Effect) -> _Record:
         """Topic, partition (-1: by key), key, value and headers of an effect."""
         match effect:
             case Routed():
@@ -127,7 +163,11 @@ class Shipper:
                 names = tuple(f"cdc-verifier.{part}" for part in ("topic", "partition", "offset"))
                 headers = [*_origin(names, effect.origin), ("cdc-verifier.kind", effect.kind.encode())]
                 headers.append(("cdc-verifier.reason", effect.reason.encode()))
-                return self._own("quarantine"), -1, effect.key_bytes, effect.value, headers
+                value = effect.value
+                if value is not None and len(value) > QUARANTINED_BYTES:
+                    headers.append(("cdc-verifier.left-out", b"%d bytes" % len(value)))
+                    value = None
+                return self._own("quarantine"), -1, effect.key_bytes, value, headers
             case RecordedEnd():
                 name = f"end|{effect.sink}|{effect.topic}|{effect.partition}|{effect.end}"
                 return self._own("ledger"), -1, name.encode(), json.dumps({"end": effect.end}).encode(), []
@@ -160,8 +200,8 @@ class Shipper:
 class _Flight:
     """One batch of effects on its way to the broker."""
 
-    def __init__(self, waiting: int) -> None:
-        self.waiting = waiting
+    def __init__(self) -> None:
+        self.waiting = 0
         self.arrived: list[tuple[bytes, Effect]] = []
         self.failed: list[KafkaError] = []
 

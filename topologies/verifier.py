@@ -32,6 +32,7 @@ from app.worker.routing import Router
 from cdc_receipts.codec import SCHEMAS
 from topologies.ending import end_process
 from topologies.engine import EngineSettings, build_app, until_stopped
+from topologies.ledger import LedgerReader
 from topologies.probing import FenceProbe
 from topologies.shipping import Shipper
 
@@ -91,11 +92,14 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     """
     admin = AdminClient(client_config(settings))
     metrics = Metrics(settings.metrics.per_partition)
-    layout = await asyncio.to_thread(_prepare, settings, admin, counts)
+    layout, partitions = await asyncio.to_thread(_prepare, settings, admin, counts)
     registry = _registry(settings, metrics)
     ids = await registry.register({**SCHEMAS, **{name: schemas.text(name) for name in SCHEMA_NAMES}})
-    shipper = _shipper(settings, metrics, ids)
-    worker = LiveWorker(settings, layout, registry, Router(layout, ids), shipper, metrics)
+    shipper = _shipper(settings, metrics, ids, partitions)
+    reader = LedgerReader(
+        client_config(settings), _ledger(settings), partitions, f"{settings.verifier.application_id}-ledger"
+    )
+    worker = LiveWorker(settings, layout, registry, Router(layout, ids), shipper, metrics, reader.read)
     app = build_app(
         EngineSettings(
             application_id=settings.verifier.application_id,
@@ -117,6 +121,7 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
         return found
 
     worker.bounds = bounds
+    worker.seek = app.consumer.seek_input
     served = serve(metrics, settings.metrics.host, settings.metrics.port)
     return Running(app, worker, metrics, served, shipper)
 
@@ -128,7 +133,8 @@ async def _guarded(work: Any) -> None:
         end_process(error)
 
 
-def _prepare(settings: Settings, admin: AdminClient, counts: Mapping[str, int] | None) -> Layout:
+def _prepare(settings: Settings, admin: AdminClient, counts: Mapping[str, int] | None) -> tuple[Layout, int]:
+    """The layout, and the partition count of our ledger topic; makes our topics where the cluster can."""
     existing = partition_counts(admin) if counts is None else dict(counts)
     layout = plan(settings, existing)
     if counts is None:
@@ -136,7 +142,11 @@ def _prepare(settings: Settings, admin: AdminClient, counts: Mapping[str, int] |
         internal = {lane_topic(prefix, group.partitions) for group in layout.groups.values()}
         lanes = {topic: count for topic, count in layout.inputs.items() if topic in internal}
         create_missing(admin, own_topics(prefix, lanes, max(layout.groups)), existing)
-    return layout
+    return layout, existing.get(_ledger(settings), max(layout.groups))
+
+
+def _ledger(settings: Settings) -> str:
+    return f"{settings.verifier.prefix}.ledger"
 
 
 def _registry(settings: Settings, metrics: Metrics) -> Registry:
@@ -149,9 +159,10 @@ def _registry(settings: Settings, metrics: Metrics) -> Registry:
     )
 
 
-def _shipper(settings: Settings, metrics: Metrics, ids: Mapping[str, int]) -> Shipper:
+def _shipper(settings: Settings, metrics: Metrics, ids: Mapping[str, int], ledger_partitions: int) -> Shipper:
     producer = Producer(
-        client_config(settings) | {"enable.idempotence": True, "linger.ms": 20, "compression.type": "lz4"}
+        client_config(settings)
+        | {"enable.idempotence": True, "linger.ms": 20, "compression.type": "lz4", "message.timeout.ms": 0}
     )
     limits = {name: sink.commands_per_minute for name, sink in settings.sinks.items()}
     return Shipper(
@@ -160,6 +171,7 @@ def _shipper(settings: Settings, metrics: Metrics, ids: Mapping[str, int]) -> Sh
         settings.verifier.prefix,
         limits,
         time.monotonic,
+        ledger_partitions,
         on_sent=lambda effect: _count(metrics, effect),
         on_error=metrics.broker_error,
     )

@@ -10,7 +10,6 @@ Fingerprints stand in their 8 bytes little-endian, key hashes in 16; JSON prints
 from __future__ import annotations
 
 import io
-import json
 import struct
 from collections.abc import Mapping
 from functools import cache
@@ -20,7 +19,6 @@ import fastavro
 
 import schemas
 from app.model import Flag, Origin, State
-from app.model.checkpoint import Checkpoint
 from app.model.effects import (
     Command,
     CommandItem,
@@ -34,11 +32,11 @@ from app.model.effects import (
     Verdict,
 )
 
-Effect = Verdict | Command | Seal | SinkWatermark | Checkpoint | Finding
+Effect = Verdict | Command | Seal | SinkWatermark | Finding
 Datum = dict[str, Any]
 """One Avro record as fastavro takes it, or one line of JSON."""
 
-SCHEMA_NAMES = ("Verdict", "ReplayCommand", "Seal", "Watermark", "Checkpoint", "Finding")
+SCHEMA_NAMES = ("Verdict", "ReplayCommand", "Seal", "Watermark", "Finding")
 
 
 class Encoder:
@@ -76,8 +74,6 @@ def schema_name(effect: Effect) -> str:
             return "Seal"
         case SinkWatermark():
             return "Watermark"
-        case Checkpoint():
-            return "Checkpoint"
         case Orphan() | Contradicted() | Unreadable() | UnknownSink():
             return "Finding"
         case _:
@@ -95,8 +91,6 @@ def datum(effect: Effect) -> Datum:
             return encode_seal(effect)
         case SinkWatermark():
             return encode_watermark(effect)
-        case Checkpoint():
-            return encode_checkpoint(effect)
         case Orphan() | Contradicted() | Unreadable() | UnknownSink():
             return encode_finding(effect)
         case _:
@@ -111,8 +105,6 @@ def key(effect: Effect) -> bytes:
         case Seal():
             lane = (effect.sink, effect.generation, effect.topic, effect.epoch, effect.partition)
             parts = ("seal", *lane, effect.number)
-        case Checkpoint():
-            parts = ("checkpoint", effect.group, effect.partition)
         case Orphan() | Contradicted() | Unreadable() | UnknownSink():
             parts = (finding_kind(effect), effect.topic, effect.partition, effect.offset)
         case _:
@@ -205,16 +197,6 @@ def encode_watermark(watermark: SinkWatermark) -> Datum:
         "seal_hash": watermark.seal_hash or None,
         "at": watermark.at,
         "owner": watermark.owner,
-    }
-
-
-def encode_checkpoint(checkpoint: Checkpoint) -> Datum:
-    """A checkpoint as Avro ``Checkpoint``; its payload is canonical JSON."""
-    return {
-        "group": checkpoint.group,
-        "partition": checkpoint.partition,
-        "number": checkpoint.number,
-        "payload": json.dumps(checkpoint.payload(), sort_keys=True, separators=(",", ":")),
     }
 
 

@@ -65,6 +65,9 @@ class StateSettings:
     max_disk_bytes: int = setting(
         kinds.size(1 << 26), 20 << 30, "a sink that is down keeps its cells open; at this size lanes are held"
     )
+    checkpoint_interval_ms: int = setting(
+        kinds.duration(1_000), 60_000, "a worker with an empty disk reads again what came since the last checkpoint"
+    )
     max_memory_bytes: int = setting(kinds.size(1 << 24), 256 << 20, "segments beyond it leave memory for disk")
 
 

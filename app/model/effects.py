@@ -1,7 +1,7 @@
 """What the fold emits: plain records, made of state alone, that the outbox carries to Kafka.
 
 Every effect can be made twice and means the same (law 7): verdicts and commands carry ids from `app.model.identity`.
-Avro forms stand in ``schemas/``, their encoders in `app.adapters.encode`. Checkpoints are in `app.model.checkpoint`.
+Avro forms stand in ``schemas/``, their encoders in `app.adapters.encode`.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -22,12 +21,16 @@ from app.ledger import watermarks
 from app.ledger.partition import PartitionFold, projections_of
 from app.ledger.sink import SinkPartition
 from app.model import NO_TIME, RawBatch
+from app.model.effects import SinkWatermark
+from app.worker import takeover
 from app.worker.effects import Effect, Routed
 from app.worker.lanes import reader_of
 from app.worker.layout import Group, Layout
 from app.worker.partition import PartitionWorker
 from app.worker.ports import SHIP_AT_ONCE, Assignment, Committed, Input, Shipping
 from app.worker.routing import Router, unreadable
+from app.worker.takeover import ReadLedger, Takeover
+from app.worker.uploads import Uploads
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +51,11 @@ class LiveWorker:
     """See `app.worker.ports.Worker`.
 
     Args:
-        bounds: asks the broker for (earliest, end) of an input now; set by the transport once it runs.
+        read_ledger: for stores whose disk is empty or outrun; None where there is no ledger topic.
+
+    Attributes:
+        bounds: asks the broker for (earliest, end) of an input now; set once the transport runs.
+        seek: makes the transport go on elsewhere; likewise.
     """
 
     def __init__(
@@ -59,6 +66,7 @@ class LiveWorker:
         router: Router,
         shipper: Shipping,
         metrics: Metrics,
+        read_ledger: ReadLedger | None = None,
     ) -> None:
         self.settings = settings
         self.layout = layout
@@ -67,8 +75,12 @@ class LiveWorker:
         self.shipper = shipper
         self.metrics = metrics
         self.bounds: Callable[[Input], Awaitable[tuple[int, int]]] | None = None
+        self.seek: Callable[[Input, int], Awaitable[None]] | None = None
         self.owner_name = settings.verifier.instance_id or ""
+        self._read_ledger = read_ledger
+        self._uploads = Uploads(shipper.put)
         self._workers: dict[Place, PartitionWorker] = {}
+        self._takeovers: dict[Place, Takeover] = {}
         self._held: frozenset[Input] = frozenset()
         self._ends: dict[Input, int] = {}
         contracts = settings.contracts(layout.inputs)
@@ -81,6 +93,8 @@ class LiveWorker:
             if topic not in settings.source_topics(layout.inputs)
         }
         self._next_watermarks = self._next_look = 0.0
+        self._next_snapshot: dict[Place, float] = {}
+        self._watermarks: dict[Place, tuple[int, list[SinkWatermark]]] = {}
         self._holes: dict[Input, int] = {}
 
     # ---------------------------------------------------------------- opening and closing
@@ -88,16 +102,15 @@ class LiveWorker:
     async def open(self, assignment: Assignment) -> Mapping[Input, int]:
         """Open stores; nothing is rebuilt here, because the group waits for this answer."""
         places = {Place(self.layout.inputs[source.topic], source.partition) for source in assignment.inputs}
-        self.close({Input(t, p.partition) for p in self._workers.keys() - places for t in self._topics(p)})
-        positions: dict[Input, int] = {}
+        open_now = self._workers.keys() | self._takeovers.keys()
+        self.close({Input(t, p.partition) for p in open_now - places for t in self._topics(p)})
+        positions = {source: assignment.earliest[source] for source in assignment.inputs}
         for place in sorted(places):
-            worker = self._workers.get(place) or self._open_store(place)
-            mine = sorted(
-                s for s in assignment.inputs if s.topic in self._topics(place) and s.partition == place.partition
-            )
-            for source in mine:
-                positions[source] = self._start_position(worker, source, assignment)
-            worker.catch_up({source.topic: assignment.ends[source] for source in mine})
+            mine = self._inputs(place)
+            if place not in open_now:
+                self._open_store(place, {assignment.committed[s].metadata for s in mine if s in assignment.committed})
+            if place in self._workers:
+                positions |= self._start(place, assignment.earliest, assignment.ends)
         logger.info("stores open: %s", ", ".join(f"{p.width}/{p.partition}" for p in sorted(places)))
         self._hold()
         return positions
@@ -105,36 +118,70 @@ class LiveWorker:
     def close(self, inputs: AbstractSet[Input] | None) -> None:
         """Close the stores of some inputs, or all."""
         gone = (
-            set(self._workers)
+            self._workers.keys() | self._takeovers.keys()
             if inputs is None
             else {Place(self.layout.inputs[source.topic], source.partition) for source in inputs}
         )
+        for place in gone & self._takeovers.keys():
+            self._takeovers.pop(place).abandon()
         for place in gone & self._workers.keys():
             worker = self._workers.pop(place)
+            self._watermarks.pop(place, None)
             self.shipper.forget(worker)
+            self._uploads.forget(worker)
             worker.store.close()
             for topic in self._topics(place):
                 self.metrics.forget(topic, place.partition)
 
-    def _open_store(self, place: Place) -> PartitionWorker:
+    def _open_store(self, place: Place, owners: AbstractSet[str]) -> None:
         group = self.layout.groups[place.width]
         path = Path(self.settings.state.dir) / f"group-{place.width}-partition-{place.partition}"
-        worker = PartitionWorker(lambda: self._fold(group, place.partition), RocksStore(path), group.lanes)
-        worker.head.owner = worker.head.owner or uuid.uuid4().hex
-        self._workers[place] = worker
-        return worker
+
+        def open_worker(store: RocksStore) -> PartitionWorker:
+            return PartitionWorker(lambda: self._fold(group, place.partition), store, group.lanes)
+
+        opened = takeover.begin(path, open_worker, owners, place.width, self._read_ledger)
+        if isinstance(opened, Takeover):
+            self._takeovers[place] = opened
+        else:
+            self._workers[place] = opened
+
+    def _start(self, place: Place, earliest: Mapping[Input, int], ends: Mapping[Input, int]) -> dict[Input, int]:
+        """Where the inputs of an open store go on; what it finds is held until they were read up to their ends."""
+        worker = self._workers[place]
+        mine = self._inputs(place)
+        positions = {source: self._start_position(worker, source, earliest[source], ends[source]) for source in mine}
+        worker.catch_up({source.topic: ends[source] for source in mine})
+        return positions
+
+    async def _finish_takeovers(self) -> None:
+        """Go on with stores of which the ledger topic was read."""
+        for place, waiting in list(self._takeovers.items()):
+            if not waiting.is_ready or self.bounds is None or self.seek is None:
+                continue
+            bounds = {source: await self.bounds(source) for source in self._inputs(place)}
+            if self._takeovers.get(place) is not waiting:
+                continue  # it went to another worker while the broker answered
+            del self._takeovers[place]
+            self._workers[place] = waiting.finish()
+            positions = self._start(
+                place, {s: earliest for s, (earliest, _) in bounds.items()}, {s: end for s, (_, end) in bounds.items()}
+            )
+            for source, position in positions.items():
+                await self.seek(source, position)
+            self._hold()
 
     def _fold(self, group: Group, partition: int) -> PartitionFold:
         return PartitionFold(group.contracts, partition, projections=self._projections)
 
-    def _start_position(self, worker: PartitionWorker, source: Input, assignment: Assignment) -> int:
+    def _start_position(self, worker: PartitionWorker, source: Input, earliest: int, end: int) -> int:
         """Where an input goes on; what retention deleted before it was read is recorded as lost."""
-        position, earliest = worker.position(source.topic), assignment.earliest[source]
+        position = worker.position(source.topic)
         if position is None:
             return earliest
-        if position > assignment.ends[source]:
+        if position > end:
             raise InvariantBroken(
-                f"{source.topic}:{source.partition} ends at {assignment.ends[source]}, but {position} was read already: "
+                f"{source.topic}:{source.partition} ends at {end}, but {position} was read already: "
                 "the topic was deleted and made again. Retire its sinks' stores (delete state.dir) to judge the new one"
             )
         if position < earliest:
@@ -147,6 +194,9 @@ class LiveWorker:
             worker.lose_changes(source.topic, start, end)
         else:
             worker.lose_evidence(source.topic, start, end)
+
+    def _inputs(self, place: Place) -> list[Input]:
+        return [Input(topic, place.partition) for topic in sorted(self._topics(place))]
 
     def _topics(self, place: Place) -> list[str]:
         return [topic for topic, count in self.layout.inputs.items() if count == place.width]
@@ -209,7 +259,7 @@ class LiveWorker:
         return source in self._held
 
     def _hold(self) -> None:
-        held = set()
+        held = {source for place in self._takeovers for source in self._inputs(place)}
         for place, worker in self._workers.items():
             for (name, _), sink in worker.fold.sinks.items():
                 if sink.queued > HELD_ROWS:
@@ -263,10 +313,13 @@ class LiveWorker:
         return True
 
     async def tick(self) -> None:
-        """Ship the outboxes, look for ends that lanes wait for, tell watermarks and metrics."""
+        """Ship the outboxes and checkpoints, look for ends that lanes wait for, tell watermarks and metrics."""
         now = time.monotonic()
-        for worker in list(self._workers.values()):
+        await self._finish_takeovers()
+        for place, worker in list(self._workers.items()):
             self.shipper.ship(worker)
+            self._checkpoint(place, worker, now)
+            self._tell_watermarks(place, worker)
         self.shipper.poll()
         if now >= self._next_look:
             self._next_look = now + END_LOOK_S
@@ -275,6 +328,23 @@ class LiveWorker:
             self._next_watermarks = now + WATERMARKS_S
             self._tell()
         await asyncio.sleep(0)
+
+    def _checkpoint(self, place: Place, worker: PartitionWorker, now: float) -> None:
+        """A snapshot now and then also where little moves: retention does not wait for it."""
+        interval_s = self.settings.state.checkpoint_interval_ms / 1000
+        if now >= self._next_snapshot.setdefault(place, now + interval_s):
+            self._next_snapshot[place] = now + interval_s
+            if worker.has_news():
+                worker.snapshot()
+        self._uploads.advance(place.width, worker)
+
+    def _tell_watermarks(self, place: Place, worker: PartitionWorker) -> None:
+        """Whoever reads that a sink is verified up to an offset can read every verdict below it."""
+        number, told = self._watermarks.get(place, (0, []))
+        if told and worker.effects.is_through(number):
+            for watermark in told:
+                self.shipper.send(watermark)
+            del self._watermarks[place]
 
     async def _look_for_ends(self) -> None:
         """A lane that waits for changes beyond the end of their partition names more than there is."""
@@ -294,8 +364,10 @@ class LiveWorker:
             size += worker.store.bytes_used()
             for topic, position in worker.head.positions.items():
                 self.metrics.position(topic, place.partition, position)
-            for sink, told in zip(worker.fold.sinks.values(), worker.watermarks(self.owner_name), strict=True):
-                self.shipper.send(told)
+            watermarks_now = worker.watermarks(self.owner_name)
+            if not worker.is_catching_up:
+                self._watermarks.setdefault(place, (worker.effects.next, watermarks_now))
+            for sink, told in zip(worker.fold.sinks.values(), watermarks_now, strict=True):
                 name, topic = told.sink, told.topic
                 end = max(self._ends.get(Input(topic, place.partition), 0), sink.changes.next)
                 self.metrics.watermark(

@@ -8,8 +8,8 @@ is pure (law 3), and makes no effects because they were written with the deltas.
     n                       the head as it was at the last snapshot: where folding the deltas again begins
     d <uint64 BE>           delta, in the order taken
     s <text>                block of the last snapshot (`app.ledger.blocks`)
-    o <uint64 BE>           outbox: an effect that no broker has acknowledged
-    h <uint64 BE>           an effect held back while catching up (protocol section 4)
+    u                       what the ledger topic holds of it (`app.worker.checkpoints`)
+    o, c, h <uint64 BE>     effects that no broker has acknowledged (`app.worker.outbox`)
 """
 
 from __future__ import annotations
@@ -28,15 +28,20 @@ from app.ledger.sink import SinkPartition
 from app.model import ChangeBatch, EvidenceBatch, Origin, SinkTopic
 from app.model.effects import Command, Contradicted, Orphan, SinkWatermark, UnknownSink, Unreadable, Verdict
 from app.repair import planner, reporting
-from app.worker import effects, snapshots
+from app.worker import snapshots
+from app.worker.checkpoints import OUTBOX, Sent, Upload
 from app.worker.effects import Effect, RecordedEnd
 from app.worker.head import Head
+from app.worker.outbox import Outbox, number_of
 
 SNAPSHOT_ROWS = 131_072
 """Rows of deltas between snapshots: a restart folds at most so many again, some tenths of a second."""
 
 HEAD = b"m"
 SNAPSHOT_HEAD = b"n"
+SENT = b"u"
+UPLOAD_ROWS = 8 * SNAPSHOT_ROWS
+"""Rows of deltas at which a snapshot is made though the last one is still on its way to the ledger topic."""
 
 
 class PartitionWorker:
@@ -64,12 +69,14 @@ class PartitionWorker:
         self.is_catching_up = False
         self._ends: dict[str, int] = {}
         self._blocks: set[bytes] = {key for key, _ in store.scan(b"s")}
-        self._dirty: set[tuple[str, ...]] = set()
         self._rows = 0
+        self._upload: Upload | None = None
+        self.sent = Sent.load(store.get(SENT))
+        self.effects = Outbox(store)
         self.head = Head.load(store.get(SNAPSHOT_HEAD))
         self._load()
         self.head.owner = Head.load(store.get(HEAD)).owner
-        self._sequence = 1 + max((_number(key) for key, _ in self._entries()), default=-1)
+        self._delta = 1 + max((number_of(key) for key, _ in store.scan(b"d")), default=-1)
 
     # ---------------------------------------------------------------- input
 
@@ -240,18 +247,13 @@ class PartitionWorker:
     def _commit(self, delta: bytes, work: Callable[[], Iterable[Effect]], rows: int) -> None:
         """1. Fold. 2. One write of delta, head and effects. 3. A snapshot, where enough deltas have gathered."""
         made = list(work())  # 1
-        puts = [(_key(b"d", self._next()), delta)]
-        for effect in made:
-            prefix = b"h" if self.is_catching_up and isinstance(effect, Verdict | Command) else b"o"
-            puts.append((_key(prefix, self._next()), effects.dump(effect)))
+        puts = [(b"d" + struct.pack(">Q", self._delta), delta)]
+        self._delta += 1
+        puts.extend(self.effects.entries(made, is_held=self.is_catching_up))
         self.store.write([*puts, (HEAD, self.head.dump())])  # 2
         self._rows += rows
-        if self._rows >= self.snapshot_rows:  # 3
+        if self._rows >= (self.snapshot_rows if self._upload is None else UPLOAD_ROWS):  # 3
             self.snapshot()
-
-    def _next(self) -> int:
-        self._sequence += 1
-        return self._sequence - 1
 
     # ---------------------------------------------------------------- catching up
 
@@ -260,7 +262,7 @@ class PartitionWorker:
         self._ends = {topic: end for topic, end in ends.items() if (self.position(topic) or 0) < end}
         self.is_catching_up = bool(self._ends)
         if not self.is_catching_up:
-            self._release()
+            self.effects.release(self._still_stands)
 
     def check_caught_up(self) -> bool:
         """Called after every batch: releases what still stands as soon as the ends are reached."""
@@ -269,22 +271,10 @@ class PartitionWorker:
         if any((self.position(topic) or 0) < end for topic, end in self._ends.items()):
             return False
         self.is_catching_up = False
-        self._release()
+        self.effects.release(self._still_stands)
         return True
 
-    def _release(self) -> None:
-        held = [(key, effects.load(value)) for key, value in self.store.scan(b"h")]
-        if not held:
-            return
-        last = {_cell(effect): key for key, effect in held if isinstance(effect, Verdict)}
-        puts = []
-        for key, effect in held:
-            kept = self._still_stands(effect, is_last=last.get(_cell(effect)) == key)
-            if kept is not None:
-                puts.append((_key(b"o", self._next()), effects.dump(kept)))
-        self.store.write(puts, [key for key, _ in held])
-
-    def _still_stands(self, effect: Effect, *, is_last: bool) -> Effect | None:
+    def _still_stands(self, effect: Effect, is_last: bool) -> Effect | None:
         """Commands keep what is still bad; of a cell's verdicts the last stands, unless it is open and has turned good."""
         if isinstance(effect, Command):
             return planner.still_due(self.fold.sinks[effect.sink, effect.topic], effect)
@@ -299,12 +289,7 @@ class PartitionWorker:
 
     def outbox(self, limit: int) -> list[tuple[bytes, Effect]]:
         """The oldest effects that no broker has acknowledged, with the keys that `acknowledge` takes."""
-        found = []
-        for key, value in self.store.scan(b"o"):
-            found.append((key, effects.load(value)))
-            if len(found) == limit:
-                break
-        return found
+        return self.effects.oldest(limit)
 
     def acknowledge(self, keys: list[bytes]) -> None:
         """The broker has them: forget them."""
@@ -314,19 +299,57 @@ class PartitionWorker:
         """Where every sink of this partition number stands."""
         return [reporting.watermark(sink, owner) for sink in self.fold.sinks.values()]
 
-    # ---------------------------------------------------------------- snapshots
+    # ---------------------------------------------------------------- snapshots and checkpoints
 
     def snapshot(self) -> None:
         """Write the whole fold and forget the deltas; old segments that nothing asks for any more are forgotten first."""
         snapshots.prune(self.fold)
         live = set(snapshots.names(self.fold))
-        fresh = list(snapshots.pack(self.fold))
+        fresh = [(key, block) for key, block in snapshots.pack(self.fold) if self.store.get(key) != block]
         deletes = [key for key, _ in self.store.scan(b"d")] + sorted(self._blocks - live)
         self.head.snapshot += 1
         head = self.head.dump()
-        self.store.write([*fresh, (HEAD, head), (SNAPSHOT_HEAD, head)], deletes)
+        self._upload = None  # its blocks are no longer those of one snapshot
+        self.sent.dirty.update(key[1:].decode() for key, _ in fresh)
+        self.store.write([*fresh, (HEAD, head), (SNAPSHOT_HEAD, head), (SENT, self.sent.dump())], deletes)
         self._blocks = live
         self._rows = 0
+
+    def has_news(self) -> bool:
+        """Whether something was read since the last snapshot."""
+        return next(self.store.scan(b"d"), None) is not None
+
+    def upload(self, prefix: str) -> Upload | None:
+        """The checkpoint to send now, the same one until it was sent or a snapshot has replaced it; None for none."""
+        if self._upload is None and self.head.snapshot > self.sent.number:
+            live = {key[1:].decode() for key in self._blocks} | {OUTBOX}
+            self.sent.dirty.add(OUTBOX)
+            head = self.store.get(SNAPSHOT_HEAD) or b""
+            number = Head.load(head).snapshot
+            self._upload = Upload(prefix, number, self.sent, live, head, self._block)
+        return self._upload
+
+    def _block(self, name: str) -> bytes:
+        return self.effects.pack() if name == OUTBOX else self.store.get(b"s" + name.encode()) or b""
+
+    def uploaded(self, upload: Upload) -> None:
+        """The broker has a checkpoint whole."""
+        if upload is self._upload:
+            self._write_sent(upload.done())
+            self._upload = None
+
+    def abandon_upload(self) -> None:
+        """The broker did not take all of it: it begins anew."""
+        self._upload = None
+
+    def swept(self, keys: set[str]) -> None:
+        """The broker has forgotten keys that nothing needed any more."""
+        self.sent.garbage -= keys
+        self._write_sent(self.sent)
+
+    def _write_sent(self, sent: Sent) -> None:
+        self.sent = sent
+        self.store.write([(SENT, sent.dump())])
 
     def _load(self) -> None:
         """1. The blocks of the last snapshot, segments before what is computed from them. 2. The deltas after it."""
@@ -353,16 +376,6 @@ class PartitionWorker:
         for _ in work:
             pass
 
-    def _entries(self) -> Iterator[tuple[bytes, bytes]]:
-        for prefix in (b"d", b"o", b"h"):
-            yield from self.store.scan(prefix)
-
-
-def _cell(effect: Effect) -> tuple[object, ...] | None:
-    if not isinstance(effect, Verdict):
-        return None
-    return (effect.sink, effect.generation, effect.topic, effect.epoch, effect.partition, effect.offset)
-
 
 def _why_unknown(name: SinkTopic, partition: int, *, is_known: bool) -> str:
     if not is_known:
@@ -370,12 +383,3 @@ def _why_unknown(name: SinkTopic, partition: int, *, is_known: bool) -> str:
     if name.partition != partition:
         return f"it speaks of partition {name.partition} but stands on partition {partition} of the lane"
     return f"{name.topic} is not among the topics of sink {name.sink!r}"
-
-
-def _key(prefix: bytes, number: int) -> bytes:
-    return prefix + struct.pack(">Q", number)
-
-
-def _number(key: bytes) -> int:
-    (number,) = struct.unpack(">Q", key[1:])
-    return int(number)

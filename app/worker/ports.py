@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -55,6 +55,9 @@ class Shipping(Protocol):
 
     def send(self, effect: Effect) -> None:
         """Send what can be made again at any time."""
+
+    def put(self, number: int, records: Sequence[tuple[str, bytes | None]], answer: Callable[[bool], None]) -> None:
+        """Write records of a partition number to the ledger topic; ``answer`` is told once whether all arrived."""
 
     def poll(self) -> None:
         """Let acknowledgements come in."""

@@ -12,7 +12,6 @@ import pytest
 import schemas
 from app.adapters import encode
 from app.model import ChangeKind, Flag, Origin, State
-from app.model.checkpoint import Checkpoint
 from app.model.effects import (
     Command,
     CommandAction,
@@ -110,14 +109,13 @@ WATERMARK = SinkWatermark(
     seal_hash=b"",
     at=3,
 )
-CHECKPOINT = Checkpoint(group="g", partition=1, number=6)
 FINDINGS = [
     Orphan(sink="s", topic="t", partition=1, offset=5, origin=ORIGIN),
     Contradicted(sink="s", topic="t", partition=1, offset=5, origin=ORIGIN),
     Unreadable(topic="receipts", partition=1, offset=5, reason="trailing bytes"),
     UnknownSink(topic="receipts", partition=1, offset=5, sink="x", reason="no such sink"),
 ]
-EFFECTS = [VERDICT, COMMAND, SEAL, WATERMARK, CHECKPOINT, *FINDINGS]
+EFFECTS = [VERDICT, COMMAND, SEAL, WATERMARK, *FINDINGS]
 
 
 @pytest.mark.parametrize("effect", EFFECTS, ids=lambda effect: type(effect).__name__)

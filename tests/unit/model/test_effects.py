@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields, replace
 
 import pytest
@@ -10,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.model import ChangeKind, Origin, State
-from app.model.checkpoint import Checkpoint, LogPosition, SinkCheckpoint
 from app.model.effects import CommandKind, CommandMode, CommandReason, Seal
 from app.model.identity import canonical, command_id, seal_hash, sealed, verdict_id
 
@@ -93,44 +91,3 @@ def test_commands_speak_of_states_kinds_and_modes_by_the_protocols_words() -> No
     assert CommandMode.of("apply") is CommandMode.APPLY
     with pytest.raises(KeyError):
         CommandReason.of(State.DELIVERED)
-
-
-def test_a_checkpoint_survives_json() -> None:
-    sink = SinkCheckpoint(
-        sink="s",
-        topic="t",
-        partition=1,
-        generation=0,
-        epoch=0,
-        fence=10,
-        lane_offset=5,
-        frontier=12,
-        settled_watermark=9,
-        verified_watermark=8,
-        start=0,
-        ended=False,
-        skips=((3, 4),),
-        truncate=-1,
-        at=None,
-        counts=(1,) * 10,
-        flags=(0,) * 8,
-        counters={"marks": 3},
-        seals=1,
-        seal_hash="00",
-        sealed_at=7,
-        contract="abc",
-    )
-    position = LogPosition(topic="t", partition=1, offset=4)
-    checkpoint = Checkpoint(
-        group="g",
-        partition=1,
-        number=6,
-        sinks=(sink,),
-        inputs=(position,),
-        epochs=(("t", 0, "id"),),
-        ends=(position,),
-        origins=(position,),
-        extra={"a": 1},
-    )
-
-    assert Checkpoint.of("g", 1, 6, json.loads(json.dumps(checkpoint.payload()))) == checkpoint

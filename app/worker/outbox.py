@@ -1,0 +1,110 @@
+"""The outbox of one store: effects that no broker has acknowledged, written with the state that made them.
+
+Keys of the store, each with a number that rises:
+
+    o <uint64 BE>   an effect
+    c <uint64 BE>   a replay command, apart because a limit per minute may hold it up, and it nothing else
+    h <uint64 BE>   a verdict or command held back while catching up (protocol section 4)
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+
+from app.adapters.store import Store
+from app.model.effects import Command, Verdict
+from app.worker import effects
+from app.worker.effects import Effect
+
+EFFECTS, COMMANDS, HELD = b"o", b"c", b"h"
+
+Entry = tuple[bytes, bytes]
+"""Key and value as they stand in the store."""
+
+
+class Outbox:
+    """Numbers effects and finds them again; the caller writes what `entries` gives."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._next = 1 + max((number_of(key) for key, _ in self.everything()), default=-1)
+
+    @property
+    def next(self) -> int:
+        """The number that the next effect gets."""
+        return self._next
+
+    def entries(self, made: Iterable[Effect], *, is_held: bool) -> list[Entry]:
+        """What to write for effects that were made."""
+        return [self._entry(effect, is_held=is_held and isinstance(effect, Verdict | Command)) for effect in made]
+
+    def oldest(self, limit: int) -> list[tuple[bytes, Effect]]:
+        """The oldest effects and the oldest commands, at most so many of each, with their keys."""
+        found = [*islice(self._store.scan(EFFECTS), limit), *islice(self._store.scan(COMMANDS), limit)]
+        return [(key, effects.load(value)) for key, value in found]
+
+    def is_through(self, number: int) -> bool:
+        """Whether the broker has every effect below a number, commands apart, and none is held back."""
+        if next(self._store.scan(HELD), None) is not None:
+            return False
+        first = next(self._store.scan(EFFECTS), None)
+        return first is None or number_of(first[0]) >= number
+
+    def hold(self) -> None:
+        """Hold what was not acknowledged: a worker elsewhere has gone on since, and it may not stand any more."""
+        moved = [
+            (key, value)
+            for prefix in (EFFECTS, COMMANDS)
+            for key, value in self._store.scan(prefix)
+            if isinstance(effects.load(value), Verdict | Command)
+        ]
+        self._store.write([(HELD + key[1:], value) for key, value in moved], [key for key, _ in moved])
+
+    def release(self, still_stands: Callable[[Effect, bool], Effect | None]) -> None:
+        """End the holding back.
+
+        Args:
+            still_stands: what is left of an effect, None for nothing; asked with whether it is the last verdict about
+                its cell.
+        """
+        held = [(key, effects.load(value)) for key, value in self._store.scan(HELD)]
+        if not held:
+            return
+        last = {_cell(effect): key for key, effect in held if isinstance(effect, Verdict)}
+        kept = [still_stands(effect, last.get(_cell(effect)) == key) for key, effect in held]
+        puts = [self._entry(effect, is_held=False) for effect in kept if effect is not None]
+        self._store.write(puts, [key for key, _ in held])
+
+    def everything(self) -> Iterator[Entry]:
+        """Every entry as it stands in the store."""
+        for prefix in (EFFECTS, COMMANDS, HELD):
+            yield from self._store.scan(prefix)
+
+    def pack(self) -> bytes:
+        """Everything, for a checkpoint."""
+        return json.dumps([[key.hex(), value.decode()] for key, value in self.everything()]).encode()
+
+    def _entry(self, effect: Effect, *, is_held: bool) -> Entry:
+        prefix = HELD if is_held else COMMANDS if isinstance(effect, Command) else EFFECTS
+        self._next += 1
+        return prefix + struct.pack(">Q", self._next - 1), effects.dump(effect)
+
+
+def unpack(data: bytes) -> list[Entry]:
+    """Entries as `Outbox.pack` packed them."""
+    return [(bytes.fromhex(key), value.encode()) for key, value in json.loads(data)]
+
+
+def number_of(key: bytes) -> int:
+    """The number in an entry's key."""
+    (number,) = struct.unpack(">Q", key[1:])
+    return int(number)
+
+
+def _cell(effect: Effect) -> tuple[object, ...] | None:
+    if not isinstance(effect, Verdict):
+        return None
+    return (effect.sink, effect.generation, effect.topic, effect.epoch, effect.partition, effect.offset)

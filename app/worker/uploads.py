@@ -1,0 +1,69 @@
+"""Checkpoints on their way to the ledger topic: one store's at a time in flight, and none whose broker is behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+
+from app.worker.checkpoints import prefix_of
+from app.worker.partition import PartitionWorker
+
+LIMIT_BYTES = 4 << 20
+"""Of one store in flight."""
+SWEEP_KEYS = 1_000
+
+Put = Callable[[int, Sequence[tuple[str, bytes | None]], Callable[[bool], None]], None]
+"""Writes records to the ledger topic (partition number, keys and values); the callback is told once whether all arrived."""
+
+
+@dataclass(slots=True)
+class _Flight:
+    """What was put and not answered yet; ``arrived`` is None until it is."""
+
+    swept: set[str] = field(default_factory=set)
+    arrived: bool | None = None
+
+    def answer(self, arrived: bool) -> None:  # a callback
+        self.arrived = arrived
+
+
+class Uploads:
+    """Called from the event loop, again and again."""
+
+    def __init__(self, put: Put) -> None:
+        self._put = put
+        self._flights: dict[Hashable, _Flight] = {}
+
+    def advance(self, width: int, worker: PartitionWorker) -> None:
+        """Send the next part of a store's checkpoint, if there is one and the last part has arrived."""
+        flight = self._flights.get(id(worker))
+        if flight is not None:
+            if flight.arrived is None:
+                return
+            del self._flights[id(worker)]
+            if not flight.arrived:
+                worker.abandon_upload()
+                return
+            if flight.swept:
+                worker.swept(flight.swept)
+        self._next(width, worker)
+
+    def forget(self, worker: PartitionWorker) -> None:
+        """A store is closed: what is in flight is no longer waited for."""
+        self._flights.pop(id(worker), None)
+
+    def _next(self, width: int, worker: PartitionWorker) -> None:
+        upload = worker.upload(prefix_of(width, worker.partition, worker.head.owner))
+        if upload is not None:
+            records = upload.records(LIMIT_BYTES)
+            if records:
+                self._send(worker, records, _Flight())
+                return
+            worker.uploaded(upload)
+        if worker.sent.garbage:
+            keys = set(sorted(worker.sent.garbage)[:SWEEP_KEYS])
+            self._send(worker, [(key, None) for key in sorted(keys)], _Flight(keys))
+
+    def _send(self, worker: PartitionWorker, records: Sequence[tuple[str, bytes | None]], flight: _Flight) -> None:
+        self._flights[id(worker)] = flight
+        self._put(worker.partition, records, flight.answer)
