@@ -201,11 +201,10 @@ def test_findings_print_a_sink_only_with_the_sources_coordinates() -> None:
 
 
 def test_keys_keep_a_lanes_order_and_compact_to_the_newest() -> None:
-    assert [encode.key(effect) for effect in EFFECTS[:6]] == [
+    assert [encode.key(effect) for effect in EFFECTS[:5]] == [
         b"s|t|1",
         b"s|t|1",
         b"seal|s|0|t|0|1|0",
         b"s|t|1",
-        b"checkpoint|g|1",
         b"orphan|t|1|5",
     ]
