@@ -199,7 +199,7 @@ class Consumer(driver.Consumer):
                 logger.error(
                     "%s:%d went on at %d, which is not where it was", tp.topic, tp.partition, found.batch.start
                 )
-                await self._reopen()
+                await self.reopen()
                 return
             yield tp, self._to_message(tp, found)
 
@@ -214,7 +214,7 @@ class Consumer(driver.Consumer):
             end_process(error)
             return {}
 
-    async def _reopen(self) -> None:
+    async def reopen(self) -> None:
         """Tell the worker the bounds anew and go where it says; what was fetched before is thrown away by the seek."""
         try:
             await self.seek_to_committed()

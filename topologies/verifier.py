@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,14 @@ from app.adapters.encode import SCHEMA_NAMES, Encoder
 from app.adapters.kafka_config import client_config, credentials
 from app.adapters.metrics import Metrics, Served, serve
 from app.adapters.registry import Registry
-from app.adapters.topics import create_missing, own_topics, partition_counts
+from app.adapters.topics import create_missing, own_topics, partition_counts, topic_ids
 from app.config import Settings, live_problems, load
 from app.errors import ConfigError
 from app.model.effects import Command, Contradicted, Orphan, UnknownSink, Unreadable
 from app.worker.effects import Effect
 from app.worker.layout import Layout, lane_topic, plan
 from app.worker.live import LiveWorker
+from app.worker.logs import Logs
 from app.worker.ports import Input
 from app.worker.routing import Router
 from cdc_receipts.codec import SCHEMAS
@@ -94,7 +96,7 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     metrics = Metrics(settings.metrics.per_partition)
     layout, partitions = await asyncio.to_thread(_prepare, settings, admin, counts)
     registry = _registry(settings, metrics)
-    ids = await registry.register({**SCHEMAS, **{name: schemas.text(name) for name in SCHEMA_NAMES}})
+    ids = await registry.register({**SCHEMAS, **{name: schemas.text(name) for name in (*SCHEMA_NAMES, "EvidenceLoss")}})
     shipper = _shipper(settings, metrics, ids, partitions)
     reader = LedgerReader(
         client_config(settings), _ledger(settings), partitions, f"{settings.verifier.application_id}-ledger"
@@ -113,6 +115,8 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     )
     probe = FenceProbe(settings, layout, worker, shipper, ids, admin)
     app.timer(settings.verifier.probe_interval_ms / 1000, name="probe")(lambda *_: _guarded(probe.look()))
+    if counts is None:
+        worker.logs = Logs(partial(topic_ids, admin, sorted(layout.inputs)), partial(_reopen, app))
     app.finalize()
     await app.start()
 
@@ -124,6 +128,10 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     worker.seek = app.consumer.seek_input
     served = serve(metrics, settings.metrics.host, settings.metrics.port)
     return Running(app, worker, metrics, served, shipper)
+
+
+async def _reopen(app: Any) -> None:
+    await app.consumer.reopen()
 
 
 async def _guarded(work: Any) -> None:

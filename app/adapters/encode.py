@@ -52,10 +52,15 @@ class Encoder:
     def value(self, effect: Effect) -> bytes:
         """The framed Avro value of an effect."""
         name = schema_name(effect)
-        out = io.BytesIO()
-        out.write(b"\x00" + struct.pack(">I", self._schema_ids[name]))
-        fastavro.schemaless_writer(out, _parsed(name), datum(effect))
-        return out.getvalue()
+        return framed(name, datum(effect), self._schema_ids[name])
+
+
+def framed(name: str, record: Datum, schema_id: int) -> bytes:
+    """One record of ``schemas/`` with Confluent framing."""
+    out = io.BytesIO()
+    out.write(b"\x00" + struct.pack(">I", schema_id))
+    fastavro.schemaless_writer(out, _parsed(name), record)
+    return out.getvalue()
 
 
 @cache

@@ -146,6 +146,14 @@ class Metrics(Collector):
         """The broker has one replay command."""
         self._count("cdc_verifier_acknowledged_commands_total", (sink, topic))
 
+    def lost(self, topic: str, offsets: int) -> None:
+        """Retention has overtaken the reading of an input."""
+        self._count("cdc_verifier_lost_offsets_total", (topic,), offsets)
+
+    def log_replaced(self, topic: str) -> None:
+        """An input partition's topic was deleted and made again."""
+        self._count("cdc_verifier_replaced_logs_total", (topic,))
+
     def registry_error(self) -> None:
         """A request to the schema registry failed."""
         self._count("cdc_verifier_registry_errors_total", ())

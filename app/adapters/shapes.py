@@ -24,6 +24,7 @@ ROW_STATES = frozenset(
         "marks",
         "old_generation",
         "orphans",
+        "replaced",
         "routed_twice",
         "too_late",
         "waiting",
@@ -77,6 +78,12 @@ _METRICS = {
     ),
     "cdc_verifier_acknowledged_commands_total": Shape(
         "replay commands that the broker has", ("sink", "topic"), is_counter=True
+    ),
+    "cdc_verifier_lost_offsets_total": Shape(
+        "offsets that retention deleted before they were read", ("topic",), is_counter=True
+    ),
+    "cdc_verifier_replaced_logs_total": Shape(
+        "partitions whose topic was deleted and made again", ("topic",), is_counter=True
     ),
     "cdc_verifier_registry_errors_total": Shape("failed requests to the schema registry", is_counter=True),
     "cdc_verifier_broker_errors_total": Shape("failed requests to brokers", is_counter=True),

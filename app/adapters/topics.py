@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # its stubs forget it
 
 from app.errors import ConfigError, Unavailable
+
+logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 20.0
 COMPACTED = ("ledger", "watermarks")
@@ -22,6 +25,18 @@ def partition_counts(admin: AdminClient) -> dict[str, int]:
     except KafkaException as error:
         raise Unavailable(f"no broker answers: {error.args[0].str()}. Check kafka.brokers and the network") from error
     return {name: len(topic.partitions) for name, topic in found.topics.items() if topic.error is None}
+
+
+def topic_ids(admin: AdminClient, topics: Iterable[str]) -> dict[str, str]:
+    """The ids of topics, of those that are there and tell; a broker that is away tells of none."""
+    asked = admin.describe_topics(TopicCollection(list(topics)), request_timeout=TIMEOUT_S)
+    found = {}
+    for name, answer in asked.items():
+        try:
+            found[name] = str(answer.result(TIMEOUT_S).topic_id)
+        except Exception as error:  # noqa: BLE001 - a refusal comes as any of several kinds
+            logger.warning("the id of topic %s is not known now: %s", name, error)
+    return found
 
 
 def own_topics(prefix: str, lanes: Mapping[str, int], widest: int) -> dict[str, tuple[int, dict[str, str]]]:

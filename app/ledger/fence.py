@@ -57,12 +57,14 @@ class Outcome:
         fence, origin: the fence's offset and its coordinates in its evidence log.
         findings: by offset, in the order found.
         candidates: open bad cells that a command might now name.
+        reason: why its cells are unverifiable, where it is one reason for all.
     """
 
     fence: int
     origin: Origin
     findings: list[Finding] = field(default_factory=list)
     candidates: list[Straggler] = field(default_factory=list)
+    reason: str | None = None
 
 
 @dataclass(slots=True)

@@ -142,14 +142,18 @@ def split(
     return found
 
 
-def lane_ranks(batch: EvidenceBatch) -> Int64s:
-    """``int64[n]`` ranks of a batch that was read from the lane itself: record offset, then place inside the record."""
+def lane_ranks(batch: EvidenceBatch, base: int = 0) -> Int64s:
+    """``int64[n]`` ranks of a batch that was read from the lane itself: record offset, then place inside the record.
+
+    Args:
+        base: what is added to offsets, where the lane's topic was made again and its offsets have begun anew.
+    """
     count = len(batch)
     if not count:
         return np.zeros(0, np.int64)
     firsts = np.flatnonzero(np.r_[True, np.diff(batch.records) != 0])
     inside = np.arange(count) - np.repeat(firsts, np.diff(np.r_[firsts, count]))
-    return (batch.records << RANK_BITS) | inside
+    return ((batch.records + base) << RANK_BITS) | inside
 
 
 def concatenate(parts: list[LaneRows]) -> LaneRows:

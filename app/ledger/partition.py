@@ -13,6 +13,7 @@ from app.errors import require
 from app.ledger.changes import Changes
 from app.ledger.fence import Outcome, evaluate
 from app.ledger.lane import LaneRows
+from app.ledger.replacing import begun_anew, close_log
 from app.ledger.sink import SinkPartition
 from app.model import ChangeBatch, Contract, SinkTopic
 
@@ -96,6 +97,17 @@ class PartitionFold:
         for sink in list(self.sinks.values()):
             while (found := sink.next_fence()) is not None:
                 yield sink, evaluate(sink, *found)
+
+    def replace(self, topic: str) -> Iterator[tuple[SinkPartition, Outcome]]:
+        """The topic was made again: its cells close, and when the caller has finished with them the new log begins."""
+        sinks = list(self.sinks_of(topic))
+        for sink in sinks:
+            yield sink, close_log(sink)
+        del self.changes[topic]
+        self.source(topic)
+        for sink in sinks:
+            name = sink.contract.sink
+            self.sinks[name, topic] = begun_anew(sink, self.changes[topic])
 
     def blocked(self) -> Iterator[tuple[SinkPartition, int]]:
         """Sinks whose lane waits for changes, with the offset up to which they must be read."""

@@ -42,11 +42,11 @@ class ClosedRange:
     last_ts_ms: int
 
 
-def due_ranges(sink: SinkPartition) -> Iterator[ClosedRange]:
-    """The ranges to seal after a fence was evaluated, ascending; marks their cells as sealed."""
+def due_ranges(sink: SinkPartition, *, is_final: bool = False) -> Iterator[ClosedRange]:
+    """The ranges to seal after a fence was evaluated, ascending; marks their cells as sealed. ``is_final``: all."""
     if sink.sealed_at == NO_TIME:
         sink.sealed_at = sink.at
-    is_hour = sink.at - sink.sealed_at >= SEAL_AFTER_MS
+    is_hour = is_final or sink.at - sink.sealed_at >= SEAL_AFTER_MS
     for number in sorted(sink.unsealed):
         is_full = (number + 1) << SEGMENT_BITS <= sink.fence
         if not (is_full or is_hour):

@@ -52,7 +52,7 @@ def _verdict(sink: SinkPartition, outcome: Outcome, finding: Finding) -> Verdict
         fence_origin=outcome.origin,
         closed=finding.is_closed,
         at=mark_time(sink),
-        reason=reason(sink, offset),
+        reason=outcome.reason or reason(sink, offset),
     )
 
 
@@ -73,10 +73,10 @@ def mark_time(sink: SinkPartition) -> int:
     return 0 if sink.at == NO_TIME else sink.at
 
 
-def seals(sink: SinkPartition) -> list[Seal]:
-    """The seals due after a fence, appended to the chain of this sink and source partition."""
+def seals(sink: SinkPartition, *, is_final: bool = False) -> list[Seal]:
+    """The seals due after a fence, appended to the chain of this sink and source partition; ``is_final`` seals all."""
     made = []
-    for closed in due_ranges(sink):
+    for closed in due_ranges(sink, is_final=is_final):
         seal = _seal(sink, closed)
         sink.seals += 1
         sink.seal_hash = seal.hash

@@ -15,6 +15,8 @@ class Head:
         owner: a token of the last opening; whoever opens next finds it in the group's commit metadata.
         snapshot: number of the last snapshot.
         positions: per input topic the next offset to read.
+        bases: per lane topic that was made again, what is added to its offsets so that its order goes on.
+        topic_ids: per input topic, the id under which it was first read.
         origins: per (topic, partition) of an origin log, the next offset that was not routed here yet.
         counters: evidence that reached no sink of this partition.
     """
@@ -22,6 +24,8 @@ class Head:
     owner: str = ""
     snapshot: int = 0
     positions: dict[str, int] = field(default_factory=dict)
+    bases: dict[str, int] = field(default_factory=dict)
+    topic_ids: dict[str, str] = field(default_factory=dict)
     origins: dict[str, int] = field(default_factory=dict)
     counters: Counter[str] = field(default_factory=Counter)
 

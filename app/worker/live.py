@@ -17,25 +17,23 @@ from app.config.settings import Settings
 from app.decode.changes import ReferenceChangeDecoder
 from app.decode.evidence import EvidenceDecoder
 from app.errors import InvariantBroken
-from app.ledger import watermarks
 from app.ledger.partition import PartitionFold, projections_of
 from app.ledger.sink import SinkPartition
-from app.model import NO_TIME, RawBatch
-from app.model.effects import SinkWatermark
+from app.model import RawBatch
 from app.worker import takeover
 from app.worker.effects import Effect, Routed
 from app.worker.lanes import reader_of
 from app.worker.layout import Group, Layout
+from app.worker.logs import Logs
 from app.worker.partition import PartitionWorker
 from app.worker.ports import SHIP_AT_ONCE, Assignment, Committed, Input, Shipping
 from app.worker.routing import Router, unreadable
 from app.worker.takeover import ReadLedger, Takeover
+from app.worker.telling import HELD_ROWS, Teller
 from app.worker.uploads import Uploads
 
 logger = logging.getLogger(__name__)
 
-HELD_ROWS = 400_000
-"""Rows of a lane that wait for their changes before the lane is held: some tens of MB."""
 WATERMARKS_S = 1.0
 END_LOOK_S = 1.0
 
@@ -56,6 +54,7 @@ class LiveWorker:
     Attributes:
         bounds: asks the broker for (earliest, end) of an input now; set once the transport runs.
         seek: makes the transport go on elsewhere; likewise.
+        logs: looks for topics that were made again; None where the broker can't tell.
     """
 
     def __init__(
@@ -76,7 +75,8 @@ class LiveWorker:
         self.metrics = metrics
         self.bounds: Callable[[Input], Awaitable[tuple[int, int]]] | None = None
         self.seek: Callable[[Input, int], Awaitable[None]] | None = None
-        self.owner_name = settings.verifier.instance_id or ""
+        self.logs: Logs | None = None
+        self._teller = Teller(metrics, shipper, settings.verifier.instance_id or "")
         self._read_ledger = read_ledger
         self._uploads = Uploads(shipper.put)
         self._workers: dict[Place, PartitionWorker] = {}
@@ -94,7 +94,6 @@ class LiveWorker:
         }
         self._next_watermarks = self._next_look = 0.0
         self._next_snapshot: dict[Place, float] = {}
-        self._watermarks: dict[Place, tuple[int, list[SinkWatermark]]] = {}
         self._holes: dict[Input, int] = {}
 
     # ---------------------------------------------------------------- opening and closing
@@ -105,6 +104,8 @@ class LiveWorker:
         open_now = self._workers.keys() | self._takeovers.keys()
         self.close({Input(t, p.partition) for p in open_now - places for t in self._topics(p)})
         positions = {source: assignment.earliest[source] for source in assignment.inputs}
+        if self.logs is not None:
+            await self.logs.look()
         for place in sorted(places):
             mine = self._inputs(place)
             if place not in open_now:
@@ -126,7 +127,7 @@ class LiveWorker:
             self._takeovers.pop(place).abandon()
         for place in gone & self._workers.keys():
             worker = self._workers.pop(place)
-            self._watermarks.pop(place, None)
+            self._teller.forget(worker)
             self.shipper.forget(worker)
             self._uploads.forget(worker)
             worker.store.close()
@@ -176,24 +177,39 @@ class LiveWorker:
 
     def _start_position(self, worker: PartitionWorker, source: Input, earliest: int, end: int) -> int:
         """Where an input goes on; what retention deleted before it was read is recorded as lost."""
+        self._note_replaced(worker, source, end)
         position = worker.position(source.topic)
         if position is None:
             return earliest
-        if position > end:
-            raise InvariantBroken(
-                f"{source.topic}:{source.partition} ends at {end}, but {position} was read already: "
-                "the topic was deleted and made again. Retire its sinks' stores (delete state.dir) to judge the new one"
-            )
         if position < earliest:
             self._lose(worker, source, position, earliest)
         return max(position, earliest)
 
+    def _note_replaced(self, worker: PartitionWorker, source: Input, end: int) -> None:
+        """A topic with another id, or that ends below what was read, is another log (design section 4)."""
+        ids, topic = worker.head.topic_ids, source.topic
+        known, now = ids.get(topic, ""), "" if self.logs is None else self.logs.ids.get(topic, "")
+        ids[topic] = now or known
+        position = worker.position(topic)
+        is_other = bool(known and now and known != now)
+        if position is None or not (is_other or position > end):
+            return
+        if topic in self.layout.routed:
+            raise InvariantBroken(
+                f"{topic}:{source.partition} was deleted and made again, and what sinks said there is gone. Write an "
+                "EvidenceLoss into their lanes, then delete state.dir of every worker and the ledger topic"
+            )
+        logger.error("%s:%d was deleted and made again after offset %d: a new epoch begins", *source, position)
+        self.metrics.log_replaced(topic)
+        worker.replace_log(topic, now)
+
     def _lose(self, worker: PartitionWorker, source: Input, start: int, end: int) -> None:
         logger.error("%s:%d lost offsets %d to %d to retention before they were read", *source, start, end)
+        self.metrics.lost(source.topic, end - start)
         if source.topic in self.layout.group_of(source.topic).sources:
             worker.lose_changes(source.topic, start, end)
         else:
-            worker.lose_evidence(source.topic, start, end)
+            worker.lose_evidence(source.topic, start, end, [*self.router.losses(*source, start, end)])
 
     def _inputs(self, place: Place) -> list[Input]:
         return [Input(topic, place.partition) for topic in sorted(self._topics(place))]
@@ -316,10 +332,12 @@ class LiveWorker:
         """Ship the outboxes and checkpoints, look for ends that lanes wait for, tell watermarks and metrics."""
         now = time.monotonic()
         await self._finish_takeovers()
+        if self.logs is not None:
+            await self.logs.watch()
         for place, worker in list(self._workers.items()):
             self.shipper.ship(worker)
             self._checkpoint(place, worker, now)
-            self._tell_watermarks(place, worker)
+            self._teller.send_watermarks(worker)
         self.shipper.poll()
         if now >= self._next_look:
             self._next_look = now + END_LOOK_S
@@ -338,14 +356,6 @@ class LiveWorker:
                 worker.snapshot()
         self._uploads.advance(place.width, worker)
 
-    def _tell_watermarks(self, place: Place, worker: PartitionWorker) -> None:
-        """Whoever reads that a sink is verified up to an offset can read every verdict below it."""
-        number, told = self._watermarks.get(place, (0, []))
-        if told and worker.effects.is_through(number):
-            for watermark in told:
-                self.shipper.send(watermark)
-            del self._watermarks[place]
-
     async def _look_for_ends(self) -> None:
         """A lane that waits for changes beyond the end of their partition names more than there is."""
         for place, worker in list(self._workers.items()):
@@ -359,24 +369,6 @@ class LiveWorker:
                     worker.record_end(sink.contract.sink, sink.changes.topic, end)
 
     def _tell(self) -> None:
-        size = 0
-        for place, worker in self._workers.items():
-            size += worker.store.bytes_used()
-            for topic, position in worker.head.positions.items():
-                self.metrics.position(topic, place.partition, position)
-            watermarks_now = worker.watermarks(self.owner_name)
-            if not worker.is_catching_up:
-                self._watermarks.setdefault(place, (worker.effects.next, watermarks_now))
-            for sink, told in zip(worker.fold.sinks.values(), watermarks_now, strict=True):
-                name, topic = told.sink, told.topic
-                end = max(self._ends.get(Input(topic, place.partition), 0), sink.changes.next)
-                self.metrics.watermark(
-                    told,
-                    end=end,
-                    oldest_open_ts_ms=watermarks.oldest_open_time(sink),
-                    fence_at_ms=None if sink.at == NO_TIME else sink.at,
-                )
-                self.metrics.evidence_rows(name, topic, place.partition, sink.tally.rows)
-                self.metrics.conservation(name, topic, place.partition, watermarks.difference(sink))
-                self.metrics.held(name, topic, place.partition, is_held=sink.queued > HELD_ROWS)
-        self.metrics.store(size)
+        for worker in self._workers.values():
+            self._teller.tell(worker, self._ends)
+        self.metrics.store(sum(worker.store.bytes_used() for worker in self._workers.values()))

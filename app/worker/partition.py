@@ -32,6 +32,7 @@ from app.worker import snapshots
 from app.worker.checkpoints import OUTBOX, Sent, Upload
 from app.worker.effects import Effect, RecordedEnd
 from app.worker.head import Head
+from app.worker.origins import fresh
 from app.worker.outbox import Outbox, number_of
 
 SNAPSHOT_ROWS = 131_072
@@ -75,7 +76,8 @@ class PartitionWorker:
         self.effects = Outbox(store)
         self.head = Head.load(store.get(SNAPSHOT_HEAD))
         self._load()
-        self.head.owner = Head.load(store.get(HEAD)).owner
+        newest = Head.load(store.get(HEAD))
+        self.head.owner, self.head.topic_ids = newest.owner, newest.topic_ids  # no delta holds these
         self._delta = 1 + max((number_of(key) for key, _ in store.scan(b"d")), default=-1)
 
     # ---------------------------------------------------------------- input
@@ -113,10 +115,19 @@ class PartitionWorker:
         delta = blocks.pack({"kind": "lost", "topic": topic, "start": start, "end": end}, {})
         self._commit(delta, lambda: self._lost(topic, start, end), 0)
 
-    def lose_evidence(self, topic: str, start: int, end: int) -> None:
-        """Evidence ``[start, end)`` of a lane expired before it was read: what it could have spoken for is unverifiable."""
+    def lose_evidence(self, topic: str, start: int, end: int, beside: Sequence[Effect] = ()) -> None:
+        """Evidence ``[start, end)`` expired before it was read: what it could have spoken for is unverifiable.
+
+        Args:
+            beside: what lanes must be told, where the log is no lane itself.
+        """
         delta = blocks.pack({"kind": "evidence lost", "topic": topic, "start": start, "end": end}, {})
-        self._commit(delta, lambda: self._evidence_lost(topic, end), 0)
+        self._commit(delta, lambda: [*beside, *self._evidence_lost(topic, end)], 0)
+
+    def replace_log(self, topic: str, topic_id: str) -> None:
+        """A topic was deleted and made again: a change topic begins a new epoch, a lane has lost what was in it."""
+        delta = blocks.pack({"kind": "replaced", "topic": topic, "topic_id": topic_id}, {})
+        self._commit(delta, lambda: self._replaced(topic, topic_id), 0)
 
     def record_end(self, sink: str, topic: str, end: int) -> None:
         """The row that blocks a lane names more than the change partition's end; every later reading takes that end."""
@@ -145,39 +156,18 @@ class PartitionWorker:
         for offset, reason in batch.unreadable:
             self.head.counters["unreadable"] += 1
             yield Unreadable(topic=batch.topic, partition=batch.partition, offset=offset, reason=reason)
-        for name, rows in split(batch, lane_ranks(batch)).items():
-            fresh = self._fresh(batch, rows, skip)
-            if fresh is not None and len(fresh):
-                yield from self._lane(batch.topic, name, fresh)
+        for name, rows in split(batch, lane_ranks(batch, self.head.bases.get(batch.topic, 0))).items():
+            new = fresh(batch, rows, skip, self.head)
+            if len(new):
+                yield from self._lane(batch.topic, name, new)
         yield from self._judge()
 
-    def _fresh(self, batch: EvidenceBatch, rows: LaneRows, skip: int) -> LaneRows | None:
-        """Rows that were not read before, and not routed here before."""
-        if skip:
-            first = int(batch.records[skip]) if skip < len(batch) else batch.next
-            own = rows.ranks >> RANK_BITS
-            rows = rows.rows(int(np.searchsorted(own, first)), len(rows))
-        if not batch.origins:
-            return rows
-        keep = []
-        for row in range(len(rows)):
-            origin = rows.origin(row)
-            if self._is_new_origin(origin, rows, row):
-                keep.append(row)
-            else:
-                self.head.counters["routed_twice"] += 1
-        return rows if len(keep) == len(rows) else rows.picked(keep)
-
-    def _is_new_origin(self, origin: Origin, rows: LaneRows, row: int) -> bool:
-        """Routing is at least once; the next origin offset of every origin partition makes it count once."""
-        log = f"{origin.topic}:{origin.partition}"
-        known = self.head.origins.get(log, 0)
-        if origin.offset >= known:
-            self.head.origins[log] = origin.offset + 1
-            return True
-        return row > 0 and rows.origin(row - 1) == origin and origin.offset == known - 1
-
     def _lane(self, topic: str, name: SinkTopic, rows: LaneRows) -> Iterator[Effect]:
+        if not name.sink:  # a loss of no one sink speaks of all that have their lane here
+            for sink in [sink for sink, lane in self.lane_topics.items() if lane == topic]:
+                if self.fold.is_known(name._replace(sink=sink)):
+                    yield from self._lane(topic, name._replace(sink=sink), rows)
+            return
         if self.fold.is_known(name) and self.lane_topics.get(name.sink) == topic:
             self.fold.take_evidence(name, rows)
             return
@@ -202,10 +192,24 @@ class PartitionWorker:
 
     def _evidence_lost(self, topic: str, end: int) -> Iterator[Effect]:
         self.head.positions[topic] = end
+        self._lose_lane(topic)
+        yield from self._judge()
+
+    def _replaced(self, topic: str, topic_id: str) -> Iterator[Effect]:
+        position = self.head.positions.pop(topic, 0)
+        self.head.topic_ids[topic] = topic_id
+        if topic not in self.fold.changes:
+            self.head.bases[topic] = self.head.bases.get(topic, 0) + position
+            self._lose_lane(topic)
+            return
+        for sink, outcome in self.fold.replace(topic):
+            yield from reporting.verdicts(sink, outcome)
+            yield from reporting.seals(sink, is_final=True)
+
+    def _lose_lane(self, topic: str) -> None:
         for (name, _), sink in self.fold.sinks.items():
             if self.lane_topics.get(name) == topic:
                 sink.is_evidence_lost = True
-        yield from self._judge()
 
     def _passed(self, topic: str, next_offset: int) -> Iterator[Effect]:
         self.head.positions[topic] = max(next_offset, self.position(topic) or 0)
@@ -235,12 +239,13 @@ class PartitionWorker:
         """Orphans and contradictions, with the lane coordinates of the evidence that said it."""
         for remark in sink.remarks:
             make = Orphan if remark.kind == "orphan" else Contradicted
+            lane = self.lane_topics[sink.contract.sink]
             yield make(
                 sink=sink.contract.sink,
                 topic=sink.changes.topic,
                 partition=self.partition,
                 offset=remark.offset,
-                origin=Origin(self.lane_topics[sink.contract.sink], self.partition, remark.rank >> RANK_BITS),
+                origin=Origin(lane, self.partition, (remark.rank >> RANK_BITS) - self.head.bases.get(lane, 0)),
             )
         sink.remarks.clear()
 
@@ -305,13 +310,13 @@ class PartitionWorker:
         """Write the whole fold and forget the deltas; old segments that nothing asks for any more are forgotten first."""
         snapshots.prune(self.fold)
         live = set(snapshots.names(self.fold))
-        fresh = [(key, block) for key, block in snapshots.pack(self.fold) if self.store.get(key) != block]
+        changed = [(key, block) for key, block in snapshots.pack(self.fold) if self.store.get(key) != block]
         deletes = [key for key, _ in self.store.scan(b"d")] + sorted(self._blocks - live)
         self.head.snapshot += 1
         head = self.head.dump()
         self._upload = None  # its blocks are no longer those of one snapshot
-        self.sent.dirty.update(key[1:].decode() for key, _ in fresh)
-        self.store.write([*fresh, (HEAD, head), (SNAPSHOT_HEAD, head), (SENT, self.sent.dump())], deletes)
+        self.sent.dirty.update(key[1:].decode() for key, _ in changed)
+        self.store.write([*changed, (HEAD, head), (SNAPSHOT_HEAD, head), (SENT, self.sent.dump())], deletes)
         self._blocks = live
         self._rows = 0
 
@@ -371,6 +376,8 @@ class PartitionWorker:
                 work = self._lost(header["topic"], header["start"], header["end"])
             case "evidence lost":
                 work = self._evidence_lost(header["topic"], header["end"])
+            case "replaced":
+                work = self._replaced(header["topic"], header["topic_id"])
             case _:
                 work = self._end(header["sink"], header["topic"], header["end"])
         for _ in work:

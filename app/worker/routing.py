@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from app.adapters.encode import framed
 from app.model import EvidenceBatch, EvidenceKind, Origin, RawBatch, ReceiptStatus
 from app.model.words import ANY_KIND
 from app.worker.effects import Quarantined, Routed
@@ -45,6 +46,19 @@ class Router:
             seen.add(row)
             origin = Origin(raw.topic, raw.partition, int(raw.offsets[row]))
             yield Routed(topic=lane, partition=name.partition, origin=origin, value=self._value(raw, batch, place, row))
+
+    def losses(self, topic: str, partition: int, start: int, end: int) -> Iterator[Routed]:
+        """A hole in a routed log: told to every lane that the log feeds, since nobody knows of whom it spoke.
+
+        It carries no origin, as a mark does: several stand for one hole in one lane, and one too many is ignorance only.
+        """
+        origin = Origin(topic, partition, -1)
+        for (sink, source), lane in self._lanes.items():
+            for number in range(self._layout.inputs[lane]) if sink in self._layout.routed.get(topic, ()) else ():
+                lost = {"origin_topic": topic, "origin_partition": partition, "from_offset": start, "to_offset": end}
+                record = {"sink": sink, "topic": source, "partition": number, **lost, "at": 0}
+                value = framed("EvidenceLoss", record, self._schema_ids["EvidenceLoss"])
+                yield Routed(topic=lane, partition=number, origin=origin, value=value)
 
     def unroutable(self, raw: RawBatch, batch: EvidenceBatch) -> Iterator[Quarantined]:
         """Records of a routed log that no sink and lane wants: unknown sinks, topics that are not the sink's."""

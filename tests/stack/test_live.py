@@ -161,10 +161,10 @@ def _verdicts(bootstrap: str) -> Iterator[dict]:
         yield decoded("Verdict", value)
 
 
-def _open_verdicts(bootstrap: str) -> dict[tuple[int, int], str]:
+def _open_verdicts(bootstrap: str, epoch: int = 0) -> dict[tuple[int, int], str]:
     """What readers of the verdicts topic hold to be bad in the end."""
     found = {}
-    for told in _verdicts(bootstrap):
+    for told in (told for told in _verdicts(bootstrap) if told["epoch"] == epoch):
         place = (told["partition"], told["offset"])
         found[place] = told["state"].lower()
         if told["closed"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,7 @@ class World:
         self.rng = random.Random(seed)
         self.bootstrap = bootstrap
         self.truth = Truth()
+        self.generation = 0
         recording = Recording(RECORDED)
         for number, text in recording.schemas().items():
             registry.register(f"recorded-{number}", text, number)
@@ -56,9 +58,7 @@ class World:
 
     def create_topics(self) -> None:
         """The change topic and the receipts topic."""
-        admin = AdminClient({"bootstrap.servers": self.bootstrap})
-        for done in admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1), NewTopic(RECEIPTS, PARTITIONS, 1)]).values():
-            done.result(30)
+        create(self.bootstrap, TOPIC, RECEIPTS)
         self.transactional.init_transactions(30)
 
     def steps(self, count: int) -> Iterator[None]:
@@ -138,8 +138,26 @@ class World:
             self._fence(partition, self.truth.ends[partition])
 
     def _fence(self, partition: int, offset: int) -> None:
-        mark = Mark(sink="warehouse", topic=TOPIC, partition=partition, kind=MarkKind.FENCE, offset=offset, at=1_000)
+        mark = Mark(
+            sink="warehouse",
+            topic=TOPIC,
+            partition=partition,
+            kind=MarkKind.FENCE,
+            offset=offset,
+            at=1_000,
+            generation=self.generation,
+        )
         self.producer.produce(RECEIPTS, encode_mark(mark, self.ids["SinkMark"]), partition=partition)
+
+
+def create(bootstrap: str, *topics: str) -> None:
+    """Make topics; one that was just deleted takes a moment to be gone."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    deadline = time.monotonic() + 30
+    while topics:
+        found = admin.create_topics([NewTopic(topic, PARTITIONS, 1) for topic in topics])
+        topics = tuple(topic for topic, done in found.items() if done.exception(30) is not None)
+        assert time.monotonic() < deadline, f"{topics} could not be made"
 
 
 def read_topic(bootstrap: str, topic: str) -> list[tuple[bytes | None, bytes | None]]:

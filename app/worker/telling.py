@@ -1,0 +1,61 @@
+"""What a worker tells of its stores: watermarks on their topic, and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from app.adapters.metrics import Metrics
+from app.ledger import watermarks
+from app.model import NO_TIME
+from app.model.effects import SinkWatermark
+from app.worker.partition import PartitionWorker
+from app.worker.ports import Input, Shipping
+
+HELD_ROWS = 400_000
+"""Rows of a lane that wait for their changes before the lane is held: some tens of MB."""
+
+
+class Teller:
+    """Called from the event loop.
+
+    Args:
+        owner: the worker's name, as watermarks tell it.
+    """
+
+    def __init__(self, metrics: Metrics, shipper: Shipping, owner: str) -> None:
+        self._metrics = metrics
+        self._shipper = shipper
+        self._owner = owner
+        self._waiting: dict[int, tuple[int, list[SinkWatermark]]] = {}
+
+    def tell(self, worker: PartitionWorker, ends: Mapping[Input, int]) -> None:
+        """Metrics now; watermarks as soon as the verdicts below them were told."""
+        for topic, position in worker.head.positions.items():
+            self._metrics.position(topic, worker.partition, position)
+        now = worker.watermarks(self._owner)
+        if not worker.is_catching_up:
+            self._waiting.setdefault(id(worker), (worker.effects.next, now))
+        for sink, told in zip(worker.fold.sinks.values(), now, strict=True):
+            name, topic = told.sink, told.topic
+            end = max(ends.get(Input(topic, worker.partition), 0), sink.changes.next)
+            self._metrics.watermark(
+                told,
+                end=end,
+                oldest_open_ts_ms=watermarks.oldest_open_time(sink),
+                fence_at_ms=None if sink.at == NO_TIME else sink.at,
+            )
+            self._metrics.evidence_rows(name, topic, worker.partition, sink.tally.rows)
+            self._metrics.conservation(name, topic, worker.partition, watermarks.difference(sink))
+            self._metrics.held(name, topic, worker.partition, is_held=sink.queued > HELD_ROWS)
+
+    def send_watermarks(self, worker: PartitionWorker) -> None:
+        """Whoever reads that a sink is verified up to an offset can read every verdict below it."""
+        number, told = self._waiting.get(id(worker), (0, []))
+        if told and worker.effects.is_through(number):
+            for watermark in told:
+                self._shipper.send(watermark)
+            del self._waiting[id(worker)]
+
+    def forget(self, worker: PartitionWorker) -> None:
+        """A store is closed."""
+        self._waiting.pop(id(worker), None)
