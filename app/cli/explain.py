@@ -113,7 +113,7 @@ def _expected(sink: SinkPartition, offset: int) -> str | None:
     segment = sink.changes.segment_of(offset)
     if segment is None or sink.changes.kind(offset) is not ChangeKind.UPSERT:
         return None
-    return int(segment.fingerprints[offset & INDEX, sink.projection]).to_bytes(8, "little").hex()
+    return int(segment.fingerprints[offset & INDEX, sink.terms.at(offset).projection]).to_bytes(8, "little").hex()
 
 
 def _evidence(rows: LaneRows, offset: int, expected: str | None) -> Iterator[Story]:

@@ -23,6 +23,7 @@ from app.ledger.keyed import Later
 from app.ledger.lane import ROW_COLUMNS, LaneRows, concatenate
 from app.ledger.sink import SinkPartition
 from app.ledger.stragglers import Straggler
+from app.ledger.terms import Agreed
 from app.model import ChangeBatch, EvidenceBatch, Origin, SinkTopic, State
 
 VERSION = 1
@@ -96,7 +97,7 @@ def unpack_cells(number: int, block: bytes) -> CellSegment:
 _CHANGES_FIELDS = ("first", "next", "read", "expired")
 _SINK_FIELDS = (
     "generation", "epoch", "beginning", "fence", "frontier", "horizon", "at", "is_ended", "is_evidence_lost",
-    "is_compacted", "queued", "seals", "sealed_at",
+    "is_compacted", "queued", "seals", "sealed_at", "since", "unseen",
 )  # fmt: skip
 _SINK_SETS = ("verified_stop", "truncates", "orphans", "unsealed")
 _LATER_FIELDS = Later.__slots__
@@ -121,6 +122,7 @@ def pack_sink(sink: SinkPartition) -> bytes:
     header |= {name: sorted(getattr(sink, name)) for name in _SINK_SETS}
     header["seal_hash"] = sink.seal_hash.hex()
     header["skips"] = sink.skips
+    header["terms"] = sink.terms.packed()
     header["tally"] = {
         "rows": dict(sorted(sink.tally.rows.items())),
         "closed": sink.tally.closed.tolist(),
@@ -146,6 +148,7 @@ def restore_sink(sink: SinkPartition, block: bytes) -> None:
     for name in _SINK_SETS:
         setattr(sink, name, set(header[name]))
     sink.seal_hash = bytes.fromhex(header["seal_hash"])
+    sink.terms = Agreed.unpacked(header["terms"])
     sink.skips = [(lo, hi) for lo, hi in header["skips"]]
     tally = header["tally"]
     sink.tally.rows.update(tally["rows"])

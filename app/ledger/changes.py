@@ -39,6 +39,12 @@ class ChangeSegment:
         self.timestamps: Int64s = np.zeros(SEGMENT_OFFSETS, np.int64)
         self.reasons: dict[int, str] = {}
 
+    def widen(self, projections: int) -> None:
+        """Make room for the projections of a contract that was changed; what was read before has none."""
+        missing = projections - self.fingerprints.shape[1]
+        if missing > 0:
+            self.fingerprints = np.pad(self.fingerprints, ((0, 0), (0, missing)))
+
     @property
     def keys(self) -> np.ndarray:
         """``S16[4096]`` view of the key hashes."""
@@ -139,6 +145,7 @@ class Changes:
         segment = self.segments.get(number)
         if segment is None:
             segment = self.segments[number] = ChangeSegment(number, self.projections)
+        segment.widen(self.projections)
         return segment
 
     def _fill(

@@ -24,6 +24,7 @@ from app.ledger.keyed import Fact, last_offsets, out_of_order
 from app.ledger.rules import NOTHING
 from app.ledger.sink import SinkPartition
 from app.ledger.stragglers import Straggler
+from app.ledger.terms import Terms
 from app.model import (
     BAD,
     SEGMENT_BITS,
@@ -77,6 +78,7 @@ class Slice:
     hi: int
     states: UInt8s
     flags: UInt8s
+    terms: Terms
 
     @property
     def offsets(self) -> Int64s:
@@ -104,11 +106,12 @@ def passed_slices(sink: SinkPartition, start: int, end: int) -> list[Slice]:
     """Step 1: plain states and flags of the cells at ``[start, end)``."""
     found = []
     view = sink.view()
-    for changes, lo, hi in sink.changes.slices(start, end):
+    for changes, first, last in sink.changes.slices(start, end):
         cells = sink.cells_at(changes.base >> SEGMENT_BITS)
-        states = rules.plain_states(sink.expectations, view, changes, cells, lo, hi)
-        flags = rules.plain_flags(sink.expectations, view, changes, cells, states, lo, hi)
-        found.append(Slice(changes, cells, lo, hi, states, flags))
+        for terms, lo, hi in sink.terms.pieces(changes.base, first, last):
+            states = rules.plain_states(terms.expectations, view, changes, cells, lo, hi)
+            flags = rules.plain_flags(terms.expectations, view, changes, cells, states, lo, hi)
+            found.append(Slice(changes, cells, lo, hi, states, flags, terms))
     return found
 
 
@@ -116,7 +119,7 @@ def apply_keyed_rules(sink: SinkPartition, slices: list[Slice], fence: int) -> N
     """Step 2: superseded (latest-state), guarded, out of order, written into the slices' states and flags."""
     if not slices:
         return
-    if sink.expectations.is_latest_state:
+    if any(part.terms.expectations.is_latest_state for part in slices):
         _supersede(sink, slices, fence)
     _guard(sink, slices)
     _order(sink, slices)
@@ -134,7 +137,9 @@ def _supersede(sink: SinkPartition, slices: list[Slice], fence: int) -> None:
         known = numbers < fence
         if cells is not None:
             known |= (cells.bits[lo:hi] & Bit.NOT_REJECTED) != 0
-        known &= changes.has_key[lo:hi] & sink.expectations.expected[changes.kinds[lo:hi]] & (numbers >= sink.beginning)
+        for terms, start, stop in sink.terms.pieces(changes.base, lo, hi):
+            known[start - lo : stop - lo] &= terms.expectations.expected[changes.kinds[start:stop]]
+        known &= changes.has_key[lo:hi] & (numbers >= sink.beginning)
         keys.append(changes.keys[lo:hi][known])
         offsets.append(numbers[known])
     if not keys:
@@ -151,7 +156,7 @@ def _silent(part: Slice) -> np.ndarray:
     """Cells without a receipt that `superseded` could fit: its rule stands before attempted, missing and pending."""
     open_states = (part.states == State.MISSING) | (part.states == State.ATTEMPTED) | (part.states == State.PENDING)
     mask: np.ndarray = open_states & part.changes.has_key[part.lo : part.hi]
-    return mask
+    return mask & part.terms.expectations.is_latest_state
 
 
 def _guard(sink: SinkPartition, slices: list[Slice]) -> None:
@@ -196,9 +201,8 @@ def _order(sink: SinkPartition, slices: list[Slice]) -> None:
     places = np.concatenate(offsets)
     count = int(np.searchsorted(places, end))
     wrong = out_of_order(np.concatenate(keys), np.concatenate(ranks), np.concatenate(sequences), count)
-    by_segment = {part.changes.base: part for part in slices}
     for offset in places[wrong].tolist():
-        part = by_segment[offset & ~INDEX]
+        part = next(part for part in slices if part.changes.base + part.lo <= offset < part.changes.base + part.hi)
         row = offset - part.changes.base - part.lo
         if part.states[row] != State.EXEMPT:
             part.flags[row] |= np.uint8(Flag.OUT_OF_ORDER)

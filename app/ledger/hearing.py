@@ -79,7 +79,7 @@ def _hear_open(
     kinds: UInt8s,
 ) -> None:
     sink.tally.rows["cells"] += len(receipts)
-    expected = changes.fingerprints[index, sink.projection]
+    expected = sink.terms.expected_fingerprints(changes, index)
     good = rules.is_good(kinds, expected, receipts)
     passed = receipts.offsets < sink.fence
     for lo, hi in sink.skips:
@@ -105,9 +105,9 @@ def _hear_open(
 
 
 def _note_truncates(sink: SinkPartition, changes: ChangeSegment, cells: CellSegment, index: Int64s) -> None:
-    if sink.contract.truncates != "apply":
-        return
     for place in index.tolist():
+        if sink.terms.at(changes.base + place).contract.truncates != "apply":
+            continue
         is_applied = bool(cells.bits[place] & Bit.GOOD)
         (sink.truncates.add if is_applied else sink.truncates.discard)(changes.base + place)
 
@@ -143,7 +143,8 @@ def _hear_closed(sink: SinkPartition, changes: ChangeSegment, cells: CellSegment
     if not is_far and word.bits & Bit.CONTRADICTED:
         return
     view = View(beginning=sink.beginning, fence=sink.fence, skips=())
-    bad = rules.would_disagree(sink.expectations, view, changes, index, word, receipt, sink.projection)
+    terms = sink.terms.at(offset)
+    bad = rules.would_disagree(terms.expectations, view, changes, index, word, receipt, terms.projection)
     if bad is None or (not is_far and bad is State.DIVERGED and _is_guarded(sink, changes, index, receipt)):
         return
     cells.bits[index] |= Bit.CONTRADICTED

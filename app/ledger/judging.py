@@ -30,7 +30,8 @@ def judge_straggler(sink: SinkPartition, straggler: Straggler, visible: dict[byt
     if state is State.DIVERGED and later.is_fine and straggler.key is not None and _is_answer(word):
         state, flags = State.SUPERSEDED, Flag.GUARDED
     is_silent = not word.bits & Bit.HAS_RECEIPT and state in (State.MISSING, State.ATTEMPTED)
-    if is_silent and sink.expectations.is_latest_state and later.is_expected and straggler.key is not None:
+    expectations = sink.terms.at(straggler.offset).expectations
+    if is_silent and expectations.is_latest_state and later.is_expected and straggler.key is not None:
         state = State.SUPERSEDED
     return state, flags | _straggler_flags(sink, straggler.offset, state, later, word)
 
@@ -78,7 +79,7 @@ def _straggler_flags(sink: SinkPartition, offset: int, state: State, later: Late
     index = offset & INDEX
     states = np.array([state], np.uint8)
     cells = sink.cells_at(offset >> SEGMENT_BITS)
-    plain = rules.plain_flags(sink.expectations, sink.view(), segment, cells, states, index, index + 1)
+    plain = rules.plain_flags(sink.terms.at(offset).expectations, sink.view(), segment, cells, states, index, index + 1)
     flags = Flag(int(plain[0]))
     if state is not State.EXEMPT and later.precedes(word.apply_rank, word.apply_sequence):
         flags |= Flag.OUT_OF_ORDER

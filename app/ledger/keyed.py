@@ -15,7 +15,7 @@ import numpy as np
 from app.ledger.cells import NEVER, Bit, CellSegment
 from app.ledger.changes import KEY, Changes, ChangeSegment
 from app.model import State
-from app.model.batches import Bools, Int64s
+from app.model.batches import Int64s
 
 FINE = (State.DELIVERED, State.DUPLICATED)
 """States whose cell holds the expected content; a duplicated cell fits the rule of delivered, too."""
@@ -86,7 +86,7 @@ StatesOf = Callable[[ChangeSegment, CellSegment | None, int, int], np.ndarray]
 
 
 def facts(
-    changes: Changes, cells_of: CellsOf, states_of: StatesOf, expected: Bools, keys: Iterable[bytes], lo: int, hi: int
+    changes: Changes, cells_of: CellsOf, states_of: StatesOf, keys: Iterable[bytes], lo: int, hi: int
 ) -> Iterator[Fact]:
     """The facts of every change of ``keys`` at offsets ``[lo, hi)``, ascending."""
     wanted = np.array(sorted(keys), KEY)
@@ -104,7 +104,7 @@ def facts(
             yield Fact(
                 key=segment.key_hashes[index].tobytes(),
                 offset=segment.base + index,
-                is_expected=bool(expected[segment.kinds[index]]) and state != State.EXEMPT,
+                is_expected=state != State.EXEMPT,
                 is_known=cells is not None and bool(cells.bits[index] & Bit.NOT_REJECTED),
                 is_fine=state in FINE,
                 rank=NEVER if cells is None else int(cells.apply_rank[index]),

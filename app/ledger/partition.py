@@ -109,6 +109,37 @@ class PartitionFold:
             name = sink.contract.sink
             self.sinks[name, topic] = begun_anew(sink, self.changes[topic])
 
+    def amend(self, contracts: Sequence[Contract], projections: Sequence[frozenset[str]]) -> None:
+        """A changed configuration: it judges what is read from now on.
+
+        A sink that is new has no cells of what was read before; one that is gone leaves with its cells.
+        """
+        self.projections.extend(one for one in projections if one not in self.projections)
+        self.contracts = {contract.sink: contract for contract in contracts}
+        for name, topic in list(self.sinks):
+            if name not in self.contracts or topic not in self.contracts[name].topics:
+                del self.sinks[name, topic]
+        for topic, changes in self.changes.items():
+            changes.projections = len(self.projections)
+            for contract in contracts:
+                if topic in contract.topics:
+                    self._amend(contract, changes)
+
+    def _amend(self, contract: Contract, changes: Changes) -> None:
+        projection = self.projections.index(frozenset(contract.ignore_columns))
+        sink = self.sinks.get((contract.sink, changes.topic))
+        if sink is None:
+            sink = self.sinks[contract.sink, changes.topic] = SinkPartition(contract, changes, projection)
+            if changes.first >= 0:
+                sink.begin_here()
+        elif sink.contract != contract:
+            sink.terms.amend(contract, projection, changes.next)
+
+    def recall(self, contracts: Sequence[Contract], projections: Sequence[frozenset[str]]) -> None:
+        """Give an empty fold the contracts that its state was made under."""
+        self.contracts = {contract.sink: contract for contract in contracts}
+        self.projections = list(projections)
+
     def blocked(self) -> Iterator[tuple[SinkPartition, int]]:
         """Sinks whose lane waits for changes, with the offset up to which they must be read."""
         for sink in self.sinks.values():

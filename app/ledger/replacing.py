@@ -44,7 +44,7 @@ def _close(sink: SinkPartition, offset: int, state: State, flags: Flag) -> None:
 
 def begun_anew(sink: SinkPartition, changes: Changes) -> SinkPartition:
     """The same sink over the new log: its counters of evidence and its chain of seals go on, its cells begin anew."""
-    fresh = SinkPartition(sink.contract, changes, sink.projection)
+    fresh = SinkPartition(sink.contract, changes, sink.terms.newest.projection)
     fresh.epoch = sink.epoch + 1
     fresh.is_ended = True
     for name in ("generation", "at", "seals", "seal_hash", "sealed_at", "is_compacted"):

@@ -87,7 +87,7 @@ def _range(
         counts=tuple(np.bincount(cells.closed[rows] - 1, minlength=10).tolist()),
         flags=tuple(int(((flags >> bit) & 1).sum()) for bit in range(8)),
         open_offsets=tuple((left + cells.base).tolist()),
-        source_sum=int(changes.fingerprints[upserts, sink.projection].sum(dtype=np.uint64)) & _M64,
+        source_sum=int(sink.terms.expected_fingerprints(changes, upserts).sum(dtype=np.uint64)) & _M64,
         sink_sum=int(cells.fingerprints[rows].sum(dtype=np.uint64)) & _M64,
         first_ts_ms=int(times.min()),
         last_ts_ms=int(times.max()),

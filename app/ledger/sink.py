@@ -17,8 +17,9 @@ from app.ledger.changes import Changes, ChangeSegment
 from app.ledger.hearing import hear, one, straggler_spoke
 from app.ledger.keyed import FINE, Fact, facts
 from app.ledger.lane import LaneRows
-from app.ledger.rules import Expectations, View
+from app.ledger.rules import View
 from app.ledger.stragglers import Stragglers
+from app.ledger.terms import Agreed, Terms
 from app.model import (
     NO_TIME,
     SEGMENT_BITS,
@@ -49,7 +50,8 @@ class SinkPartition:
 
     Attributes:
         changes: shared with the other sinks of the source partition.
-        projection: the column of ``ChangeSegment.fingerprints`` that is this sink's.
+        terms: its contracts over time.
+        since, unseen: a sink that was added later has no cells below ``since``; ``unseen`` of the changes read lie there.
         generation, beginning, fence, frontier, skips, at: as the marks read so far say; ``at`` is the highest time.
         horizon: keyed questions see changes below it.
         verified_stop: closed unverifiable cells that no operator waived.
@@ -57,10 +59,9 @@ class SinkPartition:
     """
 
     def __init__(self, contract: Contract, changes: Changes, projection: int) -> None:
-        self.contract = contract
-        self.expectations = Expectations(contract)
+        self.terms = Agreed([Terms(contract, projection)])
         self.changes = changes
-        self.projection = projection
+        self.since = self.unseen = 0
         self.generation = 0
         self.epoch = 0
         self.beginning = 0
@@ -88,6 +89,16 @@ class SinkPartition:
         self.queued = 0
         self.tally = Tally()
         self.remarks: list[Remark] = []
+
+    @property
+    def contract(self) -> Contract:
+        """The contract in force for what is read next."""
+        return self.terms.newest.contract
+
+    def begin_here(self) -> None:
+        """The sink was added when the changes below were read already: they have no cells here."""
+        self.since = self.beginning = self.fence = self.frontier = self.horizon = self.changes.next
+        self.unseen = self.changes.read + self.changes.expired
 
     # ---------------------------------------------------------------- the lane
 
@@ -276,6 +287,10 @@ class SinkPartition:
         self.generation = generation
         self.is_ended = False
         self.is_evidence_lost = False
+        if offset < self.since:
+            held = self.changes.slices(offset, self.since)
+            self.unseen -= sum(int(np.count_nonzero(segment.kinds[lo:hi])) for segment, lo, hi in held)
+            self.since = offset
         self.beginning = offset
         self.fence = min(self.fence, offset)
         self.frontier = min(self.frontier, offset)
@@ -322,7 +337,12 @@ class SinkPartition:
 
     def states(self, changes: ChangeSegment, cells: CellSegment | None, lo: int, hi: int) -> UInt8s:
         """Plain states of a slice, closed cells as they closed."""
-        states = rules.plain_states(self.expectations, self.view(), changes, cells, lo, hi)
+        view = self.view()
+        parts = [
+            rules.plain_states(terms.expectations, view, changes, cells, first, last)
+            for terms, first, last in self.terms.pieces(changes.base, lo, hi)
+        ]
+        states = parts[0] if len(parts) == 1 else np.concatenate(parts)
         if cells is not None:
             closed = cells.closed[lo:hi]
             states = np.where(closed > 0, closed - 1, states).astype(np.uint8)
@@ -335,7 +355,6 @@ class SinkPartition:
                 self.changes,
                 lambda segment: self.cells.get(segment.base >> SEGMENT_BITS),
                 self.states,
-                self.expectations.expected,
                 keys,
                 lo,
                 min(hi, self.changes.next),
@@ -349,7 +368,8 @@ class SinkPartition:
 
     def plain_state(self, offset: int) -> State:
         """The plain state of one cell."""
-        return rules.plain_state(self.expectations, self.view(), self.changes.kind(offset), offset, self.word(offset))
+        expectations = self.terms.at(offset).expectations
+        return rules.plain_state(expectations, self.view(), self.changes.kind(offset), offset, self.word(offset))
 
     def is_fine(self, offset: int) -> bool:
         """Whether a cell fits the rule of delivered."""

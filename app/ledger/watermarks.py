@@ -64,11 +64,14 @@ def open_counts(sink: SinkPartition) -> np.ndarray:
 
 
 def difference(sink: SinkPartition) -> int:
-    """Changes read + offsets expired unread - cells over all states; 0 by law 1, and for a sink that has ended."""
+    """Changes read + offsets expired unread - cells over all states; 0 by law 1, and for a sink that has ended.
+
+    Changes that were read before the sink was added to the configuration have no cells.
+    """
     if sink.is_ended:
         return 0
     cells = int(sink.tally.closed.sum()) + int(open_counts(sink).sum())
-    return sink.changes.read + sink.changes.expired - cells
+    return sink.changes.read + sink.changes.expired - sink.unseen - cells
 
 
 def conserved(sink: SinkPartition) -> None:

@@ -108,7 +108,7 @@ def _item(sink: SinkPartition, straggler: Straggler, newest: int) -> CommandItem
     segment = sink.changes.segment_of(straggler.offset)
     fingerprint = None
     if kind is ChangeKind.UPSERT and segment is not None:
-        value = int(segment.fingerprints[straggler.offset & INDEX, sink.projection])
+        value = int(segment.fingerprints[straggler.offset & INDEX, sink.terms.at(straggler.offset).projection])
         fingerprint = value.to_bytes(8, "little")
     return CommandItem(
         offset=straggler.offset,

@@ -25,7 +25,7 @@ def _verdict(sink: SinkPartition, outcome: Outcome, finding: Finding) -> Verdict
     kind = changes.kind(offset)
     expected = None
     if segment is not None and kind is ChangeKind.UPSERT:
-        expected = int(segment.fingerprints[offset & INDEX, sink.projection]).to_bytes(8, "little")
+        expected = int(segment.fingerprints[offset & INDEX, sink.terms.at(offset).projection]).to_bytes(8, "little")
     return Verdict(
         id=verdict_id(
             sink=sink.contract.sink,
@@ -104,7 +104,7 @@ def _seal(sink: SinkPartition, closed: ClosedRange) -> Seal:
             sink_sum=closed.sink_sum,
             first_ts_ms=closed.first_ts_ms,
             last_ts_ms=closed.last_ts_ms,
-            contract=sink.contract.digest(),
+            contract=sink.terms.at(closed.last_offset).contract.digest(),
             at=mark_time(sink),
             previous=sink.seal_hash,
         )

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,22 +26,23 @@ from app.ledger import blocks
 from app.ledger.lane import RANK_BITS, LaneRows, lane_ranks, split
 from app.ledger.partition import PartitionFold
 from app.ledger.sink import SinkPartition
-from app.model import ChangeBatch, EvidenceBatch, Origin, SinkTopic
+from app.ledger.terms import same
+from app.model import ChangeBatch, Contract, EvidenceBatch, Origin, SinkTopic
 from app.model.effects import Command, Contradicted, Orphan, SinkWatermark, UnknownSink, Unreadable, Verdict
 from app.repair import planner, reporting
-from app.worker import snapshots
-from app.worker.checkpoints import OUTBOX, Sent, Upload
+from app.worker import agreements, snapshots
+from app.worker.checkpoints import Upload
 from app.worker.effects import Effect, RecordedEnd
 from app.worker.head import Head
 from app.worker.origins import fresh
 from app.worker.outbox import Outbox, number_of
+from app.worker.sending import Sending
 
 SNAPSHOT_ROWS = 131_072
 """Rows of deltas between snapshots: a restart folds at most so many again, some tenths of a second."""
 
 HEAD = b"m"
 SNAPSHOT_HEAD = b"n"
-SENT = b"u"
 UPLOAD_ROWS = 8 * SNAPSHOT_ROWS
 """Rows of deltas at which a snapshot is made though the last one is still on its way to the ledger topic."""
 
@@ -71,14 +73,26 @@ class PartitionWorker:
         self._ends: dict[str, int] = {}
         self._blocks: set[bytes] = {key for key, _ in store.scan(b"s")}
         self._rows = 0
-        self._upload: Upload | None = None
-        self.sent = Sent.load(store.get(SENT))
         self.effects = Outbox(store)
+        self.checkpoints = Sending(store, self.effects.pack)
+        contracts, self._decoded = list(self.fold.contracts.values()), list(self.fold.projections)
         self.head = Head.load(store.get(SNAPSHOT_HEAD))
+        agreements.recall(self.fold, self.head)
+        store.write([(SNAPSHOT_HEAD, self.head.dump())])
         self._load()
         newest = Head.load(store.get(HEAD))
         self.head.owner, self.head.topic_ids = newest.owner, newest.topic_ids  # no delta holds these
         self._delta = 1 + max((number_of(key) for key, _ in store.scan(b"d")), default=-1)
+        if not same(contracts, list(self.fold.contracts.values())):
+            self._amend(contracts)
+
+    def _amend(self, contracts: Sequence[Contract]) -> None:
+        changed = agreements.told(contracts, self._decoded)
+        self._commit(blocks.pack({"kind": "contracts", **changed}, {}), lambda: self._amended(changed), 0)
+
+    def _amended(self, changed: Mapping[str, Any]) -> Iterator[Effect]:
+        agreements.amend(self.fold, self.head, changed)
+        yield from self._judge()
 
     # ---------------------------------------------------------------- input
 
@@ -94,6 +108,7 @@ class PartitionWorker:
     def take_changes(self, batch: ChangeBatch) -> None:
         """Add a batch of changes and judge; all in one write. The caller has checked its range against `position`."""
         self._check(batch.topic, batch.start)
+        batch = agreements.projected(batch, self._decoded, self.fold.projections)
         self._commit(blocks.pack_change_batch(batch), lambda: self._changes(batch), len(batch))
 
     def take_evidence(self, batch: EvidenceBatch, beside: Sequence[Effect] = ()) -> None:
@@ -257,7 +272,7 @@ class PartitionWorker:
         puts.extend(self.effects.entries(made, is_held=self.is_catching_up))
         self.store.write([*puts, (HEAD, self.head.dump())])  # 2
         self._rows += rows
-        if self._rows >= (self.snapshot_rows if self._upload is None else UPLOAD_ROWS):  # 3
+        if self._rows >= (UPLOAD_ROWS if self.checkpoints.is_busy else self.snapshot_rows):  # 3
             self.snapshot()
 
     # ---------------------------------------------------------------- catching up
@@ -314,9 +329,8 @@ class PartitionWorker:
         deletes = [key for key, _ in self.store.scan(b"d")] + sorted(self._blocks - live)
         self.head.snapshot += 1
         head = self.head.dump()
-        self._upload = None  # its blocks are no longer those of one snapshot
-        self.sent.dirty.update(key[1:].decode() for key, _ in changed)
-        self.store.write([*changed, (HEAD, head), (SNAPSHOT_HEAD, head), (SENT, self.sent.dump())], deletes)
+        sent = self.checkpoints.changed(key[1:].decode() for key, _ in changed)
+        self.store.write([*changed, sent, (HEAD, head), (SNAPSHOT_HEAD, head)], deletes)
         self._blocks = live
         self._rows = 0
 
@@ -325,36 +339,9 @@ class PartitionWorker:
         return next(self.store.scan(b"d"), None) is not None
 
     def upload(self, prefix: str) -> Upload | None:
-        """The checkpoint to send now, the same one until it was sent or a snapshot has replaced it; None for none."""
-        if self._upload is None and self.head.snapshot > self.sent.number:
-            live = {key[1:].decode() for key in self._blocks} | {OUTBOX}
-            self.sent.dirty.add(OUTBOX)
-            head = self.store.get(SNAPSHOT_HEAD) or b""
-            number = Head.load(head).snapshot
-            self._upload = Upload(prefix, number, self.sent, live, head, self._block)
-        return self._upload
-
-    def _block(self, name: str) -> bytes:
-        return self.effects.pack() if name == OUTBOX else self.store.get(b"s" + name.encode()) or b""
-
-    def uploaded(self, upload: Upload) -> None:
-        """The broker has a checkpoint whole."""
-        if upload is self._upload:
-            self._write_sent(upload.done())
-            self._upload = None
-
-    def abandon_upload(self) -> None:
-        """The broker did not take all of it: it begins anew."""
-        self._upload = None
-
-    def swept(self, keys: set[str]) -> None:
-        """The broker has forgotten keys that nothing needed any more."""
-        self.sent.garbage -= keys
-        self._write_sent(self.sent)
-
-    def _write_sent(self, sent: Sent) -> None:
-        self.sent = sent
-        self.store.write([(SENT, sent.dump())])
+        """The checkpoint to send now, None for none: see `Sending.upload`."""
+        names = [key[1:].decode() for key in self._blocks]
+        return self.checkpoints.upload(prefix, self.store.get(SNAPSHOT_HEAD), names)
 
     def _load(self) -> None:
         """1. The blocks of the last snapshot, segments before what is computed from them. 2. The deltas after it."""
@@ -376,6 +363,8 @@ class PartitionWorker:
                 work = self._lost(header["topic"], header["start"], header["end"])
             case "evidence lost":
                 work = self._evidence_lost(header["topic"], header["end"])
+            case "contracts":
+                work = self._amended(header)
             case "replaced":
                 work = self._replaced(header["topic"], header["topic_id"])
             case _:

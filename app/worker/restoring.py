@@ -8,7 +8,8 @@ from app.adapters.store import Store
 from app.worker import outbox
 from app.worker.checkpoints import OUTBOX, Restored, Sent
 from app.worker.head import Head
-from app.worker.partition import HEAD, SENT, SNAPSHOT_HEAD
+from app.worker.partition import HEAD, SNAPSHOT_HEAD
+from app.worker.sending import SENT
 
 
 def fill(store: Store, restored: Restored, owner: str, keys: Iterable[str]) -> None:

@@ -42,10 +42,10 @@ class Uploads:
                 return
             del self._flights[id(worker)]
             if not flight.arrived:
-                worker.abandon_upload()
+                worker.checkpoints.abandon()
                 return
             if flight.swept:
-                worker.swept(flight.swept)
+                worker.checkpoints.swept(flight.swept)
         self._next(width, worker)
 
     def forget(self, worker: PartitionWorker) -> None:
@@ -59,9 +59,9 @@ class Uploads:
             if records:
                 self._send(worker, records, _Flight())
                 return
-            worker.uploaded(upload)
-        if worker.sent.garbage:
-            keys = set(sorted(worker.sent.garbage)[:SWEEP_KEYS])
+            worker.checkpoints.uploaded(upload)
+        if worker.checkpoints.sent.garbage:
+            keys = set(sorted(worker.checkpoints.sent.garbage)[:SWEEP_KEYS])
             self._send(worker, [(key, None) for key in sorted(keys)], _Flight(keys))
 
     def _send(self, worker: PartitionWorker, records: Sequence[tuple[str, bytes | None]], flight: _Flight) -> None:

@@ -41,10 +41,10 @@ class Elsewhere:
                 return
             self.topic.update(records)
         if self.rng.random() < 0.9:
-            self.worker.uploaded(upload)
-            for key in self.worker.sent.garbage:
+            self.worker.checkpoints.uploaded(upload)
+            for key in self.worker.checkpoints.sent.garbage:
                 self.topic.pop(key, None)
-            self.worker.swept(set(self.worker.sent.garbage))
+            self.worker.checkpoints.swept(set(self.worker.checkpoints.sent.garbage))
 
     def move(self) -> None:
         """Its disk is gone: another one takes over with what the topic holds."""

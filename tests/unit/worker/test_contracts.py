@@ -1,0 +1,127 @@
+"""A changed configuration takes effect where the inputs stand: what was read before is judged as it was agreed then."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from app.adapters.store import MemoryStore
+from app.ledger import watermarks
+from app.ledger.partition import PartitionFold
+from app.model import ChangeKind, Contract, SinkTopic, State
+from app.model.effects import Seal, Verdict
+from app.testing import Change, Row, change_batch, evidence_batch, fence
+from app.worker.partition import PartitionWorker
+
+NAME = SinkTopic("s", "t", 0)
+
+
+def opened(store: MemoryStore, *contracts: Contract) -> PartitionWorker:
+    lanes = {contract.sink: "receipts" for contract in contracts}
+    return PartitionWorker(lambda: PartitionFold(contracts, 0), store, lanes)
+
+
+def contract(sink="s", **terms) -> Contract:
+    return Contract(sink=sink, topics=("t",), **terms)
+
+
+def changes(start, *kinds, columns=1):
+    rows = [
+        Change(offset=start + n, kind=kind, key=f"k{n}", content=start + n + 1 if kind is ChangeKind.UPSERT else 0)
+        for n, kind in enumerate(kinds)
+    ]
+    batch = change_batch(rows)
+    if columns == 1:
+        return batch
+    return type(batch)(
+        **{name: getattr(batch, name) for name in type(batch).__dataclass_fields__ if name != "fingerprints"},
+        fingerprints=np.hstack([batch.fingerprints + place for place in range(columns)]),
+    )
+
+
+def said(*rows, start=0, name=NAME):
+    return evidence_batch([(name, row) for row in rows], start=start)
+
+
+def states(worker):
+    return {e.offset: (e.sink, e.state) for _, e in worker.outbox(1_000) if isinstance(e, Verdict)}
+
+
+DELETE, UPSERT = ChangeKind.DELETE, ChangeKind.UPSERT
+
+
+@pytest.mark.parametrize("restarts", [1, 2])
+@pytest.mark.parametrize("is_snapshot", [False, True])
+def test_changes_read_before_are_judged_by_the_old_contract_and_those_after_by_the_new(restarts, is_snapshot):
+    store = MemoryStore()
+    worker = opened(store, contract())
+    worker.take_changes(changes(0, DELETE, DELETE))
+    if is_snapshot:
+        worker.snapshot()
+    for _ in range(restarts):
+        worker = opened(store, contract(deletes="ignore"))
+    worker.take_changes(changes(2, DELETE, DELETE))
+    worker.take_evidence(said(fence(4)))
+
+    sink = worker.fold.sinks["s", "t"]
+    assert states(worker) == {0: ("s", State.MISSING), 1: ("s", State.MISSING)}
+    assert sink.tally.closed[State.EXEMPT] == 2
+    assert watermarks.difference(sink) == 0
+    assert [e.contract for _, e in worker.outbox(100) if isinstance(e, Seal)] == []
+    assert sink.terms.at(1).contract == contract()
+    assert sink.terms.at(2).contract == contract(deletes="ignore")
+
+
+def test_ignored_columns_are_those_that_were_agreed_when_a_change_was_read():
+    """The second projection is one more than the first, so that nothing is equal by chance."""
+    store = MemoryStore()
+    worker = opened(store, contract())
+    worker.take_changes(changes(0, UPSERT))
+    other = contract("other")
+    worker = opened(store, contract(ignore_columns=("t.a",)), other)
+    assert worker._decoded == [frozenset({"t.a"}), frozenset()]
+    batch = changes(1, UPSERT, columns=2)
+    worker.take_changes(batch)
+    row, projected = int(batch.fingerprints[0, 1]), int(batch.fingerprints[0, 0])
+
+    segment = worker.fold.changes["t"].segments[0]
+    agreed = {name: sink.terms for (name, _), sink in worker.fold.sinks.items()}
+    assert agreed["s"].expected_fingerprints(segment, np.array([1])).tolist() == [projected]
+    assert agreed["other"].expected_fingerprints(segment, np.array([1])).tolist() == [row]
+    worker.take_evidence(said(Row(offset=0, content=1), Row(offset=1, content=2), fence(2)))
+
+    assert states(worker) == {}
+    assert worker.fold.sinks["s", "t"].tally.closed[State.DELIVERED] == 2
+
+
+def test_a_sink_that_is_added_has_no_cells_of_what_was_read_before():
+    store = MemoryStore()
+    worker = opened(store, contract())
+    worker.take_changes(changes(0, UPSERT, UPSERT))
+    worker = opened(store, contract(), contract("late"))
+    worker.take_changes(changes(2, UPSERT))
+    worker.take_evidence(said(fence(3), name=SinkTopic("late", "t", 0)))
+
+    sink = worker.fold.sinks["late", "t"]
+    assert states(worker) == {2: ("late", State.MISSING)}
+    assert (sink.since, watermarks.difference(sink)) == (2, 0)
+
+
+def test_a_sink_that_is_taken_out_leaves_and_the_others_go_on():
+    store = MemoryStore()
+    worker = opened(store, contract(), contract("gone"))
+    worker.take_changes(changes(0, UPSERT))
+    worker = opened(store, contract())
+    worker.take_evidence(said(fence(1)))
+
+    assert states(worker) == {0: ("s", State.MISSING)}
+    assert ("gone", "t") not in worker.fold.sinks
+
+
+def test_a_configuration_that_promises_the_same_changes_nothing():
+    store = MemoryStore()
+    opened(store, contract(), contract("b"))
+    before = dict(store.data)
+    opened(store, contract("b"), contract())
+
+    assert store.data == before
