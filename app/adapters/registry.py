@@ -18,7 +18,7 @@ import httpx
 from schema_registry.client import AsyncSchemaRegistryClient
 
 from app.decode.schemas import Schema, UnknownSchema
-from app.errors import BadInput, Unavailable
+from app.errors import BadInput, ConfigError, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,12 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 10.0
 TIMEOUT_S = 10.0
 NOT_FOUND = 404
 UNKNOWN_CODES = range(40_400, 40_500)
-"""``error_code`` of a registry's own "not found": 40403 is a schema's."""
+"""``error_code`` of a registry's own "not found": 40401 is a subject's, 40402 a version's, 40403 a schema's."""
+NO_RIGHTS = (401, 403)
+REFUSED = (*NO_RIGHTS, 409, 422)
+"""Answers that do not change by asking again."""
+SHOWN = 500
+"""Characters of a registry's answer that a message shows."""
 
 
 class _NoSchema(NamedTuple):
@@ -75,9 +80,16 @@ class Registry:
     async def register(self, schemas: Mapping[str, str]) -> dict[str, int]:
         """Ids of our own schemas, by name; the subject is the record's full name.
 
+        Asks first whether each may follow what stands there, so that nothing is registered where something is wrong.
+
         Raises:
-            BadInput: the registry refuses one, because it is not compatible with what stands there.
+            ConfigError: the registry refuses some of them; every refusal with its subject, its reason and what to do.
         """
+        problems: list[str] = []
+        for name, schema in schemas.items():
+            problems += await self._patiently(name, partial(self._refusal, name, schema))
+        if problems:
+            raise ConfigError(problems)
         return {name: await self._patiently(name, partial(self._register, name, schemas[name])) for name in schemas}
 
     async def _patiently(self, what: str, ask: Callable[[], Any]) -> Any:
@@ -109,18 +121,55 @@ class Registry:
             return _NoSchema(f"is no Avro but {body.get('schemaType', 'no JSON')}")
         return schema
 
+    async def _refusal(self, name: str, schema: str) -> list[str]:
+        """Why a schema may not become its subject's next version: one problem, or none."""
+        subject = subject_of(name)
+        url = f"{self._url}/compatibility/subjects/{subject}/versions/latest?verbose=true"
+        answer = await self._client().request(url, method="POST", body={"schema": schema})
+        body = _json_of(answer)
+        if answer.status_code == NOT_FOUND and body.get("error_code") in UNKNOWN_CODES:
+            return []  # nothing stands there yet
+        if answer.status_code in REFUSED:
+            return [_refused(subject, answer)]
+        if answer.is_error or not isinstance(body.get("is_compatible"), bool):
+            raise Unavailable(f"status {answer.status_code}: {answer.text[:200]!r}")
+        return [] if body["is_compatible"] else [_refused(subject, answer)]
+
     async def _register(self, name: str, schema: str) -> int:
+        subject = subject_of(name)
         client = self._client()
-        url, method = client.url_manager.url_for("register", subject=f"cdc_verifier.{name}")
+        url, method = client.url_manager.url_for("register", subject=subject)
         answer = await client.request(url, method=method, body={"schema": schema})
-        if answer.status_code in (409, 422):
-            raise BadInput(f"the registry refuses the schema of {name}: {answer.text}. See schemas/README.md")
+        if answer.status_code in REFUSED:
+            raise ConfigError([_refused(subject, answer)])
         if answer.is_error:
-            raise Unavailable(f"status {answer.status_code}")
+            raise Unavailable(f"status {answer.status_code}: {answer.text[:200]!r}")
         return int(answer.json()["id"])
 
     def _client(self) -> AsyncSchemaRegistryClient:
         return AsyncSchemaRegistryClient(url=self._url, auth=self._auth, timeout=httpx.Timeout(TIMEOUT_S))
+
+
+def subject_of(name: str) -> str:
+    """The subject that a record of ours is registered under: its full name."""
+    return f"cdc_verifier.{name}"
+
+
+def _refused(subject: str, answer: httpx.Response) -> str:
+    """One refusal as people read it."""
+    body = _json_of(answer)
+    said = body.get("messages") or body.get("message") or answer.text[:SHOWN] or f"status {answer.status_code}"
+    why = "; ".join(map(str, said)) if isinstance(said, list) else str(said)
+    if answer.status_code in NO_RIGHTS:
+        return (
+            f"registry: subject {subject}: the registry does not let us in (status {answer.status_code}: {why[:SHOWN]}). Set "
+            "registry.username and registry.password to an account that may read and write the subjects cdc_verifier.*"
+        )
+    return (
+        f"registry: subject {subject}: the registry refuses this version's schema: {why[:SHOWN]}. If a newer verifier has "
+        "registered it, start that version; if something else writes to this subject, move it away; if the schema was "
+        "changed here, schemas/README.md has the rules for that"
+    )
 
 
 def _json_of(answer: httpx.Response) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from app.adapters.brokers.embedded import EmbeddedBroker
 from app.adapters.brokers.registry import EmbeddedRegistry
 from app.errors import Unavailable
 
-SCHEMA, OTHER = '"string"', '"long"'
+SCHEMA, OTHER, REFUSED = '"string"', '"bytes"', '"long"'
+"""Avro reads texts as bytes and the other way round, and neither as a number."""
 
 
 @pytest.fixture
@@ -79,10 +80,20 @@ def test_what_is_unknown_is_answered_as_by_the_real_one(registry: EmbeddedRegist
     assert ask(registry, "PUT", "/nonsense", {})[0] == 404
 
 
-def test_everything_is_compatible_and_the_level_is_what_was_put(registry: EmbeddedRegistry) -> None:
+def test_what_is_not_compatible_is_said_and_refused(registry: EmbeddedRegistry) -> None:
     path = "/compatibility/subjects/a-value/versions/latest"
 
-    assert ask(registry, "POST", path, {"schema": SCHEMA}) == (200, {"is_compatible": True})
+    assert ask(registry, "POST", path, {"schema": SCHEMA})[1]["error_code"] == 40401
+    ask(registry, "POST", "/subjects/a-value/versions", {"schema": SCHEMA})
+    assert ask(registry, "POST", path, {"schema": OTHER}) == (200, {"is_compatible": True, "messages": []})
+    status, body = ask(registry, "POST", path, {"schema": REFUSED})
+    assert (status, body["is_compatible"], len(body["messages"])) == (200, False, 1)
+    status, body = ask(registry, "POST", "/subjects/a-value/versions", {"schema": REFUSED})
+    assert (status, body["error_code"]) == (409, 409)
+    assert ask(registry, "GET", "/subjects/a-value/versions") == (200, [1])
+
+
+def test_the_level_of_compatibility_is_what_was_put(registry: EmbeddedRegistry) -> None:
     assert ask(registry, "GET", "/config") == (200, {"compatibilityLevel": "BACKWARD"})
     assert ask(registry, "PUT", "/config", {"compatibility": "FULL"}) == (200, {"compatibility": "FULL"})
     assert ask(registry, "GET", "/config") == (200, {"compatibilityLevel": "FULL"})

@@ -1,4 +1,8 @@
-"""A schema registry inside this process: as much of Confluent's REST API as clients need to register and to look up."""
+"""A schema registry inside this process: as much of Confluent's REST API as clients need to register and to look up.
+
+Compatibility is really checked (`compatibility`: Avro's rules of schema resolution, without aliases), at one level for all
+subjects, which ``PUT /config`` sets. What is imported by `EmbeddedRegistry.register` is not asked: it stands already.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
+
+from app.adapters.brokers.compatibility import refusals
 
 
 class EmbeddedRegistry:
@@ -49,6 +55,11 @@ class EmbeddedRegistry:
         with self._lock:
             return sorted(self._subjects)
 
+    def refusals(self, subject: str, schema: str) -> list[str]:
+        """Why a schema may not become the subject's next version; empty where it may, or stands there already."""
+        texts = [self.schema(number) or "" for number in self.versions(subject)]
+        return [] if schema in texts else refusals(self.compatibility, schema, texts)
+
     def close(self) -> None:
         """Stop listening."""
         self._server.shutdown()
@@ -85,9 +96,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         match self._parts():
             case ["subjects", subject, "versions"]:
-                self._answer(200, {"id": self.registry.register(subject, body["schema"])})
-            case ["compatibility", *_]:
-                self._answer(200, {"is_compatible": True})
+                self._register(subject, body["schema"])
+            case ["compatibility", "subjects", subject, "versions", "latest"]:
+                self._check(subject, body["schema"])
             case _:
                 self._answer(404, {"error_code": 404, "message": "HTTP 404 Not Found"})
 
@@ -102,6 +113,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Requests are nobody's news."""
+
+    def _register(self, subject: str, schema: str) -> None:
+        refused = self.registry.refusals(subject, schema)
+        if refused:
+            self._answer(409, {"error_code": 409, "message": f"Schema is incompatible: {'; '.join(refused)}"})
+        else:
+            self._answer(200, {"id": self.registry.register(subject, schema)})
+
+    def _check(self, subject: str, schema: str) -> None:
+        if not self.registry.versions(subject):
+            self._answer(404, {"error_code": 40401, "message": f"Subject '{subject}' not found."})
+            return
+        refused = self.registry.refusals(subject, schema)
+        self._answer(200, {"is_compatible": not refused, "messages": refused})
 
     def _body(self) -> dict[str, Any]:
         body: dict[str, Any] = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
