@@ -14,19 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
 
 import schemas
+from app.adapters.connection import Connection
 from app.adapters.encode import SCHEMA_NAMES, Encoder
 from app.adapters.kafka_config import client_config, credentials
 from app.adapters.metrics import Metrics, Served, serve
 from app.adapters.registry import Registry
-from app.adapters.topics import create_missing, own_topics, partition_counts, topic_ids
+from app.adapters.topics import topic_ids
 from app.config import Settings, live_problems, load
 from app.errors import ConfigError
 from app.model.effects import Command, Contradicted, Orphan, UnknownSink, Unreadable
 from app.worker.effects import Effect
-from app.worker.layout import Layout, lane_topic, plan
 from app.worker.live import LiveWorker
 from app.worker.logs import Logs
 from app.worker.ports import Input
@@ -37,6 +36,7 @@ from topologies.engine import EngineSettings, build_app, until_stopped
 from topologies.ledger import LedgerReader
 from topologies.probing import FenceProbe
 from topologies.shipping import Shipper
+from topologies.starting import ledger_topic, prepare
 
 logger = logging.getLogger(__name__)
 
@@ -92,15 +92,14 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
         counts: partition counts of all topics where the cluster can't create any (the embedded broker); None asks it
             and creates our own.
     """
-    admin = AdminClient(client_config(settings))
+    connection = Connection(client_config(settings), settings.kafka.start_wait_ms / 1000)
     metrics = Metrics(settings.metrics.per_partition)
-    layout, partitions = await asyncio.to_thread(_prepare, settings, admin, counts)
+    layout, partitions = await asyncio.to_thread(prepare, settings, connection, counts)
     registry = _registry(settings, metrics)
     ids = await registry.register({**SCHEMAS, **{name: schemas.text(name) for name in (*SCHEMA_NAMES, "EvidenceLoss")}})
     shipper = _shipper(settings, metrics, ids, partitions)
-    reader = LedgerReader(
-        client_config(settings), _ledger(settings), partitions, f"{settings.verifier.application_id}-ledger"
-    )
+    group = settings.verifier.application_id  # never joined: a right on a second group would be one to ask for
+    reader = LedgerReader(client_config(settings), ledger_topic(settings), partitions, group)
     worker = LiveWorker(settings, layout, registry, Router(layout, ids), shipper, metrics, reader.read)
     app = build_app(
         EngineSettings(
@@ -113,10 +112,10 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
         ),
         worker,
     )
-    probe = FenceProbe(settings, layout, worker, shipper, ids, admin)
+    probe = FenceProbe(settings, layout, worker, shipper, ids, connection.admin)
     app.timer(settings.verifier.probe_interval_ms / 1000, name="probe")(lambda *_: _guarded(probe.look()))
     if counts is None:
-        worker.logs = Logs(partial(topic_ids, admin, sorted(layout.inputs)), partial(_reopen, app))
+        worker.logs = Logs(partial(topic_ids, connection.admin, sorted(layout.inputs)), partial(_reopen, app))
     app.finalize()
     await app.start()
 
@@ -139,22 +138,6 @@ async def _guarded(work: Any) -> None:
         await work
     except Exception as error:  # noqa: BLE001 - a timer's exception would leave a worker that looks alive
         end_process(error)
-
-
-def _prepare(settings: Settings, admin: AdminClient, counts: Mapping[str, int] | None) -> tuple[Layout, int]:
-    """The layout, and the partition count of our ledger topic; makes our topics where the cluster can."""
-    existing = partition_counts(admin) if counts is None else dict(counts)
-    layout = plan(settings, existing)
-    if counts is None:
-        prefix = settings.verifier.prefix
-        internal = {lane_topic(prefix, group.partitions) for group in layout.groups.values()}
-        lanes = {topic: count for topic, count in layout.inputs.items() if topic in internal}
-        create_missing(admin, own_topics(prefix, lanes, max(layout.groups)), existing)
-    return layout, existing.get(_ledger(settings), max(layout.groups))
-
-
-def _ledger(settings: Settings) -> str:
-    return f"{settings.verifier.prefix}.ledger"
 
 
 def _registry(settings: Settings, metrics: Metrics) -> Registry:

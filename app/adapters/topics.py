@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # its stubs forget it
 
-from app.errors import ConfigError, Unavailable
+from app.adapters.rights import acl_command
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 20.0
+NO_RIGHTS = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 COMPACTED = ("ledger", "watermarks")
 KEPT = {"retention.ms": "-1"}
 
 
-def partition_counts(admin: AdminClient) -> dict[str, int]:
-    """Partition count of every topic; raises `Unavailable` where no broker answers."""
-    try:
-        found = admin.list_topics(timeout=TIMEOUT_S)
-    except KafkaException as error:
-        raise Unavailable(f"no broker answers: {error.args[0].str()}. Check kafka.brokers and the network") from error
-    return {name: len(topic.partitions) for name, topic in found.topics.items() if topic.error is None}
+def counts_of(listed: Any) -> dict[str, int]:
+    """Partition count of every topic of a cluster's metadata."""
+    return {name: len(topic.partitions) for name, topic in listed.topics.items() if topic.error is None}
 
 
 def topic_ids(admin: AdminClient, topics: Iterable[str]) -> dict[str, str]:
@@ -59,29 +56,46 @@ def own_topics(prefix: str, lanes: Mapping[str, int], widest: int) -> dict[str, 
 
 
 def create_missing(
-    admin: AdminClient, wanted: Mapping[str, tuple[int, dict[str, str]]], existing: Mapping[str, int]
-) -> None:
-    """Make those that are not there.
+    admin: AdminClient,
+    wanted: Mapping[str, tuple[int, dict[str, str]]],
+    existing: Container[str],
+    principal: str,
+    *,
+    is_rehearsal: bool = False,
+) -> list[str]:
+    """Make those that are not there; what the cluster refuses is told with the commands to type, a line each.
 
-    Raises:
-        ConfigError: the cluster refuses; the message holds the commands that somebody with the rights can type.
+    Args:
+        principal: who we are to the authorizer.
+        is_rehearsal: only ask whether they could be made.
     """
     missing = {name: how for name, how in wanted.items() if name not in existing}
     if not missing:
-        return
+        return []
     asked = [NewTopic(name, count, -1, config=config) for name, (count, config) in missing.items()]
     problems = []
-    for name, answer in admin.create_topics(asked, operation_timeout=TIMEOUT_S).items():
+    answers = admin.create_topics(asked, operation_timeout=TIMEOUT_S, validate_only=is_rehearsal)
+    for name, answer in answers.items():
         try:
             answer.result(TIMEOUT_S)
-        except Exception as error:  # noqa: BLE001 - a refusal comes as any of several kinds
-            if "already exists" not in str(error):
-                count, config = missing[name]
-                problems.append(
-                    f"topic {name} could not be created ({error}). Create it: {_command(name, count, config)}"
-                )
-    if problems:
-        raise ConfigError(problems)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                problems.append(_refused(name, *missing[name], error.args[0], principal))
+    return problems
+
+
+def _refused(name: str, count: int, config: Mapping[str, str], error: KafkaError, principal: str) -> str:
+    """Why a topic of ours was not made, and what to do."""
+    create = _command(name, count, config)
+    if error.code() in NO_RIGHTS:
+        allow = acl_command(principal, "topic", name, "Create")
+        return f"topic {name} does not exist, and {principal} may not create it. Create it: {create} - or allow it: {allow}"
+    if error.code() == KafkaError.POLICY_VIOLATION:
+        return (
+            f"topic {name} does not exist, and the cluster's policy refuses it ({error.str()}). Create it as the policy "
+            f"wants it, with as many partitions and the same settings: {create}"
+        )
+    return f"topic {name} could not be created ({error.str()}). Create it: {create}"
 
 
 def _command(name: str, count: int, config: Mapping[str, Any]) -> str:

@@ -37,6 +37,7 @@ class KafkaSettings:
     ssl_certificate_file: str | None = setting(kinds.Text(), None, "the verifier's own certificate")
     ssl_key_file: str | None = setting(kinds.Text(), None, "its key")
     ssl_key_password: Secret | None = setting(kinds.SecretText(), None, "the key's password")
+    start_wait_ms: int = setting(kinds.duration(), 60_000, "how long a start waits for brokers that are away")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

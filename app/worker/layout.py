@@ -65,10 +65,10 @@ def plan(settings: Settings, counts: Mapping[str, int]) -> Layout:
     Raises:
         ConfigError: topics that are configured but don't exist, all at once.
     """
-    sources = settings.source_topics(counts)
-    missing = sorted((set(sources) | settings.evidence_topics()) - counts.keys())
+    missing = missing_topics(settings, counts)
     if missing:
-        raise ConfigError([_missing(topic) for topic in missing])
+        raise ConfigError([absent(topic) for topic in missing])
+    sources = settings.source_topics(counts)
     contracts = settings.contracts(counts)
     lanes = {contract.sink: _lanes(settings, contract, counts) for contract in contracts}
     groups = {
@@ -121,7 +121,13 @@ def _routed(
     return {topic: frozenset(sinks) for topic, sinks in found.items()}
 
 
-def _missing(topic: str) -> str:
+def missing_topics(settings: Settings, counts: Mapping[str, int]) -> list[str]:
+    """Topics that are configured by name and that the cluster does not have, or does not show us."""
+    return sorted((set(settings.source_topics(counts)) | settings.evidence_topics()) - counts.keys())
+
+
+def absent(topic: str) -> str:
+    """That a topic is missing, and what to do."""
     return (
         f"topic {topic} is configured but does not exist. If its producer will create it, start the verifier after it, or "
         f"create it now: kafka-topics.sh --bootstrap-server HOST:PORT --create --topic {topic} --partitions N"

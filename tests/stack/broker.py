@@ -56,16 +56,27 @@ def jars() -> Path:
 
 
 class Broker:
-    """One broker over a directory; `start` and `stop` may be called again and again."""
+    """One broker over a directory; `start` and `stop` may be called again and again.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        properties: lines that are added to the broker's properties, or stand for earlier ones; ``{port}``,
+            ``{controller}``, ``{other}`` and ``{data}`` are filled in. ``other`` is a port for a second listener.
+    """
+
+    def __init__(self, directory: Path, properties: str = "") -> None:
         self.directory = directory
-        self.port, controller = _free_port(), _free_port()
+        self.port, controller, other = _free_port(), _free_port(), _free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
+        self.other_bootstrap = f"127.0.0.1:{other}"
         self._process: subprocess.Popen[bytes] | None = None
         self._properties = directory / "broker.properties"
-        self._properties.write_text(PROPERTIES.format(port=self.port, controller=controller, data=directory / "data"))
-        self._java("kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(self._properties)).wait(60)
+        text = PROPERTIES + properties
+        self._properties.write_text(
+            text.format(port=self.port, controller=controller, other=other, data=directory / "data")
+        )
+        self._java(
+            "kafka.tools.StorageTool", "format", f"--cluster-id={_cluster_id()}", "-c", str(self._properties)
+        ).wait(60)
 
     def start(self) -> None:
         """Start it and wait until it listens."""
