@@ -156,6 +156,30 @@ def lane_ranks(batch: EvidenceBatch, base: int = 0) -> Int64s:
     return ((batch.records + base) << RANK_BITS) | inside
 
 
+def lost_rows(topic: str, partition: int, record: int, base: int = 0) -> LaneRows:
+    """One LOSS row, at the place of the first record of a lane that expired before it was read; ``base`` as above."""
+    none, no = np.zeros(1, np.int64), np.zeros(1, np.bool_)
+    return LaneRows(
+        logs=[(topic, partition)],
+        log_index=none.astype(np.int32),
+        records=none + record,
+        timestamps=none,
+        ranks=none + ((record + base) << RANK_BITS),
+        ends=none + NEVER,
+        kinds=np.full(1, EvidenceKind.LOSS, np.uint8),
+        offsets=none,
+        statuses=none.astype(np.uint8),
+        fingerprints=none.astype(np.uint64),
+        has_fingerprint=no,
+        applied_at=none,
+        sequences=none,
+        has_sequence=no,
+        names_command=no,
+        to_offsets=none - 1,
+        generations=none.astype(np.int32),
+    )
+
+
 def concatenate(parts: list[LaneRows]) -> LaneRows:
     """Several runs of one lane as one."""
     if len(parts) == 1:

@@ -296,7 +296,9 @@ class SinkPartition:
         self.frontier = min(self.frontier, offset)
         self.horizon = min(self.horizon, offset)
         self.skips = [(lo, min(hi, offset)) for lo, hi in self.skips if lo < offset]
+        waiting = len(self.parked)
         self.parked = [item for item in self.parked if item[1] < offset]
+        self.tally.rows["old_generation"] += waiting - len(self.parked)
         self.verified_stop = {o for o in self.verified_stop if o < offset}
         self.truncates = {o for o in self.truncates if o < offset}
         self._forget_cells(offset)

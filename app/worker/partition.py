@@ -23,7 +23,7 @@ import numpy as np
 from app.adapters.store import Store
 from app.errors import require
 from app.ledger import blocks
-from app.ledger.lane import RANK_BITS, LaneRows, lane_ranks, split
+from app.ledger.lane import RANK_BITS, LaneRows, lane_ranks, lost_rows, split
 from app.ledger.partition import PartitionFold
 from app.ledger.sink import SinkPartition
 from app.ledger.terms import same
@@ -34,7 +34,7 @@ from app.worker import agreements, snapshots
 from app.worker.checkpoints import Upload
 from app.worker.effects import Effect, RecordedEnd
 from app.worker.head import Head
-from app.worker.origins import fresh
+from app.worker.origins import repeated
 from app.worker.outbox import Outbox, number_of
 from app.worker.sending import Sending
 
@@ -137,7 +137,7 @@ class PartitionWorker:
             beside: what lanes must be told, where the log is no lane itself.
         """
         delta = blocks.pack({"kind": "evidence lost", "topic": topic, "start": start, "end": end}, {})
-        self._commit(delta, lambda: [*beside, *self._evidence_lost(topic, end)], 0)
+        self._commit(delta, lambda: [*beside, *self._evidence_lost(topic, start, end)], 0)
 
     def replace_log(self, topic: str, topic_id: str) -> None:
         """A topic was deleted and made again: a change topic begins a new epoch, a lane has lost what was in it."""
@@ -166,15 +166,21 @@ class PartitionWorker:
         yield from self._judge()
 
     def _evidence(self, batch: EvidenceBatch) -> Iterator[Effect]:
-        skip = int(np.searchsorted(batch.records, self.position(batch.topic) or 0))
-        self.head.positions[batch.topic] = max(batch.next, self.position(batch.topic) or 0)
+        position = self.position(batch.topic) or 0
+        self.head.positions[batch.topic] = max(batch.next, position)
         for offset, reason in batch.unreadable:
-            self.head.counters["unreadable"] += 1
-            yield Unreadable(topic=batch.topic, partition=batch.partition, offset=offset, reason=reason)
-        for name, rows in split(batch, lane_ranks(batch, self.head.bases.get(batch.topic, 0))).items():
-            new = fresh(batch, rows, skip, self.head)
-            if len(new):
-                yield from self._lane(batch.topic, name, new)
+            if offset >= position:
+                self.head.counters["unreadable"] += 1
+                yield Unreadable(topic=batch.topic, partition=batch.partition, offset=offset, reason=reason)
+        base = self.head.bases.get(batch.topic, 0)
+        ranks = lane_ranks(batch, base)
+        again = repeated(batch, ranks, position, self.head)
+        for name, rows in split(batch, ranks).items():
+            fresh = rows.rows(int(np.searchsorted(rows.ranks, (position + base) << RANK_BITS)), len(rows))
+            if again:
+                fresh = fresh.picked([row for row, rank in enumerate(fresh.ranks.tolist()) if rank not in again])
+            if len(fresh):
+                yield from self._lane(batch.topic, name, fresh)
         yield from self._judge()
 
     def _lane(self, topic: str, name: SinkTopic, rows: LaneRows) -> Iterator[Effect]:
@@ -205,26 +211,29 @@ class PartitionWorker:
         self.head.positions[topic] = end
         yield from self._judge()
 
-    def _evidence_lost(self, topic: str, end: int) -> Iterator[Effect]:
+    def _evidence_lost(self, topic: str, start: int, end: int) -> Iterator[Effect]:
         self.head.positions[topic] = end
-        self._lose_lane(topic)
+        self._lose_lane(topic, start)
         yield from self._judge()
 
     def _replaced(self, topic: str, topic_id: str) -> Iterator[Effect]:
         position = self.head.positions.pop(topic, 0)
         self.head.topic_ids[topic] = topic_id
         if topic not in self.fold.changes:
-            self.head.bases[topic] = self.head.bases.get(topic, 0) + position
-            self._lose_lane(topic)
-            return
-        for sink, outcome in self.fold.replace(topic):
-            yield from reporting.verdicts(sink, outcome)
-            yield from reporting.seals(sink, is_final=True)
+            self._lose_lane(topic, position)
+            self.head.bases[topic] = self.head.bases.get(topic, 0) + position + 1
+        else:
+            for sink, outcome in self.fold.replace(topic):
+                yield from reporting.verdicts(sink, outcome)
+                yield from reporting.seals(sink, is_final=True)
+        yield from self._judge()
 
-    def _lose_lane(self, topic: str) -> None:
-        for (name, _), sink in self.fold.sinks.items():
-            if self.lane_topics.get(name) == topic:
-                sink.is_evidence_lost = True
+    def _lose_lane(self, topic: str, record: int) -> None:
+        """Every lane that is read from a topic has lost something at this place, also about sources not seen yet."""
+        rows = lost_rows(topic, self.partition, record, self.head.bases.get(topic, 0))
+        for contract in self.fold.contracts.values():
+            for source in contract.topics if self.lane_topics.get(contract.sink) == topic else ():
+                self.fold.take_evidence(SinkTopic(contract.sink, source, self.partition), rows)
 
     def _passed(self, topic: str, next_offset: int) -> Iterator[Effect]:
         self.head.positions[topic] = max(next_offset, self.position(topic) or 0)
@@ -362,7 +371,7 @@ class PartitionWorker:
             case "lost":
                 work = self._lost(header["topic"], header["start"], header["end"])
             case "evidence lost":
-                work = self._evidence_lost(header["topic"], header["end"])
+                work = self._evidence_lost(header["topic"], header["start"], header["end"])
             case "contracts":
                 work = self._amended(header)
             case "replaced":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from app.adapters.store import MemoryStore, RocksStore
 from app.errors import InvariantBroken
 from app.ledger.partition import PartitionFold
-from app.model import Contract, SinkTopic
+from app.model import Contract, Origin, SinkTopic
 from app.model.effects import Command, Unreadable, Verdict
 from app.testing import Change, Row, change_batch, evidence_batch, fence
 from app.worker import effects
@@ -158,6 +160,57 @@ def test_evidence_that_retention_took_makes_open_cells_unverifiable_and_none_mis
         (0, "unverifiable", "evidence_lost"),
         (1, "unverifiable", "evidence_lost"),
     }
+
+
+def test_evidence_that_was_lost_before_its_source_was_seen_is_remembered(store):
+    worker = opened(store)
+    worker.passed("receipts", 1)
+    worker.lose_evidence("receipts", 1, 9)
+    worker.take_changes(changes(0))
+    worker.take_evidence(said(fence(1), start=9))
+
+    assert [e.reason for _, e in worker.outbox(10) if isinstance(e, Verdict)] == ["evidence_lost"]
+
+
+def test_a_fence_that_stood_before_the_loss_still_proves(store):
+    worker = opened(store)
+    worker.take_evidence(said(fence(1)))  # waits for its change
+    worker.lose_evidence("receipts", 1, 9)
+    worker.take_changes(changes(0))
+
+    assert [e.state.word for _, e in worker.outbox(10) if isinstance(e, Verdict)] == ["missing"]
+
+
+def routed(*origins, start=0):
+    """Records of a lane that say something good about change 0, by (sink, offset in the log they came from)."""
+    batch = evidence_batch([(SinkTopic(sink, "t", 0), good(0)) for sink, _ in origins], start=start)
+    return replace(batch, origins={row: Origin("dlq", 0, offset) for row, (_, offset) in enumerate(origins)})
+
+
+def counted(worker):
+    return [worker.fold.sinks[sink, "t"].tally.rows["cells"] for sink in ("s", "z")]
+
+
+def two_sinks(store):
+    contracts = [Contract(sink=sink, topics=("t",)) for sink in ("s", "z")]
+    return PartitionWorker(lambda: PartitionFold(contracts, 0), store, {"s": "receipts", "z": "receipts"})
+
+
+def test_one_origin_log_may_feed_several_sinks_in_one_batch(store):
+    worker = two_sinks(store)
+    worker.take_changes(changes(0))
+    worker.take_evidence(routed(("s", 0), ("z", 1), ("s", 2)))
+
+    assert counted(worker) == [2, 1]
+
+
+def test_a_record_that_was_routed_twice_in_a_row_counts_once(store):
+    worker = two_sinks(store)
+    worker.take_changes(changes(0))
+    worker.take_evidence(routed(("s", 0), ("s", 0), ("z", 1), ("s", 0)))
+
+    assert counted(worker) == [1, 1]
+    assert worker.head.counters["routed_twice"] == 2
 
 
 @pytest.mark.parametrize(
