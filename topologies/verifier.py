@@ -29,8 +29,10 @@ from app.worker.effects import Effect
 from app.worker.live import LiveWorker
 from app.worker.logs import Logs
 from app.worker.ports import Input
+from app.worker.rereading import Rereader
 from app.worker.routing import Router
 from cdc_receipts.codec import SCHEMAS
+from topologies.again import StretchReader
 from topologies.ending import end_process
 from topologies.engine import EngineSettings, build_app, until_stopped
 from topologies.ledger import LedgerReader
@@ -114,6 +116,8 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     )
     probe = FenceProbe(settings, layout, worker, shipper, ids, connection.admin)
     app.timer(settings.verifier.probe_interval_ms / 1000, name="probe")(lambda *_: _guarded(probe.look()))
+    reading = StretchReader(client_config(settings), f"{settings.verifier.application_id}-again")
+    worker.rereader = Rereader(reading.read, worker.decode)
     if counts is None:
         worker.logs = Logs(partial(topic_ids, connection.admin, sorted(layout.inputs)), partial(_reopen, app))
     app.finalize()

@@ -130,6 +130,7 @@ def pack_sink(sink: SinkPartition) -> bytes:
         "left": sink.tally.left,
     }
     header["parked"] = [[_receipt(receipt), offset] for receipt, offset in sink.parked]
+    header["far"] = [[_receipt(receipt), offset] for receipt, offset in sink.far]
     header["stragglers"] = [_straggler(s) for _, s in sorted(sink.stragglers.by_offset.items())]
     header["dirty"] = sorted(sink.stragglers.dirty)
     arrays: Arrays = {"touched": np.concatenate([np.zeros(0, np.int64), *sink.touched])}
@@ -156,6 +157,7 @@ def restore_sink(sink: SinkPartition, block: bytes) -> None:
     sink.tally.flags[:] = tally["flags"]
     sink.tally.left = tally["left"]
     sink.parked = [(Receipt(**receipt), offset) for receipt, offset in header["parked"]]
+    sink.far = [(Receipt(**receipt), offset) for receipt, offset in header["far"]]
     for fields in header["stragglers"]:
         sink.stragglers.add(_to_straggler(fields))
     sink.stragglers.dirty = set(header["dirty"])

@@ -123,8 +123,10 @@ def straggler_spoke(sink: SinkPartition, offset: int) -> None:
 
 def _no_change(sink: SinkPartition, receipt: Receipt, offset: int, *, is_held: bool) -> None:
     """A receipt whose offset holds no change: orphan, or the change is gone."""
-    if offset < sink.changes.first or (not is_held and offset < sink.fence - TAIL_OFFSETS):
+    if offset < sink.changes.first:
         sink.tally.rows["too_late"] += 1
+    elif not is_held and offset < sink.fence - TAIL_OFFSETS:
+        sink.far.append((receipt, offset))
     elif sink.is_compacted:
         sink.tally.rows["compacted"] += 1
     else:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from app.errors import require
 from app.ledger.changes import Changes
+from app.ledger.far import gone, resolve
 from app.ledger.fence import Outcome, evaluate
 from app.ledger.lane import LaneRows
 from app.ledger.replacing import begun_anew, close_log
@@ -76,6 +77,20 @@ class PartitionFold:
         self.source(batch.topic).take(batch)
         for sink in self.sinks_of(batch.topic):
             sink.take_changes()
+
+    def read_again(self, batch: ChangeBatch, earliest: int) -> None:
+        """Judge the evidence that waits for changes that had been forgotten; they are forgotten again."""
+        changes = Changes(batch.topic, self.partition, len(self.projections))
+        changes.take(batch)
+        for sink in self.sinks_of(batch.topic):
+            gone(sink, earliest)
+            resolve(sink, changes.segments, batch.start, batch.next)
+
+    def far(self) -> Iterator[tuple[str, int]]:
+        """Topics of which changes must be read again, each with the lowest offset that is asked for."""
+        for (_, topic), sink in self.sinks.items():
+            if sink.far:
+                yield topic, min(offset for _, offset in sink.far)
 
     def is_known(self, name: SinkTopic) -> bool:
         """Whether evidence of this sink about this source partition is judged here."""

@@ -50,5 +50,5 @@ def begun_anew(sink: SinkPartition, changes: Changes) -> SinkPartition:
     for name in ("generation", "at", "seals", "seal_hash", "sealed_at", "is_compacted"):
         setattr(fresh, name, getattr(sink, name))
     fresh.tally.rows = sink.tally.rows
-    fresh.tally.rows["replaced"] += sink.queued + len(sink.parked)
+    fresh.tally.rows["replaced"] += sink.queued + len(sink.parked) + len(sink.far)
     return fresh

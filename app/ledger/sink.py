@@ -53,6 +53,7 @@ class SinkPartition:
         terms: its contracts over time.
         since, unseen: a sink that was added later has no cells below ``since``; ``unseen`` of the changes read lie there.
         generation, beginning, fence, frontier, skips, at: as the marks read so far say; ``at`` is the highest time.
+        parked, far: receipts that wait for a change that was not read yet, or that must be read again (`app.ledger.far`).
         horizon: keyed questions see changes below it.
         verified_stop: closed unverifiable cells that no operator waived.
         changed: segments of cells that were written to since the last snapshot.
@@ -78,6 +79,7 @@ class SinkPartition:
         self.truncates: set[int] = set()
         self.orphans: set[int] = set()
         self.parked: list[tuple[Receipt, int]] = []
+        self.far: list[tuple[Receipt, int]] = []
         self.touched: list[Int64s] = []
         self.unsealed: set[int] = set()
         self.seals = 0
@@ -296,9 +298,10 @@ class SinkPartition:
         self.frontier = min(self.frontier, offset)
         self.horizon = min(self.horizon, offset)
         self.skips = [(lo, min(hi, offset)) for lo, hi in self.skips if lo < offset]
-        waiting = len(self.parked)
+        waiting = len(self.parked) + len(self.far)
         self.parked = [item for item in self.parked if item[1] < offset]
-        self.tally.rows["old_generation"] += waiting - len(self.parked)
+        self.far = [item for item in self.far if item[1] < offset]
+        self.tally.rows["old_generation"] += waiting - len(self.parked) - len(self.far)
         self.verified_stop = {o for o in self.verified_stop if o < offset}
         self.truncates = {o for o in self.truncates if o < offset}
         self._forget_cells(offset)

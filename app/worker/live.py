@@ -19,7 +19,7 @@ from app.decode.evidence import EvidenceDecoder
 from app.errors import InvariantBroken
 from app.ledger.partition import PartitionFold, projections_of
 from app.ledger.sink import SinkPartition
-from app.model import RawBatch
+from app.model import ChangeBatch, RawBatch
 from app.worker import takeover
 from app.worker.effects import Effect, Routed
 from app.worker.lanes import reader_of
@@ -27,6 +27,7 @@ from app.worker.layout import Group, Layout
 from app.worker.logs import Logs
 from app.worker.partition import PartitionWorker
 from app.worker.ports import SHIP_AT_ONCE, Assignment, Committed, Input, Shipping
+from app.worker.rereading import Rereader
 from app.worker.routing import Router, unreadable
 from app.worker.takeover import ReadLedger, Takeover
 from app.worker.telling import HELD_ROWS, Teller
@@ -54,6 +55,7 @@ class LiveWorker:
     Attributes:
         bounds: asks the broker for (earliest, end) of an input now; set once the transport runs.
         seek: makes the transport go on elsewhere; likewise.
+        rereader: reads changes again that evidence still comes about; None where nothing can.
         logs: looks for topics that were made again; None where the broker can't tell.
     """
 
@@ -76,6 +78,7 @@ class LiveWorker:
         self.bounds: Callable[[Input], Awaitable[tuple[int, int]]] | None = None
         self.seek: Callable[[Input, int], Awaitable[None]] | None = None
         self.logs: Logs | None = None
+        self.rereader: Rereader | None = None
         self._teller = Teller(metrics, shipper, settings.verifier.instance_id or "")
         self._read_ledger = read_ledger
         self._uploads = Uploads(shipper.put)
@@ -260,6 +263,11 @@ class LiveWorker:
         if missing:
             await self.registry.fetch(missing)
 
+    async def decode(self, raw: RawBatch) -> ChangeBatch:
+        """Changes of a stretch that was read again."""
+        await self._fetch_schemas(raw)
+        return self._changes.decode(raw)
+
     async def _hole(self, worker: PartitionWorker, source: Input, expected: int) -> int | None:
         """Go back to where we were; where retention has overtaken us, record the loss instead."""
         if self._holes.get(source) == expected and self.bounds is not None:
@@ -278,7 +286,7 @@ class LiveWorker:
         held = {source for place in self._takeovers for source in self._inputs(place)}
         for place, worker in self._workers.items():
             for (name, _), sink in worker.fold.sinks.items():
-                if sink.queued > HELD_ROWS:
+                if sink.queued + len(sink.far) > HELD_ROWS:
                     held.add(Input(worker.lane_topics[name], place.partition))
         self._held = frozenset(held)
 
@@ -332,6 +340,8 @@ class LiveWorker:
         """Ship the outboxes and checkpoints, look for ends that lanes wait for, tell watermarks and metrics."""
         now = time.monotonic()
         await self._finish_takeovers()
+        if self.rereader is not None:
+            await self.rereader.advance(self._workers)
         if self.logs is not None:
             await self.logs.watch()
         for place, worker in list(self._workers.items()):

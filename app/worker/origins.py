@@ -1,10 +1,10 @@
-"""What was routed here before: routing is at least once, and a record counts once by its origin."""
+"""Whose evidence is, and whether it was routed here before: routing is at least once, a record counts once by its origin."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from app.model import EvidenceBatch
+from app.model import EvidenceBatch, SinkTopic
 from app.model.batches import Int64s
 from app.worker.head import Head
 
@@ -32,3 +32,12 @@ def repeated(batch: EvidenceBatch, ranks: Int64s, position: int, head: Head) -> 
             found.add(int(ranks[row]))
     head.counters["routed_twice"] += len(found)
     return found
+
+
+def why_unknown(name: SinkTopic, partition: int, *, is_known: bool) -> str:
+    """Why evidence is nobody's here."""
+    if not is_known:
+        return f"no sink named {name.sink!r} is configured"
+    if name.partition != partition:
+        return f"it speaks of partition {name.partition} but stands on partition {partition} of the lane"
+    return f"{name.topic} is not among the topics of sink {name.sink!r}"

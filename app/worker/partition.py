@@ -34,7 +34,7 @@ from app.worker import agreements, snapshots
 from app.worker.checkpoints import Upload
 from app.worker.effects import Effect, RecordedEnd
 from app.worker.head import Head
-from app.worker.origins import repeated
+from app.worker.origins import repeated, why_unknown
 from app.worker.outbox import Outbox, number_of
 from app.worker.sending import Sending
 
@@ -144,6 +144,17 @@ class PartitionWorker:
         delta = blocks.pack({"kind": "replaced", "topic": topic, "topic_id": topic_id}, {})
         self._commit(delta, lambda: self._replaced(topic, topic_id), 0)
 
+    def read_again(self, batch: ChangeBatch, earliest: int) -> None:
+        """Changes that were forgotten were read again, for the evidence that still came about them (`app.ledger.far`).
+
+        Args:
+            earliest: where their log begins now.
+        """
+        batch = agreements.projected(batch, self._decoded, self.fold.projections)
+        arrays = {"batch": np.frombuffer(blocks.pack_change_batch(batch), np.uint8)}
+        delta = blocks.pack({"kind": "read again", "earliest": earliest}, arrays)
+        self._commit(delta, lambda: self._read_again(batch, earliest), 0)
+
     def record_end(self, sink: str, topic: str, end: int) -> None:
         """The row that blocks a lane names more than the change partition's end; every later reading takes that end."""
         delta = blocks.pack({"kind": "end", "sink": sink, "topic": topic, "end": end}, {})
@@ -203,7 +214,7 @@ class PartitionWorker:
                 partition=rows.logs[0][1],
                 offset=record,
                 sink=name.sink,
-                reason=_why_unknown(name, self.partition, is_known=contract is not None),
+                reason=why_unknown(name, self.partition, is_known=contract is not None),
             )
 
     def _lost(self, topic: str, start: int, end: int) -> Iterator[Effect]:
@@ -234,6 +245,11 @@ class PartitionWorker:
         for contract in self.fold.contracts.values():
             for source in contract.topics if self.lane_topics.get(contract.sink) == topic else ():
                 self.fold.take_evidence(SinkTopic(contract.sink, source, self.partition), rows)
+
+    def _read_again(self, batch: ChangeBatch | EvidenceBatch, earliest: int) -> Iterator[Effect]:
+        if isinstance(batch, ChangeBatch):
+            self.fold.read_again(batch, earliest)
+        yield from self._judge()
 
     def _passed(self, topic: str, next_offset: int) -> Iterator[Effect]:
         self.head.positions[topic] = max(next_offset, self.position(topic) or 0)
@@ -360,7 +376,7 @@ class PartitionWorker:
 
     def _replay(self, delta: bytes) -> None:
         """Fold a delta again; its effects were written with it."""
-        header, _ = blocks.unpack(delta)
+        header, arrays = blocks.unpack(delta)
         match header["kind"]:
             case "changes" | "evidence":
                 batch = blocks.unpack_batch(delta)
@@ -372,6 +388,8 @@ class PartitionWorker:
                 work = self._lost(header["topic"], header["start"], header["end"])
             case "evidence lost":
                 work = self._evidence_lost(header["topic"], header["start"], header["end"])
+            case "read again":
+                work = self._read_again(blocks.unpack_batch(arrays["batch"].tobytes()), header["earliest"])
             case "contracts":
                 work = self._amended(header)
             case "replaced":
@@ -380,11 +398,3 @@ class PartitionWorker:
                 work = self._end(header["sink"], header["topic"], header["end"])
         for _ in work:
             pass
-
-
-def _why_unknown(name: SinkTopic, partition: int, *, is_known: bool) -> str:
-    if not is_known:
-        return f"no sink named {name.sink!r} is configured"
-    if name.partition != partition:
-        return f"it speaks of partition {name.partition} but stands on partition {partition} of the lane"
-    return f"{name.topic} is not among the topics of sink {name.sink!r}"

@@ -17,6 +17,7 @@ from app.config.settings import Settings
 from app.decode.changes import ReferenceChangeDecoder
 from app.decode.evidence import EvidenceDecoder
 from app.ledger import watermarks
+from app.ledger.far import resolve
 from app.ledger.graced import with_fences
 from app.ledger.lane import LaneRows, concatenate, split
 from app.ledger.merging import merge, without_repeats
@@ -75,6 +76,7 @@ class RecordedRun:
                 self.commands.extend((sink, command) for command in planner.plan(sink, outcome))
                 reporting.seals(sink)
             for sink in fold.sinks.values():
+                resolve(sink, sink.changes.segments, 0, sink.changes.next)  # a recording forgets no change
                 watermarks.conserved(sink)
 
     def sinks(self) -> Iterator[SinkPartition]:
