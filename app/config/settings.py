@@ -64,12 +64,11 @@ class StateSettings:
 
     dir: Path = setting(kinds.Directory(), Path("state"), "one directory per worker")
     max_disk_bytes: int = setting(
-        kinds.size(1 << 26), 20 << 30, "a sink that is down keeps its cells open; at this size lanes are held"
+        kinds.size(1 << 26), 20 << 30, "a sink that is down keeps its cells open; at this size no more changes are read"
     )
     checkpoint_interval_ms: int = setting(
         kinds.duration(1_000), 60_000, "a worker with an empty disk reads again what came since the last checkpoint"
     )
-    max_memory_bytes: int = setting(kinds.size(1 << 24), 256 << 20, "segments beyond it leave memory for disk")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

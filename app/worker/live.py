@@ -16,7 +16,6 @@ from app.adapters.store import RocksStore
 from app.config.settings import Settings
 from app.decode.changes import ReferenceChangeDecoder
 from app.decode.evidence import EvidenceDecoder
-from app.errors import InvariantBroken
 from app.ledger.partition import PartitionFold, projections_of
 from app.ledger.sink import SinkPartition
 from app.model import ChangeBatch, RawBatch
@@ -27,6 +26,7 @@ from app.worker.layout import Group, Layout
 from app.worker.logs import Logs
 from app.worker.partition import PartitionWorker
 from app.worker.ports import SHIP_AT_ONCE, Assignment, Committed, Input, Shipping
+from app.worker.positions import Positions
 from app.worker.rereading import Rereader
 from app.worker.routing import Router, unreadable
 from app.worker.takeover import ReadLedger, Takeover
@@ -80,11 +80,13 @@ class LiveWorker:
         self.logs: Logs | None = None
         self.rereader: Rereader | None = None
         self._teller = Teller(metrics, shipper, settings.verifier.instance_id or "")
+        self._positions = Positions(layout, router, metrics)
         self._read_ledger = read_ledger
         self._uploads = Uploads(shipper.put)
         self._workers: dict[Place, PartitionWorker] = {}
         self._takeovers: dict[Place, Takeover] = {}
         self._held: frozenset[Input] = frozenset()
+        self._is_full = False
         self._ends: dict[Input, int] = {}
         contracts = settings.contracts(layout.inputs)
         self._projections = projections_of(contracts)
@@ -154,7 +156,10 @@ class LiveWorker:
         """Where the inputs of an open store go on; what it finds is held until they were read up to their ends."""
         worker = self._workers[place]
         mine = self._inputs(place)
-        positions = {source: self._start_position(worker, source, earliest[source], ends[source]) for source in mine}
+        ids = {} if self.logs is None else self.logs.ids
+        positions = {
+            source: self._positions.start(worker, source, earliest[source], ends[source], ids) for source in mine
+        }
         worker.catch_up({source.topic: ends[source] for source in mine})
         return positions
 
@@ -177,42 +182,6 @@ class LiveWorker:
 
     def _fold(self, group: Group, partition: int) -> PartitionFold:
         return PartitionFold(group.contracts, partition, projections=self._projections)
-
-    def _start_position(self, worker: PartitionWorker, source: Input, earliest: int, end: int) -> int:
-        """Where an input goes on; what retention deleted before it was read is recorded as lost."""
-        self._note_replaced(worker, source, end)
-        position = worker.position(source.topic)
-        if position is None:
-            return earliest
-        if position < earliest:
-            self._lose(worker, source, position, earliest)
-        return max(position, earliest)
-
-    def _note_replaced(self, worker: PartitionWorker, source: Input, end: int) -> None:
-        """A topic with another id, or that ends below what was read, is another log (design section 4)."""
-        ids, topic = worker.head.topic_ids, source.topic
-        known, now = ids.get(topic, ""), "" if self.logs is None else self.logs.ids.get(topic, "")
-        ids[topic] = now or known
-        position = worker.position(topic)
-        is_other = bool(known and now and known != now)
-        if position is None or not (is_other or position > end):
-            return
-        if topic in self.layout.routed:
-            raise InvariantBroken(
-                f"{topic}:{source.partition} was deleted and made again, and what sinks said there is gone. Write an "
-                "EvidenceLoss into their lanes, then delete state.dir of every worker and the ledger topic"
-            )
-        logger.error("%s:%d was deleted and made again after offset %d: a new epoch begins", *source, position)
-        self.metrics.log_replaced(topic)
-        worker.replace_log(topic, now)
-
-    def _lose(self, worker: PartitionWorker, source: Input, start: int, end: int) -> None:
-        logger.error("%s:%d lost offsets %d to %d to retention before they were read", *source, start, end)
-        self.metrics.lost(source.topic, end - start)
-        if source.topic in self.layout.group_of(source.topic).sources:
-            worker.lose_changes(source.topic, start, end)
-        else:
-            worker.lose_evidence(source.topic, start, end, [*self.router.losses(*source, start, end)])
 
     def _inputs(self, place: Place) -> list[Input]:
         return [Input(topic, place.partition) for topic in sorted(self._topics(place))]
@@ -273,7 +242,7 @@ class LiveWorker:
         if self._holes.get(source) == expected and self.bounds is not None:
             earliest, _ = await self.bounds(source)
             if earliest > expected and self._worker_of(source) is worker:
-                self._lose(worker, source, expected, earliest)
+                self._positions.lose(worker, source, expected, earliest)
                 expected = earliest
         self._holes[source] = expected
         return expected
@@ -284,6 +253,8 @@ class LiveWorker:
 
     def _hold(self) -> None:
         held = {source for place in self._takeovers for source in self._inputs(place)}
+        if self._is_full:
+            held.update(Input(t, p.partition) for p in self._workers for t in self.layout.groups[p.width].sources)
         for place, worker in self._workers.items():
             for (name, _), sink in worker.fold.sinks.items():
                 if sink.queued + len(sink.far) > HELD_ROWS:
@@ -381,4 +352,18 @@ class LiveWorker:
     def _tell(self) -> None:
         for worker in self._workers.values():
             self._teller.tell(worker, self._ends)
-        self.metrics.store(sum(worker.store.bytes_used() for worker in self._workers.values()))
+        size = sum(worker.store.bytes_used() for worker in self._workers.values())
+        self.metrics.store(size)
+        self._look_at_disk(size)
+
+    def _look_at_disk(self, size_bytes: int) -> None:
+        """At the disk's limit no more changes are read; evidence is, since only that closes cells and frees room."""
+        is_full = size_bytes > self.settings.state.max_disk_bytes
+        if is_full != self._is_full:
+            limit = self.settings.state.max_disk_bytes
+            how = (
+                "no more changes are read: look for the sink that stands still" if is_full else "changes are read again"
+            )
+            logger.error("the stores have %d bytes, state.max_disk is %d: %s", size_bytes, limit, how)
+            self._is_full = is_full
+            self._hold()

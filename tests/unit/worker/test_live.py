@@ -1,0 +1,185 @@
+"""The worker as the transport sees it: what it opens, where it goes on, what it holds."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from app.adapters.metrics import Metrics
+from app.adapters.registry import Registry
+from app.config import load
+from app.errors import InvariantBroken
+from app.model import RawBatch
+from app.worker.layout import plan
+from app.worker.live import LiveWorker
+from app.worker.ports import Assignment, Committed, Input
+from app.worker.routing import Router
+
+CHANGES, LANE = Input("t", 0), Input("receipts", 0)
+CONFIG = """
+[kafka]
+brokers = ["localhost:9092"]
+[registry]
+url = "http://localhost:8081"
+[state]
+dir = "{state}"
+max_disk = "64MiB"
+[source]
+topics = ["t"]
+[sinks.s]
+receipts = ["receipts"]
+dead_letters = {dead_letters}
+"""
+
+
+class Ships:
+    """Carries nothing."""
+
+    def __init__(self) -> None:
+        self.sent: list[object] = []
+
+    def ship(self, worker: object) -> None: ...
+    def is_flying(self, worker: object) -> bool:
+        return False
+
+    def send(self, effect: object) -> None:
+        self.sent.append(effect)
+
+    def put(self, number: int, records: object, answer: object) -> None: ...
+    def poll(self) -> None: ...
+    def forget(self, worker: object) -> None: ...
+
+
+class Ids:
+    """Topic ids as a cluster would tell them."""
+
+    def __init__(self, **ids: str) -> None:
+        self.ids = ids
+
+    async def look(self) -> None: ...
+    async def watch(self) -> None: ...
+
+
+def worker_of(tmp_path: Path, *, read_ledger=None, dead_letters=()) -> LiveWorker:
+    file = tmp_path / "config.toml"
+    file.write_text(CONFIG.format(state=tmp_path / "state", dead_letters=list(dead_letters)))
+    settings = load(file, {})
+    layout = plan(settings, {"t": 1, "receipts": 1, "dlq": 1})
+    ids = dict.fromkeys(("DeliveryReceipt", "SinkMark", "EvidenceLoss"), 1)
+    return LiveWorker(settings, layout, Registry("http://x"), Router(layout, ids), Ships(), Metrics(()), read_ledger)
+
+
+def given(worker, earliest=0, end=0, owner="", topics=None) -> Assignment:
+    inputs = {Input(topic, 0) for topic in topics or worker.layout.inputs}
+    return Assignment(
+        inputs=inputs,
+        earliest=dict.fromkeys(inputs, earliest),
+        ends=dict.fromkeys(inputs, end),
+        committed=dict.fromkeys(inputs, Committed(0, owner)) if owner else {},
+    )
+
+
+def empty(source: Input, start: int, end: int) -> RawBatch:
+    return RawBatch.of(source.topic, source.partition, [], start, end)
+
+
+async def test_at_the_disks_limit_changes_wait_and_evidence_is_read(tmp_path):
+    worker = worker_of(tmp_path)
+    await worker.open(given(worker))
+
+    worker._look_at_disk((64 << 20) + 1)
+    assert (worker.is_held(CHANGES), worker.is_held(LANE)) == (True, False)
+
+    worker._look_at_disk(1 << 20)
+    assert not worker.is_held(CHANGES)
+
+
+async def test_what_retention_deleted_is_lost_by_number_and_reading_goes_on_after_it(tmp_path):
+    worker = worker_of(tmp_path)
+    await worker.open(given(worker))
+    await worker.take(empty(CHANGES, 0, 5))
+    positions = await worker.open(given(worker, earliest=8, end=20))
+
+    assert positions[CHANGES] == 8
+    assert worker._workers[(1, 0)].fold.changes["t"].expired == 3
+
+
+async def test_a_topic_with_another_id_begins_at_its_start(tmp_path):
+    worker = worker_of(tmp_path)
+    worker.logs = Ids(t="old", receipts="same")
+    await worker.open(given(worker))
+    await worker.take(empty(CHANGES, 0, 5))
+    worker.logs.ids["t"] = "new"
+    positions = await worker.open(given(worker, earliest=0, end=20))
+
+    assert positions[CHANGES] == 0
+    assert {sink.epoch for sink in worker.lanes().values()} <= {1}
+    assert worker._workers[(1, 0)].head.topic_ids == {"t": "new", "receipts": "same"}
+
+
+async def test_a_topic_that_ends_below_what_was_read_is_another_log(tmp_path):
+    worker = worker_of(tmp_path)
+    await worker.open(given(worker))
+    await worker.take(empty(LANE, 0, 50))
+
+    assert (await worker.open(given(worker, end=20)))[LANE] == 0
+
+
+async def test_a_routed_log_that_was_made_again_stops_the_worker_with_what_to_do(tmp_path):
+    worker = worker_of(tmp_path, dead_letters=["dlq"])
+    await worker.open(given(worker))
+    await worker.take(empty(Input("dlq", 0), 0, 50))
+
+    with pytest.raises(InvariantBroken, match="dlq:0 was deleted and made again"):
+        await worker.open(given(worker, end=20))
+
+
+async def test_an_empty_disk_asks_the_ledger_first_and_reads_nothing_until_it_knows(tmp_path):
+    asked = []
+    worker = worker_of(tmp_path, read_ledger=lambda number, prefix: asked.append((number, prefix)) or {})
+    sought = {}
+
+    async def bounds(_):
+        return 3, 9
+
+    async def seek(source, offset):
+        sought[source] = offset
+
+    worker.bounds, worker.seek = bounds, seek
+    await worker.open(given(worker))
+
+    assert worker.is_held(CHANGES)
+    assert await worker.take(empty(CHANGES, 0, 5)) is None
+    async with asyncio.timeout(10):
+        while worker.is_held(CHANGES):
+            await worker.tick()
+    assert asked == [(0, "checkpoint|1|0|")]
+    assert sought == {CHANGES: 3, LANE: 3}
+    await worker.take(empty(CHANGES, 3, 5))
+    assert worker.restart_positions()[CHANGES].offset == 5
+
+
+async def test_a_store_that_the_last_owner_wrote_is_the_truth_and_one_that_was_outrun_asks(tmp_path):
+    asked = []
+
+    def reopened() -> LiveWorker:
+        return worker_of(tmp_path, read_ledger=lambda number, _: asked.append(number) or {})
+
+    worker = worker_of(tmp_path)
+    await worker.open(given(worker))
+    await worker.take(empty(CHANGES, 0, 5))
+    owner = worker.restart_positions()[CHANGES].metadata
+    worker.close(None)
+
+    mine = reopened()
+    positions = await mine.open(given(mine, end=9, owner=owner))
+    assert (positions[CHANGES], asked) == (5, [])
+    mine.close(None)
+
+    outrun = reopened()
+    await outrun.open(given(outrun, end=9, owner="somebody else"))
+    assert outrun.is_held(CHANGES)
+    assert asked == [0]
+    outrun.close(None)
