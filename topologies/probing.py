@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from app.adapters.groups import committed_offsets
 from app.config.settings import Settings, SinkSettings
 from app.model import Origin
 from app.worker.effects import Routed
@@ -25,8 +26,6 @@ from cdc_receipts.codec import Mark, MarkKind, encode_mark
 from topologies.shipping import Shipper
 
 logger = logging.getLogger(__name__)
-
-TIMEOUT_S = 10.0
 
 
 @dataclass(slots=True)
@@ -84,17 +83,11 @@ class FenceProbe:
             return {source: self._worker.highest_receipt(name, source) for source in mine}
         group = sink.group or f"connect-{sink.connector}"
         try:
-            found = await asyncio.to_thread(self._committed, group, mine) if mine else {}
+            found = await asyncio.to_thread(committed_offsets, self._admin, group, mine) if mine else {}
         except KafkaException as error:
             logger.warning("the committed offsets of group %s can't be read, no fence is written: %s", group, error)
             return {}
-        return found
-
-    def _committed(self, group: str, mine: list[Input]) -> dict[Input, int]:
-        """Committed offsets of a group; partitions without one are not there, which is "nothing known"."""
-        asked = [ConsumerGroupTopicPartitions(group, [TopicPartition(*source) for source in mine])]
-        answer = self._admin.list_consumer_group_offsets(asked, request_timeout=TIMEOUT_S)[group].result(TIMEOUT_S)
-        return {Input(p.topic, p.partition): p.offset for p in answer.topic_partitions if p.offset >= 0}
+        return {Input(*source): offset for source, offset in found.items()}
 
     async def _note(self, name: str, sink: SinkSettings, source: Input, progress: int) -> None:
         lane = self._lanes.setdefault((name, source), _Lane())

@@ -7,17 +7,19 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient
 
 import schemas
 from app.adapters.connection import Connection
 from app.adapters.encode import SCHEMA_NAMES, Encoder
+from app.adapters.groups import committed_offsets
 from app.adapters.kafka_config import client_config, credentials
 from app.adapters.metrics import Metrics, Served, serve
 from app.adapters.registry import Registry
@@ -43,6 +45,7 @@ from topologies.starting import ledger_topic, prepare
 logger = logging.getLogger(__name__)
 
 FLUSH_S = 10.0
+ASK_PAUSE_S = 2.0
 
 
 @dataclass(slots=True)
@@ -118,6 +121,7 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     app.timer(settings.verifier.probe_interval_ms / 1000, name="probe")(lambda *_: _guarded(probe.look()))
     reading = StretchReader(client_config(settings), f"{settings.verifier.application_id}-again")
     worker.rereader = Rereader(reading.read, worker.decode)
+    worker.committed = partial(_committed, connection.admin)
     if counts is None:
         worker.logs = Logs(partial(topic_ids, connection.admin, sorted(layout.inputs)), partial(_reopen, app))
     app.finalize()
@@ -131,6 +135,16 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     worker.seek = app.consumer.seek_input
     served = serve(metrics, settings.metrics.host, settings.metrics.port)
     return Running(app, worker, metrics, served, shipper)
+
+
+async def _committed(admin: AdminClient, group: str, sources: Sequence[Input]) -> dict[tuple[str, int], int]:
+    """Waits as long as the cluster does not tell: to begin elsewhere would judge what the contract leaves out."""
+    while True:
+        try:
+            return await asyncio.to_thread(committed_offsets, admin, group, sources)
+        except KafkaException as error:
+            logger.warning("the committed offsets of group %s can't be read: %s", group, error)
+        await asyncio.sleep(ASK_PAUSE_S)
 
 
 async def _reopen(app: Any) -> None:

@@ -226,7 +226,7 @@ class SinkPartition:
         if kind is EvidenceKind.END:
             self._end()
         elif kind is EvidenceKind.START:
-            self._begin(self._clipped(rows, row, offset))
+            self.begin(self._clipped(rows, row, offset))
         elif kind is EvidenceKind.SKIP:
             self._skip(self._clipped(rows, row, offset), self._clipped(rows, row, int(rows.to_offsets[row])))
         else:
@@ -255,7 +255,7 @@ class SinkPartition:
             return None
         return offset, rows.origin(row)
 
-    def _begin(self, offset: int) -> None:
+    def begin(self, offset: int) -> None:
         """START of the same generation moves the beginning forward only; what is closed stays."""
         if offset > self.beginning:
             self.beginning = offset

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -39,10 +39,11 @@ def told(contracts: Sequence[Contract], projections: Projections) -> dict[str, A
     }
 
 
-def amend(fold: PartitionFold, head: Head, changed: Mapping[str, Any]) -> None:
-    """A changed configuration takes effect where every input stands now (design section 6)."""
-    contracts = [contract_of(one) for one in changed["contracts"]]
-    fold.amend(contracts, [frozenset(columns) for columns in changed["projections"]])
+def amend(
+    fold: PartitionFold, head: Head, contracts: Sequence[dict[str, Any]], projections: Sequence[list[str]]
+) -> None:
+    """A changed configuration, as `told` told it, takes effect where every input stands now (design section 6)."""
+    fold.amend([contract_of(one) for one in contracts], [frozenset(columns) for columns in projections])
     note(fold, head)
 
 

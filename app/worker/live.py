@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +26,8 @@ from app.worker.layout import Group, Layout
 from app.worker.logs import Logs
 from app.worker.partition import PartitionWorker
 from app.worker.ports import SHIP_AT_ONCE, Assignment, Committed, Input, Shipping
-from app.worker.positions import Positions
+from app.worker.positions import Committed as CommittedOf
+from app.worker.positions import Positions, begin, first_offsets
 from app.worker.rereading import Rereader
 from app.worker.routing import Router, unreadable
 from app.worker.takeover import ReadLedger, Takeover
@@ -56,6 +57,7 @@ class LiveWorker:
         bounds: asks the broker for (earliest, end) of an input now; set once the transport runs.
         seek: makes the transport go on elsewhere; likewise.
         rereader: reads changes again that evidence still comes about; None where nothing can.
+        committed: asks what a sink's consumer group has committed.
         logs: looks for topics that were made again; None where the broker can't tell.
     """
 
@@ -77,6 +79,7 @@ class LiveWorker:
         self.metrics = metrics
         self.bounds: Callable[[Input], Awaitable[tuple[int, int]]] | None = None
         self.seek: Callable[[Input, int], Awaitable[None]] | None = None
+        self.committed: CommittedOf = _nothing
         self.logs: Logs | None = None
         self.rereader: Rereader | None = None
         self._teller = Teller(metrics, shipper, settings.verifier.instance_id or "")
@@ -169,13 +172,15 @@ class LiveWorker:
             if not waiting.is_ready or self.bounds is None or self.seek is None:
                 continue
             bounds = {source: await self.bounds(source) for source in self._inputs(place)}
+            groups = {name: sink.group for name, sink in self.settings.sinks.items()}
+            ends = {source: end for source, (_, end) in bounds.items()}
+            first = await first_offsets(self.layout.groups[place.width].contracts, groups, ends, self.committed)
             if self._takeovers.get(place) is not waiting:
                 continue  # it went to another worker while the broker answered
             del self._takeovers[place]
             self._workers[place] = waiting.finish()
-            positions = self._start(
-                place, {s: earliest for s, (earliest, _) in bounds.items()}, {s: end for s, (_, end) in bounds.items()}
-            )
+            begin(self._workers[place], first)
+            positions = self._start(place, {source: earliest for source, (earliest, _) in bounds.items()}, ends)
             for source, position in positions.items():
                 await self.seek(source, position)
             self._hold()
@@ -367,3 +372,7 @@ class LiveWorker:
             logger.error("the stores have %d bytes, state.max_disk is %d: %s", size_bytes, limit, how)
             self._is_full = is_full
             self._hold()
+
+
+async def _nothing(_: str, __: Sequence[Input]) -> dict[tuple[str, int], int]:
+    return {}

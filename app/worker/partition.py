@@ -27,7 +27,7 @@ from app.ledger.lane import RANK_BITS, LaneRows, lane_ranks, lost_rows, split
 from app.ledger.partition import PartitionFold
 from app.ledger.sink import SinkPartition
 from app.ledger.terms import same
-from app.model import ChangeBatch, Contract, EvidenceBatch, Origin, SinkTopic
+from app.model import ChangeBatch, EvidenceBatch, Origin, SinkTopic
 from app.model.effects import Command, Contradicted, Orphan, SinkWatermark, UnknownSink, Unreadable, Verdict
 from app.repair import planner, reporting
 from app.worker import agreements, snapshots
@@ -84,15 +84,7 @@ class PartitionWorker:
         self.head.owner, self.head.topic_ids = newest.owner, newest.topic_ids  # no delta holds these
         self._delta = 1 + max((number_of(key) for key, _ in store.scan(b"d")), default=-1)
         if not same(contracts, list(self.fold.contracts.values())):
-            self._amend(contracts)
-
-    def _amend(self, contracts: Sequence[Contract]) -> None:
-        changed = agreements.told(contracts, self._decoded)
-        self._commit(blocks.pack({"kind": "contracts", **changed}, {}), lambda: self._amended(changed), 0)
-
-    def _amended(self, changed: Mapping[str, Any]) -> Iterator[Effect]:
-        agreements.amend(self.fold, self.head, changed)
-        yield from self._judge()
+            self._happens("amended", **agreements.told(contracts, self._decoded))
 
     # ---------------------------------------------------------------- input
 
@@ -122,13 +114,15 @@ class PartitionWorker:
 
     def passed(self, topic: str, next_offset: int) -> None:
         """A range without records: only the position moves."""
-        delta = blocks.pack({"kind": "passed", "topic": topic, "next": next_offset}, {})
-        self._commit(delta, lambda: self._passed(topic, next_offset), 0)
+        self._happens("passed", topic=topic, next_offset=next_offset)
+
+    def begin(self, sink: str, topic: str, offset: int) -> None:
+        """A sink that is seen for the first time is judged from ``offset`` on, as its contract's ``start`` says."""
+        self._happens("begun", sink=sink, topic=topic, offset=offset)
 
     def lose_changes(self, topic: str, start: int, end: int) -> None:
         """Changes ``[start, end)`` expired before they were read: unverifiable, by number."""
-        delta = blocks.pack({"kind": "lost", "topic": topic, "start": start, "end": end}, {})
-        self._commit(delta, lambda: self._lost(topic, start, end), 0)
+        self._happens("lost", topic=topic, start=start, end=end)
 
     def lose_evidence(self, topic: str, start: int, end: int, beside: Sequence[Effect] = ()) -> None:
         """Evidence ``[start, end)`` expired before it was read: what it could have spoken for is unverifiable.
@@ -136,13 +130,11 @@ class PartitionWorker:
         Args:
             beside: what lanes must be told, where the log is no lane itself.
         """
-        delta = blocks.pack({"kind": "evidence lost", "topic": topic, "start": start, "end": end}, {})
-        self._commit(delta, lambda: [*beside, *self._evidence_lost(topic, start, end)], 0)
+        self._happens("evidence_lost", beside, topic=topic, start=start, end=end)
 
     def replace_log(self, topic: str, topic_id: str) -> None:
         """A topic was deleted and made again: a change topic begins a new epoch, a lane has lost what was in it."""
-        delta = blocks.pack({"kind": "replaced", "topic": topic, "topic_id": topic_id}, {})
-        self._commit(delta, lambda: self._replaced(topic, topic_id), 0)
+        self._happens("replaced", topic=topic, topic_id=topic_id)
 
     def read_again(self, batch: ChangeBatch, earliest: int) -> None:
         """Changes that were forgotten were read again, for the evidence that still came about them (`app.ledger.far`).
@@ -157,8 +149,16 @@ class PartitionWorker:
 
     def record_end(self, sink: str, topic: str, end: int) -> None:
         """The row that blocks a lane names more than the change partition's end; every later reading takes that end."""
-        delta = blocks.pack({"kind": "end", "sink": sink, "topic": topic, "end": end}, {})
-        self._commit(delta, lambda: self._end(sink, topic, end), 0)
+        self._happens("end", sink=sink, topic=topic, end=end)
+
+    def _happens(self, kind: str, beside: Sequence[Effect] = (), **told: Any) -> None:
+        """What is no batch: a delta that holds the arguments of the method of its kind."""
+        delta = blocks.pack({"kind": kind, "told": told}, {})
+        self._commit(delta, lambda: [*beside, *self._event(kind)(**told)], 0)
+
+    def _event(self, kind: str) -> Callable[..., Iterator[Effect]]:
+        found: Callable[..., Iterator[Effect]] = getattr(self, f"_{kind}")
+        return found
 
     def blocked(self) -> Iterator[tuple[SinkPartition, int]]:
         """Lanes that wait for changes, with the offset up to which they must be read."""
@@ -245,6 +245,15 @@ class PartitionWorker:
         for contract in self.fold.contracts.values():
             for source in contract.topics if self.lane_topics.get(contract.sink) == topic else ():
                 self.fold.take_evidence(SinkTopic(contract.sink, source, self.partition), rows)
+
+    def _amended(self, contracts: list[dict[str, Any]], projections: list[list[str]]) -> Iterator[Effect]:
+        agreements.amend(self.fold, self.head, contracts, projections)
+        yield from self._judge()
+
+    def _begun(self, sink: str, topic: str, offset: int) -> Iterator[Effect]:
+        self.fold.source(topic)
+        self.fold.sinks[sink, topic].begin(offset)
+        yield from self._judge()
 
     def _read_again(self, batch: ChangeBatch | EvidenceBatch, earliest: int) -> Iterator[Effect]:
         if isinstance(batch, ChangeBatch):
@@ -382,19 +391,9 @@ class PartitionWorker:
                 batch = blocks.unpack_batch(delta)
                 work = self._changes(batch) if isinstance(batch, ChangeBatch) else self._evidence(batch)
                 self._rows += len(batch)
-            case "passed":
-                work = self._passed(header["topic"], header["next"])
-            case "lost":
-                work = self._lost(header["topic"], header["start"], header["end"])
-            case "evidence lost":
-                work = self._evidence_lost(header["topic"], header["start"], header["end"])
             case "read again":
                 work = self._read_again(blocks.unpack_batch(arrays["batch"].tobytes()), header["earliest"])
-            case "contracts":
-                work = self._amended(header)
-            case "replaced":
-                work = self._replaced(header["topic"], header["topic_id"])
-            case _:
-                work = self._end(header["sink"], header["topic"], header["end"])
+            case kind:
+                work = self._event(kind)(**header["told"])
         for _ in work:
             pass

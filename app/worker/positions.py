@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from app.adapters.metrics import Metrics
 from app.errors import InvariantBroken
+from app.model import Contract
 from app.worker.layout import Layout
 from app.worker.partition import PartitionWorker
 from app.worker.ports import Input
@@ -66,3 +67,38 @@ class Positions:
             worker.lose_changes(source.topic, start, end)
         else:
             worker.lose_evidence(source.topic, start, end, [*self._router.losses(*source, start, end)])
+
+
+Committed = Callable[[str, Sequence[Input]], Awaitable[Mapping[tuple[str, int], int]]]
+"""What a consumer group has committed, by (topic, partition)."""
+
+
+async def first_offsets(
+    contracts: Iterable[Contract],
+    groups: Mapping[str, str | None],
+    ends: Mapping[Input, int],
+    committed: Committed,
+) -> dict[tuple[str, Input], int]:
+    """Where judging begins of a sink that is seen for the first time, of those that don't begin at the log's start.
+
+    Args:
+        contracts, ends: of one partition number.
+        groups: consumer group by sink; a group that committed nothing will begin at the log's start.
+    """
+    found: dict[tuple[str, Input], int] = {}
+    for contract in contracts:
+        sources = [source for source in ends if source.topic in contract.topics]
+        if contract.start == "latest":
+            found |= {(contract.sink, source): ends[source] for source in sources}
+        elif contract.start == "committed":
+            told = await committed(groups[contract.sink] or "", sources)
+            found |= {(contract.sink, source): told[source] for source in sources if source in told}
+    return found
+
+
+def begin(worker: PartitionWorker, first: Mapping[tuple[str, Input], int]) -> None:
+    """Tell a store where judging begins, for the topics that it has not seen yet."""
+    unseen = {source.topic for _, source in first} - worker.fold.changes.keys()
+    for (sink, source), offset in first.items():
+        if source.topic in unseen:
+            worker.begin(sink, source.topic, offset)

@@ -62,9 +62,9 @@ class Ids:
     async def watch(self) -> None: ...
 
 
-def worker_of(tmp_path: Path, *, read_ledger=None, dead_letters=()) -> LiveWorker:
+def worker_of(tmp_path: Path, *, read_ledger=None, dead_letters=(), more="") -> LiveWorker:
     file = tmp_path / "config.toml"
-    file.write_text(CONFIG.format(state=tmp_path / "state", dead_letters=list(dead_letters)))
+    file.write_text(CONFIG.format(state=tmp_path / "state", dead_letters=list(dead_letters)) + more)
     settings = load(file, {})
     layout = plan(settings, {"t": 1, "receipts": 1, "dlq": 1})
     ids = dict.fromkeys(("DeliveryReceipt", "SinkMark", "EvidenceLoss"), 1)
@@ -183,3 +183,27 @@ async def test_a_store_that_the_last_owner_wrote_is_the_truth_and_one_that_was_o
     assert outrun.is_held(CHANGES)
     assert asked == [0]
     outrun.close(None)
+
+
+@pytest.mark.parametrize(("start", "beginning"), [("earliest", 0), ("latest", 9), ("committed", 4)])
+async def test_a_sink_that_is_seen_first_is_judged_from_where_its_contract_says(tmp_path, start, beginning):
+    worker = worker_of(tmp_path, read_ledger=lambda *_: {}, more=f'start = "{start}"\nconnector = "c"\n')
+
+    async def bounds(_):
+        return 0, 9
+
+    async def seek(*_): ...
+
+    async def committed(group, sources):
+        return {source: 4 for source in sources if group == "connect-c"}
+
+    worker.bounds, worker.seek, worker.committed = bounds, seek, committed
+    await worker.open(given(worker))
+    async with asyncio.timeout(10):
+        while worker.is_held(CHANGES):
+            await worker.tick()
+    worker.close(None)
+
+    again = worker_of(tmp_path, more=f'start = "{start}"\nconnector = "c"\n')
+    await again.open(given(again))
+    assert [sink.beginning for sink in again.lanes().values()] == ([] if start == "earliest" else [beginning])
