@@ -37,21 +37,23 @@ class LedgerReader:
             "auto.offset.reset": "earliest",
         }
 
-    def read(self, number: int, prefix: str) -> dict[str, bytes]:
-        """The newest value of every key with a prefix, where the records of a partition number are.
+    def read(self, number: int, prefixes: tuple[str, ...]) -> dict[str, bytes]:
+        """The newest value of every key with one of the prefixes, where the records of a partition number are.
 
         Waits as long as the broker is away, with growing pauses: ignorance of a checkpoint is not its absence.
         """
         pause_s = FIRST_PAUSE_S
         while True:
             try:
-                return self._read(TopicPartition(self.topic, number % self._partitions, 0), prefix.encode())
+                return self._read(
+                    TopicPartition(self.topic, number % self._partitions, 0), tuple(p.encode() for p in prefixes)
+                )
             except KafkaException as error:
                 logger.warning("%s can't be read, next try in %.1f s: %s", self.topic, pause_s, error)
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    def _read(self, place: TopicPartition, prefix: bytes) -> dict[str, bytes]:
+    def _read(self, place: TopicPartition, prefixes: tuple[bytes, ...]) -> dict[str, bytes]:
         consumer = Consumer(self._settings)
         found: dict[str, bytes] = {}
         try:
@@ -63,13 +65,13 @@ class LedgerReader:
                         return found
                     if error is not None:
                         raise KafkaException(error)
-                    _note(found, prefix, message.key(), message.value())
+                    _note(found, prefixes, message.key(), message.value())
         finally:
             consumer.close()
 
 
-def _note(found: dict[str, bytes], prefix: bytes, key: Any, value: bytes | None) -> None:
-    if not isinstance(key, bytes) or not key.startswith(prefix):
+def _note(found: dict[str, bytes], prefixes: tuple[bytes, ...], key: Any, value: bytes | None) -> None:
+    if not isinstance(key, bytes) or not key.startswith(prefixes):
         return
     if value is None:
         found.pop(key.decode(), None)

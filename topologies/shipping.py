@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from app.adapters.encode import Encoder, key
 from app.decode.evidence import ORIGIN_HEADERS
 from app.model.effects import Command, Contradicted, Orphan, Seal, SinkWatermark, UnknownSink, Unreadable, Verdict
-from app.worker.effects import Effect, Quarantined, RecordedEnd, Routed
+from app.worker.effects import Effect, Quarantined, Routed
 from app.worker.partition import PartitionWorker
 from app.worker.ports import SHIP_AT_ONCE
 
@@ -168,9 +167,6 @@ class Shipper:
                     headers.append(("cdc-verifier.left-out", b"%d bytes" % len(value)))
                     value = None
                 return self._own("quarantine"), -1, effect.key_bytes, value, headers
-            case RecordedEnd():
-                name = f"end|{effect.sink}|{effect.topic}|{effect.partition}|{effect.end}"
-                return self._own("ledger"), -1, name.encode(), json.dumps({"end": effect.end}).encode(), []
             case Command():
                 return self._own("repair"), -1, key(effect), self._encoder.value(effect), []
             case SinkWatermark():

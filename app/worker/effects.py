@@ -50,28 +50,8 @@ class Quarantined:
     value: bytes | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedEnd:
-    """A row of evidence named more than the end that its change partition had; every later reading takes that end."""
-
-    sink: str
-    topic: str
-    partition: int
-    end: int
-
-
 Effect = (
-    Verdict
-    | Command
-    | Seal
-    | SinkWatermark
-    | Orphan
-    | Contradicted
-    | Unreadable
-    | UnknownSink
-    | Routed
-    | Quarantined
-    | RecordedEnd
+    Verdict | Command | Seal | SinkWatermark | Orphan | Contradicted | Unreadable | UnknownSink | Routed | Quarantined
 )
 
 _TYPES: dict[str, type] = {
@@ -87,7 +67,6 @@ _TYPES: dict[str, type] = {
         UnknownSink,
         Routed,
         Quarantined,
-        RecordedEnd,
     )
 }
 _BYTES = {

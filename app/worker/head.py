@@ -18,6 +18,7 @@ class Head:
         positions: per input topic the next offset to read.
         bases: per lane topic that was made again, what is added to its offsets so that its order goes on.
         topic_ids: per input topic, the id under which it was first read.
+        ends: recorded ends that the ledger topic held when the store was taken over (`app.worker.ends`).
         contracts, projections: what the state was made under, as JSON-able data.
         origins: per (topic, partition) of an origin log, the next offset that was not routed here yet.
         counters: evidence that reached no sink of this partition.
@@ -28,6 +29,7 @@ class Head:
     positions: dict[str, int] = field(default_factory=dict)
     bases: dict[str, int] = field(default_factory=dict)
     topic_ids: dict[str, str] = field(default_factory=dict)
+    ends: dict[str, int] = field(default_factory=dict)
     contracts: list[dict[str, Any]] = field(default_factory=list)
     projections: list[list[str]] = field(default_factory=list)
     origins: dict[str, int] = field(default_factory=dict)

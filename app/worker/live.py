@@ -21,6 +21,7 @@ from app.ledger.sink import SinkPartition
 from app.model import ChangeBatch, RawBatch
 from app.worker import takeover
 from app.worker.effects import Effect, Routed
+from app.worker.ends import Ends
 from app.worker.lanes import reader_of
 from app.worker.layout import Group, Layout
 from app.worker.logs import Logs
@@ -86,6 +87,7 @@ class LiveWorker:
         self._positions = Positions(layout, router, metrics)
         self._read_ledger = read_ledger
         self._uploads = Uploads(shipper.put)
+        self._recorded_ends = Ends(shipper.put)
         self._workers: dict[Place, PartitionWorker] = {}
         self._takeovers: dict[Place, Takeover] = {}
         self._held: frozenset[Input] = frozenset()
@@ -351,8 +353,13 @@ class LiveWorker:
                     continue
                 _, end = await self.bounds(source)
                 self._ends[source] = end
-                if end < need and sink.changes.next >= end and self._workers.get(place) is worker:
-                    worker.record_end(sink.contract.sink, sink.changes.topic, end)
+                if self._workers.get(place) is not worker or sink.changes.next < end:
+                    continue
+                known = self._recorded_ends.known(sink)
+                if known is not None:
+                    worker.record_end(sink.contract.sink, sink.changes.topic, known)
+                elif end < need:
+                    self._recorded_ends.record(sink, end)
 
     def _tell(self) -> None:
         for worker in self._workers.values():

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 
-from app.model import EvidenceBatch, SinkTopic
+from app.ledger.lane import LaneRows
+from app.model import EvidenceBatch, Origin, SinkTopic
 from app.model.batches import Int64s
 from app.worker.head import Head
 
@@ -41,3 +45,23 @@ def why_unknown(name: SinkTopic, partition: int, *, is_known: bool) -> str:
     if name.partition != partition:
         return f"it speaks of partition {name.partition} but stands on partition {partition} of the lane"
     return f"{name.topic} is not among the topics of sink {name.sink!r}"
+
+
+def ends_prefix(partition: int) -> str:
+    """What the keys of one partition number's recorded ends begin with."""
+    return f"end|{partition}|"
+
+
+def end_key(name: SinkTopic, origin: Origin) -> str:
+    """The key of the end that was recorded for one record of evidence."""
+    return f"{ends_prefix(name.partition)}{name.sink}|{name.topic}|{origin.topic}:{origin.partition}:{origin.offset}"
+
+
+def with_ends(rows: LaneRows, name: SinkTopic, known: Mapping[str, int]) -> LaneRows:
+    """Rows with the ends that an earlier reading has recorded for them; it judged by those."""
+    ends = rows.ends.copy()
+    for row in range(len(rows)):
+        end = known.get(end_key(name, rows.origin(row)))
+        if end is not None:
+            ends[row] = end
+    return replace(rows, ends=ends)

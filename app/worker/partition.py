@@ -32,9 +32,9 @@ from app.model.effects import Command, Contradicted, Orphan, SinkWatermark, Unkn
 from app.repair import planner, reporting
 from app.worker import agreements, snapshots
 from app.worker.checkpoints import Upload
-from app.worker.effects import Effect, RecordedEnd
+from app.worker.effects import Effect
 from app.worker.head import Head
-from app.worker.origins import repeated, why_unknown
+from app.worker.origins import repeated, why_unknown, with_ends
 from app.worker.outbox import Outbox, number_of
 from app.worker.sending import Sending
 
@@ -76,12 +76,12 @@ class PartitionWorker:
         self.effects = Outbox(store)
         self.checkpoints = Sending(store, self.effects.pack)
         contracts, self._decoded = list(self.fold.contracts.values()), list(self.fold.projections)
-        self.head = Head.load(store.get(SNAPSHOT_HEAD))
+        self.head, newest = Head.load(store.get(SNAPSHOT_HEAD)), Head.load(store.get(HEAD))
+        for name in ("owner", "topic_ids", "ends"):  # no delta holds these
+            setattr(self.head, name, getattr(newest, name))
         agreements.recall(self.fold, self.head)
         store.write([(SNAPSHOT_HEAD, self.head.dump())])
         self._load()
-        newest = Head.load(store.get(HEAD))
-        self.head.owner, self.head.topic_ids = newest.owner, newest.topic_ids  # no delta holds these
         self._delta = 1 + max((number_of(key) for key, _ in store.scan(b"d")), default=-1)
         if not same(contracts, list(self.fold.contracts.values())):
             self._happens("amended", **agreements.told(contracts, self._decoded))
@@ -201,7 +201,7 @@ class PartitionWorker:
                     yield from self._lane(topic, name._replace(sink=sink), rows)
             return
         if self.fold.is_known(name) and self.lane_topics.get(name.sink) == topic:
-            self.fold.take_evidence(name, rows)
+            self.fold.take_evidence(name, with_ends(rows, name, self.head.ends) if self.head.ends else rows)
             return
         contract = self.fold.contracts.get(name.sink)
         if contract is not None and self.lane_topics.get(name.sink) != topic:
@@ -271,7 +271,6 @@ class PartitionWorker:
 
     def _end(self, sink: str, topic: str, end: int) -> Iterator[Effect]:
         self.fold.sinks[sink, topic].record_end(end)
-        yield RecordedEnd(sink=sink, topic=topic, partition=self.partition, end=end)
         yield from self._judge()
 
     # ---------------------------------------------------------------- judging and writing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from app.adapters.store import Store
 from app.worker import outbox
@@ -12,15 +12,17 @@ from app.worker.partition import HEAD, SNAPSHOT_HEAD
 from app.worker.sending import SENT
 
 
-def fill(store: Store, restored: Restored, owner: str, keys: Iterable[str]) -> None:
+def fill(store: Store, restored: Restored, owner: str, keys: Iterable[str], ends: Mapping[str, int]) -> None:
     """Write a checkpoint into an empty store.
 
     Args:
         owner: the store's token; its own checkpoints have it in their keys.
         keys: everything that the topic holds of this store under other owners; forgotten there with our first checkpoint.
+        ends: recorded ends that the topic holds.
     """
     head = Head.load(restored.head)
     head.owner = owner
+    head.ends = dict(ends)
     blocks = dict(restored.blocks)
     effects = outbox.unpack(blocks.pop(OUTBOX))
     sent = Sent(number=0, dirty=set(blocks), garbage=set(keys))

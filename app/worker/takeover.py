@@ -16,12 +16,14 @@ from pathlib import Path
 from app.adapters.store import RocksStore, remove_store
 from app.worker import restoring
 from app.worker.checkpoints import newest, store_prefix
+from app.worker.ends import read_ends
+from app.worker.origins import ends_prefix
 from app.worker.partition import PartitionWorker
 
 logger = logging.getLogger(__name__)
 
-ReadLedger = Callable[[int, str], dict[str, bytes]]
-"""What the ledger topic holds of a partition number under a prefix of keys; blocks until it knows."""
+ReadLedger = Callable[[int, tuple[str, ...]], dict[str, bytes]]
+"""What the ledger topic holds of a partition number under prefixes of keys; blocks until it knows."""
 
 
 @dataclass(slots=True)
@@ -47,6 +49,9 @@ class Takeover:
     def finish(self) -> PartitionWorker:
         """The worker to go on with; raises what reading raised."""
         records = self.reading.result()
+        ends = read_ends(records)
+        self.local.head.ends |= ends
+        records = {key: value for key, value in records.items() if key not in ends}
         found = newest(records)
         if found is None or found.number <= self.local.head.snapshot:
             if self.is_outrun:
@@ -56,7 +61,7 @@ class Takeover:
         self.local.store.close()
         remove_store(self.path)
         store = RocksStore(self.path)
-        restoring.fill(store, found, uuid.uuid4().hex, records)
+        restoring.fill(store, found, uuid.uuid4().hex, records, ends)
         logger.info("%s goes on from checkpoint %d of the ledger topic", self.path.name, found.number)
         return self.open_worker(store)
 
@@ -85,5 +90,6 @@ def begin(
     if read is None or (local.head.positions and not is_outrun):
         return local
     loop = asyncio.get_running_loop()
-    reading = loop.run_in_executor(None, read, local.partition, store_prefix(width, local.partition))
+    prefixes = (store_prefix(width, local.partition), ends_prefix(local.partition))
+    reading = loop.run_in_executor(None, read, local.partition, prefixes)
     return Takeover(path, local, is_outrun, reading, open_worker)

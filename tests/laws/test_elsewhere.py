@@ -52,7 +52,7 @@ class Elsewhere:
         found = checkpoints.newest(self.topic)
         store = MemoryStore()
         if found is not None:
-            restoring.fill(store, found, f"machine {self.machines}", self.topic)
+            restoring.fill(store, found, f"machine {self.machines}", self.topic, {})
             self.restored += 1
         self.worker = self._opened(store)
 

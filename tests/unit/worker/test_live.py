@@ -11,13 +11,15 @@ from app.adapters.metrics import Metrics
 from app.adapters.registry import Registry
 from app.config import load
 from app.errors import InvariantBroken
-from app.model import RawBatch
+from app.model import RawBatch, SinkTopic
+from app.testing import Change, change_batch, evidence_batch, fence
 from app.worker.layout import plan
 from app.worker.live import LiveWorker
 from app.worker.ports import Assignment, Committed, Input
 from app.worker.routing import Router
 
 CHANGES, LANE = Input("t", 0), Input("receipts", 0)
+NAME = SinkTopic("s", "t", 0)
 CONFIG = """
 [kafka]
 brokers = ["localhost:9092"]
@@ -32,6 +34,10 @@ topics = ["t"]
 receipts = ["receipts"]
 dead_letters = {dead_letters}
 """
+
+
+async def nowhere(*_) -> None:
+    """A seek that nobody looks at."""
 
 
 class Ships:
@@ -63,6 +69,7 @@ class Ids:
 
 
 def worker_of(tmp_path: Path, *, read_ledger=None, dead_letters=(), more="") -> LiveWorker:
+    tmp_path.mkdir(exist_ok=True)
     file = tmp_path / "config.toml"
     file.write_text(CONFIG.format(state=tmp_path / "state", dead_letters=list(dead_letters)) + more)
     settings = load(file, {})
@@ -155,7 +162,7 @@ async def test_an_empty_disk_asks_the_ledger_first_and_reads_nothing_until_it_kn
     async with asyncio.timeout(10):
         while worker.is_held(CHANGES):
             await worker.tick()
-    assert asked == [(0, "checkpoint|1|0|")]
+    assert asked == [(0, ("checkpoint|1|0|", "end|0|"))]
     assert sought == {CHANGES: 3, LANE: 3}
     await worker.take(empty(CHANGES, 3, 5))
     assert worker.restart_positions()[CHANGES].offset == 5
@@ -192,12 +199,10 @@ async def test_a_sink_that_is_seen_first_is_judged_from_where_its_contract_says(
     async def bounds(_):
         return 0, 9
 
-    async def seek(*_): ...
-
     async def committed(group, sources):
         return {source: 4 for source in sources if group == "connect-c"}
 
-    worker.bounds, worker.seek, worker.committed = bounds, seek, committed
+    worker.bounds, worker.seek, worker.committed = bounds, nowhere, committed
     await worker.open(given(worker))
     async with asyncio.timeout(10):
         while worker.is_held(CHANGES):
@@ -207,3 +212,41 @@ async def test_a_sink_that_is_seen_first_is_judged_from_where_its_contract_says(
     again = worker_of(tmp_path, more=f'start = "{start}"\nconnector = "c"\n')
     await again.open(given(again))
     assert [sink.beginning for sink in again.lanes().values()] == ([] if start == "earliest" else [beginning])
+
+
+async def test_an_end_is_judged_by_when_the_ledger_topic_holds_it_and_every_later_reading_takes_it(tmp_path):
+    worker = worker_of(tmp_path)
+    put = {}
+    answers = []
+    worker._recorded_ends._put = lambda _, records, answer: (put.update(records), answers.append(answer))
+
+    async def bounds(_):
+        return 0, 2
+
+    worker.bounds = bounds
+    await worker.open(given(worker))
+    store = worker._workers[(1, 0)]
+    store.take_changes(change_batch([Change(offset=0), Change(offset=1)]))
+    store.take_evidence(evidence_batch([(NAME, fence(50))]))
+    for _ in range(2):
+        await worker._look_for_ends()
+    sink = store.fold.sinks["s", "t"]
+
+    assert put == {"end|0|s|t|receipts:0:0": b'{"end": 2}'}
+    assert (len(answers), sink.fence) == (1, 0)
+
+    answers[0](True)
+    await worker._look_for_ends()
+    assert (sink.fence, sink.tally.rows["beyond_end"]) == (2, 1)
+
+    elsewhere = worker_of(tmp_path / "elsewhere", read_ledger=lambda *_: put)
+    elsewhere.bounds, elsewhere.seek = bounds, nowhere
+    await elsewhere.open(given(elsewhere))
+    async with asyncio.timeout(10):
+        while elsewhere.is_held(CHANGES):
+            await elsewhere.tick()
+    again = elsewhere._workers[(1, 0)]
+    again.take_changes(change_batch([Change(offset=offset) for offset in range(60)]))  # the log has grown since
+    again.take_evidence(evidence_batch([(NAME, fence(50))]))
+
+    assert again.fold.sinks["s", "t"].fence == 2
