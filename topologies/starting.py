@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from app.adapters.connection import Connection
+from app.adapters.kafka_config import client_config
 from app.adapters.rights import Need, Rights, problems, rights_of
 from app.adapters.topics import create_missing, own_topics
 from app.config import Settings
 from app.errors import ConfigError
 from app.worker.layout import Layout, absent, lane_topic, missing_topics, plan
 from app.worker.needs import needs_of, principal_of
+from topologies.counts import PLACE, PREFIX, remembered
+from topologies.ledger import LedgerReader
 
 
-def prepare(settings: Settings, connection: Connection, counts: Mapping[str, int] | None) -> tuple[Layout, int]:
-    """The layout, and the partition count of our ledger topic; makes our topics where the cluster can.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What a worker starts from.
+
+    Attributes:
+        layout: with the partition counts that state was made under; what the cluster has now may be another count.
+        counts: of all topics, as the cluster has them now.
+        fresh: of topics that are about to be read for the first time.
+        ledger_partitions: how many partitions the ledger topic had when it was first written.
+    """
+
+    layout: Layout
+    counts: Mapping[str, int]
+    fresh: Mapping[str, int]
+    ledger_partitions: int
+
+
+def prepare(settings: Settings, connection: Connection, counts: Mapping[str, int] | None) -> Prepared:
+    """Compare the settings with the cluster, and make our topics where it can.
 
     Args:
         counts: of all topics, where the cluster can neither create any nor tell of rights (the embedded broker).
@@ -24,21 +45,58 @@ def prepare(settings: Settings, connection: Connection, counts: Mapping[str, int
         Unavailable: no broker answers.
     """
     if counts is not None:
-        layout = plan(settings, counts)
-        return layout, counts.get(ledger_topic(settings), max(layout.groups))
+        known = _recalled(settings, counts)
+        return _prepared(settings, plan(settings, _as_known(counts, known)), counts, known)
     existing = connection.partition_counts()
+    known = _recalled(settings, existing) if _may_recall(settings, connection, existing) else {}
     missing = missing_topics(settings, existing)
-    found = None if missing or not settings.source_topics(existing) else plan(settings, existing)
+    is_empty = not settings.source_topics(existing)
+    found = None if missing or is_empty else plan(settings, _as_known(existing, known))
     needs = needs_of(settings, found)
     rights = _rights(connection, needs)
     faults = [absent(topic) for topic in missing if topic not in rights.hidden()]
-    if not settings.source_topics(existing):
+    if is_empty:
         faults.append(_nothing(settings))
     faults += problems(needs, rights, principal_of(settings))
     faults += _own(settings, connection, found, existing, rights, is_rehearsal=bool(faults))
     if faults or found is None:
         raise ConfigError(faults)
-    return found, existing.get(ledger_topic(settings), max(found.groups))
+    return _prepared(settings, found, existing, known)
+
+
+def _prepared(settings: Settings, layout: Layout, counts: Mapping[str, int], known: Mapping[str, int]) -> Prepared:
+    ledger = ledger_topic(settings)
+    inputs = {**layout.inputs, ledger: counts.get(ledger, max(layout.groups))}
+    return Prepared(
+        layout=layout,
+        counts=counts,
+        fresh={topic: count for topic, count in inputs.items() if topic not in known},
+        ledger_partitions=known.get(ledger, inputs[ledger]),
+    )
+
+
+def _as_known(counts: Mapping[str, int], known: Mapping[str, int]) -> dict[str, int]:
+    """The counts that state was made under, of the topics that are there."""
+    return {topic: known.get(topic, count) for topic, count in counts.items()}
+
+
+def _may_recall(settings: Settings, connection: Connection, existing: Mapping[str, int]) -> bool:
+    """Whether we may read the ledger topic; where not, that is among the problems that are told."""
+    ledger = ledger_topic(settings)
+    needs = [
+        Need(kind="topic", name=ledger, operation="Read", purpose="know what was read before"),
+        Need(kind="group", name=settings.verifier.application_id, operation="Read", purpose="be a reader"),
+    ]
+    return ledger in existing and all(map(_rights(connection, needs).has, needs))
+
+
+def _recalled(settings: Settings, existing: Mapping[str, int]) -> dict[str, int]:
+    """Partition counts of topics that were read before."""
+    ledger = ledger_topic(settings)
+    if ledger not in existing:
+        return {}
+    reader = LedgerReader(client_config(settings), ledger, existing[ledger], settings.verifier.application_id)
+    return remembered(reader.read(PLACE, (PREFIX,)))
 
 
 def ledger_topic(settings: Settings) -> str:

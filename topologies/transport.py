@@ -10,12 +10,14 @@ Faust 0.15.3 gives membership, assignment, agents and timers. What is overridden
 - the consumer's thread reads committed records only, and seeks itself: Faust's own seek calls from the wrong thread.
 - what ends the membership in the group ends the process: aiokafka would wait for ever for somebody to ask.
 - a position that aiokafka moved by itself opens the worker again: there it is told of the bounds.
+- what has another partition count than it had is assigned and not read: the worker says so before it is opened.
 - `_fetch_records` passes over held inputs: what was fetched of them waits where it is, and nothing more is fetched.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import time
@@ -116,10 +118,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             assignment = consumer._subscription.subscription.assignment  # noqa: SLF001 - where positions are kept
             fetching.expect(assignment.state_value(TopicPartition(*tp)), offset)
 
-    async def absent(self, topics: set[str]) -> set[str]:
-        """Topics that the cluster does not have, as of the metadata that the assignment was made from."""
-        cluster = self._ensure_consumer()._client.cluster  # noqa: SLF001
-        return {topic for topic in topics if not cluster.partitions_for_topic(topic)}
+    async def counts(self, topics: set[str], *, is_fresh: bool) -> dict[str, int]:
+        """Partition counts, 0 for a topic that is gone, as this consumer knows of them, or as the cluster has them now."""
+        client = self._ensure_consumer()._client  # noqa: SLF001
+        if is_fresh:
+            await client.force_metadata_update()
+        return {topic: len(client.cluster.partitions_for_topic(topic) or ()) for topic in topics}
 
     async def bounds(self, tps: set[TP]) -> tuple[dict[TP, int], dict[TP, int]]:
         """Earliest offsets and ends; under read_committed an end is the last stable offset."""
@@ -223,13 +227,7 @@ class Consumer(driver.Consumer):
 
     async def _open_and_seek(self) -> Mapping[TP, int]:
         generation = self.app.consumer_generation_id
-        tps = {TP(tp.topic, tp.partition) for tp in self.assignment() if tp.topic in self.app.input_topics}
-        absent = await self._thread.call_thread(
-            self._thread.absent, set(self.app.input_topics) - {tp.topic for tp in tps}
-        )
-        if absent:
-            logger.critical("topics are gone, and wait until they are there again: %s", ", ".join(sorted(absent)))
-        self._check_copartitioned(tps, absent)
+        tps = await self._readable({TP(*tp) for tp in self.assignment() if tp.topic in self.app.input_topics})
         earliest, ends = await self._ask(self._thread.bounds, tps) if tps else ({}, {})
         committed = await self._ask(self._thread.committed_with_metadata, tps) if tps else {}
         if generation != self.app.consumer_generation_id:
@@ -247,6 +245,32 @@ class Consumer(driver.Consumer):
         if found:
             await self._thread.call_thread(self._thread.seek_many, found)
         return found
+
+    async def _readable(self, assigned: set[TP]) -> set[TP]:
+        """What of an assignment is to be read: all of it, but for topics whose partition count has changed.
+
+        The group's leader has made the assignment, and it may have heard of a new count before us: where inputs came
+        apart, the cluster is asked before that ends the process.
+        """
+        tps, absent, suspended = await self._without_changed(assigned, is_fresh=False)
+        if self._apart(tps, absent | suspended):
+            tps, absent, suspended = await self._without_changed(assigned, is_fresh=True)
+        if absent:
+            logger.critical("topics are gone, and wait until they are there again: %s", ", ".join(sorted(absent)))
+        self._check_copartitioned(tps, absent | suspended)
+        return tps
+
+    async def _without_changed(
+        self, assigned: set[TP], *, is_fresh: bool
+    ) -> tuple[set[TP], set[str], AbstractSet[str]]:
+        """Of an assignment: what is to be read, the inputs that are gone, and those that are not to be read."""
+        ask = functools.partial(self._thread.counts, set(self.app.input_topics), is_fresh=is_fresh)
+        counts: dict[str, int] = await self._thread.call_thread(ask)
+        for tp in assigned:
+            counts[tp.topic] = max(counts[tp.topic], tp.partition + 1)
+        suspended = self.worker.note_counts(counts)
+        absent = {topic for topic, count in counts.items() if not count}
+        return {tp for tp in assigned if tp.topic not in suspended}, absent, suspended
 
     async def _ask(self, ask: Callable[[set[TP]], Awaitable[Any]], tps: set[TP]) -> Any:
         """Ask the broker again and again while it is away; `OPEN_S` is the end of it."""
@@ -311,17 +335,24 @@ class Consumer(driver.Consumer):
 
     def _check_copartitioned(self, tps: set[TP], absent: AbstractSet[str]) -> None:
         """Inputs of one partition count go together by number, else receipts would be judged by half of the world."""
+        for number, wanted, here in self._apart(tps, absent):
+            logger.critical(
+                "partition %d of %s was assigned to another worker than that of %s: their subscribers differ; stop all "
+                "workers, compare their configurations, and start them with one",
+                number, sorted(wanted - here), sorted(here),
+            )  # fmt: skip
+            os._exit(NOT_COPARTITIONED)
+
+    def _apart(self, tps: set[TP], absent: AbstractSet[str]) -> list[tuple[int, set[str], set[str]]]:
+        """Partition numbers whose inputs did not come together: the number, the topics wanted, those that came."""
+        found = []
         counts = self.app.input_topics
         for number, group in {(tp.partition, counts[tp.topic]) for tp in tps}:
             here = {tp.topic for tp in tps if tp.partition == number and counts[tp.topic] == group}
             wanted = {topic for topic, count in counts.items() if count == group} - absent
             if here != wanted:
-                logger.critical(
-                    "partition %d of %s was assigned to another worker than that of %s: their partition counts or "
-                    "subscribers differ; stop all workers, compare the counts, and start them with one configuration",
-                    number, sorted(wanted - here), sorted(here),
-                )  # fmt: skip
-                os._exit(NOT_COPARTITIONED)
+                found.append((number, wanted, here))
+        return found
 
 
 class Transport(driver.Transport):

@@ -28,6 +28,7 @@ from app.config import Settings, live_problems, load
 from app.errors import ConfigError
 from app.model.effects import Command, Contradicted, Orphan, UnknownSink, Unreadable
 from app.worker.effects import Effect
+from app.worker.layout import Layout
 from app.worker.live import LiveWorker
 from app.worker.logs import Logs
 from app.worker.ports import Input
@@ -35,6 +36,7 @@ from app.worker.rereading import Rereader
 from app.worker.routing import Router
 from cdc_receipts.codec import SCHEMAS
 from topologies.again import StretchReader
+from topologies.counts import LOOK_S, CountWatch, remember
 from topologies.ending import end_process
 from topologies.engine import EngineSettings, build_app, until_stopped
 from topologies.ledger import LedgerReader
@@ -99,29 +101,24 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     """
     connection = Connection(client_config(settings), settings.kafka.start_wait_ms / 1000)
     metrics = Metrics(settings.metrics.per_partition)
-    layout, partitions = await asyncio.to_thread(prepare, settings, connection, counts)
+    prepared = await asyncio.to_thread(prepare, settings, connection, counts)
+    layout, partitions = prepared.layout, prepared.ledger_partitions
     registry = _registry(settings, metrics)
     ids = await registry.register({**SCHEMAS, **{name: schemas.text(name) for name in (*SCHEMA_NAMES, "EvidenceLoss")}})
     shipper = _shipper(settings, metrics, ids, partitions)
     group = settings.verifier.application_id  # never joined: a right on a second group would be one to ask for
     reader = LedgerReader(client_config(settings), ledger_topic(settings), partitions, group)
     worker = LiveWorker(settings, layout, registry, Router(layout, ids), shipper, metrics, reader.read)
-    app = build_app(
-        EngineSettings(
-            application_id=settings.verifier.application_id,
-            brokers=settings.kafka.brokers,
-            inputs=layout.inputs,
-            data_dir=Path(settings.state.dir),
-            instance_id=settings.verifier.instance_id,
-            credentials=credentials(settings),
-        ),
-        worker,
-    )
+    await remember(shipper, prepared.fresh)
+    worker.note_counts(prepared.counts)
+    app = build_app(_engine(settings, layout), worker)
     probe = FenceProbe(settings, layout, worker, shipper, ids, connection.admin)
     app.timer(settings.verifier.probe_interval_ms / 1000, name="probe")(lambda *_: _guarded(probe.look()))
-    reading = StretchReader(client_config(settings), f"{settings.verifier.application_id}-again")
+    reading = StretchReader(client_config(settings), group)
     worker.rereader = Rereader(reading.read, worker.decode)
     worker.committed = partial(_committed, connection.admin)
+    watch = CountWatch(worker, connection.admin, partial(_reopen, app))
+    app.timer(LOOK_S, name="counts")(lambda *_: _guarded(watch.look()))
     if counts is None:
         worker.logs = Logs(partial(topic_ids, connection.admin, sorted(layout.inputs)), partial(_reopen, app))
     app.finalize()
@@ -145,6 +142,21 @@ async def _committed(admin: AdminClient, group: str, sources: Sequence[Input]) -
         except KafkaException as error:
             logger.warning("the committed offsets of group %s can't be read: %s", group, error)
         await asyncio.sleep(ASK_PAUSE_S)
+
+
+def _engine(settings: Settings, layout: Layout) -> EngineSettings:
+    """Every input is subscribed to, what is suspended, too.
+
+    A static member that comes back is given the assignment it had, and aiokafka ends over a topic that it did not ask for.
+    """
+    return EngineSettings(
+        application_id=settings.verifier.application_id,
+        brokers=settings.kafka.brokers,
+        inputs=layout.inputs,
+        data_dir=Path(settings.state.dir),
+        instance_id=settings.verifier.instance_id,
+        credentials=credentials(settings),
+    )
 
 
 async def _reopen(app: Any) -> None:

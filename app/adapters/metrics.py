@@ -154,6 +154,10 @@ class Metrics(Collector):
         """An input partition's topic was deleted and made again."""
         self._count("cdc_verifier_replaced_logs_total", (topic,))
 
+    def suspended(self, topic: str, reason: str) -> None:
+        """A topic is not read any more, nor judged about."""
+        self._set("cdc_verifier_suspended_topics", (topic, reason), ("", 0), 1)
+
     def registry_error(self) -> None:
         """A request to the schema registry failed."""
         self._count("cdc_verifier_registry_errors_total", ())

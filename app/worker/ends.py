@@ -13,6 +13,7 @@ from functools import partial
 from app.ledger.sink import SinkPartition
 from app.model import SinkTopic
 from app.worker.origins import end_key
+from app.worker.partition import PartitionWorker
 from app.worker.uploads import Put
 
 
@@ -29,14 +30,19 @@ class Ends:
         self._waiting: dict[str, int] = {}
         self._recorded: dict[str, int] = {}
 
-    def known(self, sink: SinkPartition) -> int | None:
-        """The end that was recorded for the row that blocks a lane; None where none was."""
-        return self._recorded.pop(_key(sink), None)
+    def settle(self, worker: PartitionWorker, sink: SinkPartition, need: int, end: int) -> None:
+        """Judge by the end that was recorded for the row that blocks a lane; record one where none was.
 
-    def record(self, sink: SinkPartition, end: int) -> None:
-        """Write an end to the ledger topic; `known` tells it when the broker has it."""
+        Args:
+            need: up to which offset the row needs changes; end: where their partition ends now, as far as was read.
+        """
         key = _key(sink)
-        if key not in self._waiting:
+        if sink.changes.next < end or key in self._waiting:
+            return
+        known = self._recorded.pop(key, None)
+        if known is not None:
+            worker.record_end(sink.contract.sink, sink.changes.topic, known)
+        elif end < need:
             self._waiting[key] = end
             value = json.dumps({"end": end}).encode()
             self._put(sink.changes.partition, [(key, value)], partial(self._answer, key))

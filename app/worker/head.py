@@ -8,6 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+def pair_name(sink: str, topic: str) -> str:
+    """A sink and one of its topics as one text; a sink's name has no such sign in it."""
+    return f"{sink}|{topic}"
+
+
 @dataclass(slots=True)
 class Head:
     """The small state of one store.
@@ -21,6 +26,8 @@ class Head:
         ends: recorded ends that the ledger topic held when the store was taken over (`app.worker.ends`).
         contracts, projections: what the state was made under, as JSON-able data.
         origins: per (topic, partition) of an origin log, the next offset that was not routed here yet.
+        suspended: `pair_name` of every sink and topic that is not judged for now, sorted.
+        passed_over: those of them of which something was passed over.
         counters: evidence that reached no sink of this partition.
     """
 
@@ -33,6 +40,8 @@ class Head:
     contracts: list[dict[str, Any]] = field(default_factory=list)
     projections: list[list[str]] = field(default_factory=list)
     origins: dict[str, int] = field(default_factory=dict)
+    suspended: list[str] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
     counters: Counter[str] = field(default_factory=Counter)
 
     def dump(self) -> bytes:

@@ -31,6 +31,7 @@ from app.worker.positions import Committed as CommittedOf
 from app.worker.positions import Positions, begin, first_offsets
 from app.worker.rereading import Rereader
 from app.worker.routing import Router, unreadable
+from app.worker.suspension import Suspension
 from app.worker.takeover import ReadLedger, Takeover
 from app.worker.telling import HELD_ROWS, Teller
 from app.worker.uploads import Uploads
@@ -90,6 +91,7 @@ class LiveWorker:
         self._recorded_ends = Ends(shipper.put)
         self._workers: dict[Place, PartitionWorker] = {}
         self._takeovers: dict[Place, Takeover] = {}
+        self.suspension = Suspension(layout, metrics.suspended)
         self._held: frozenset[Input] = frozenset()
         self._is_full = False
         self._ends: dict[Input, int] = {}
@@ -112,7 +114,7 @@ class LiveWorker:
         """Open stores; nothing is rebuilt here, because the group waits for this answer."""
         places = {Place(self.layout.inputs[source.topic], source.partition) for source in assignment.inputs}
         open_now = self._workers.keys() | self._takeovers.keys()
-        self.close({Input(t, p.partition) for p in open_now - places for t in self._topics(p)})
+        self._close(open_now - places)
         positions = {source: assignment.earliest[source] for source in assignment.inputs}
         if self.logs is not None:
             await self.logs.look()
@@ -128,11 +130,13 @@ class LiveWorker:
 
     def close(self, inputs: AbstractSet[Input] | None) -> None:
         """Close the stores of some inputs, or all."""
-        gone = (
-            self._workers.keys() | self._takeovers.keys()
-            if inputs is None
-            else {Place(self.layout.inputs[source.topic], source.partition) for source in inputs}
-        )
+        if inputs is None:
+            self._close(self._workers.keys() | self._takeovers.keys())
+            return
+        read = {source for source in inputs if source.topic not in self.suspension.topics}
+        self._close({Place(self.layout.inputs[source.topic], source.partition) for source in read})
+
+    def _close(self, gone: AbstractSet[Place]) -> None:
         for place in gone & self._takeovers.keys():
             self._takeovers.pop(place).abandon()
         for place in gone & self._workers.keys():
@@ -161,6 +165,7 @@ class LiveWorker:
         """Where the inputs of an open store go on; what it finds is held until they were read up to their ends."""
         worker = self._workers[place]
         mine = self._inputs(place)
+        worker.suspend(self.suspension.names(place.width))
         ids = {} if self.logs is None else self.logs.ids
         positions = {
             source: self._positions.start(worker, source, earliest[source], ends[source], ids) for source in mine
@@ -194,7 +199,17 @@ class LiveWorker:
         return [Input(topic, place.partition) for topic in sorted(self._topics(place))]
 
     def _topics(self, place: Place) -> list[str]:
-        return [topic for topic, count in self.layout.inputs.items() if count == place.width]
+        read = self.layout.inputs.keys() - self.suspension.topics
+        return [topic for topic in read if self.layout.inputs[topic] == place.width]
+
+    def note_counts(self, counts: Mapping[str, int]) -> AbstractSet[str]:
+        """Suspend what has another partition count; stores hear of it when the transport opens the worker again."""
+        self.suspension.note(counts)
+        return self.suspension.topics
+
+    def note_ends(self, ends: Mapping[Input, int]) -> None:
+        """Ends of logs that are not read: their lag grows and shows."""
+        self._ends.update(ends)
 
     # ---------------------------------------------------------------- input
 
@@ -255,20 +270,22 @@ class LiveWorker:
         return expected
 
     def is_held(self, source: Input) -> bool:
-        """Asked from the fetcher's thread: a lane whose rows wait for changes is not read on."""
-        return source in self._held
+        """Asked from the fetcher's thread: a lane whose rows wait for changes is not read on, nor what is suspended."""
+        return source in self._held or source.topic in self.suspension.topics
 
     def _hold(self) -> None:
         held = {source for place in self._takeovers for source in self._inputs(place)}
         if self._is_full:
             held.update(Input(t, p.partition) for p in self._workers for t in self.layout.groups[p.width].sources)
         for place, worker in self._workers.items():
-            for (name, _), sink in worker.fold.sinks.items():
-                if sink.queued + len(sink.far) > HELD_ROWS:
+            for (name, topic), sink in worker.fold.sinks.items():
+                if sink.queued + len(sink.far) > HELD_ROWS and not self.suspension.has(name, topic):
                     held.add(Input(worker.lane_topics[name], place.partition))
         self._held = frozenset(held)
 
     def _worker_of(self, source: Input) -> PartitionWorker | None:
+        if source.topic in self.suspension.topics:
+            return None
         return self._workers.get(Place(self.layout.inputs[source.topic], source.partition))
 
     # ---------------------------------------------------------------- telling
@@ -287,6 +304,7 @@ class LiveWorker:
             (name, Input(topic, place.partition)): sink
             for place, worker in self._workers.items()
             for (name, topic), sink in worker.fold.sinks.items()
+            if not self.suspension.has(name, topic)
         }
 
     def highest_receipt(self, name: str, source: Input) -> int:
@@ -307,8 +325,10 @@ class LiveWorker:
             for number in range(self.layout.inputs[topic]) if name in sinks else ():
                 source = Input(topic, number)
                 worker = self._worker_of(source)
+                if worker is None:
+                    return False
                 _, end = await self.bounds(source)
-                if worker is None or (worker.position(topic) or 0) < end or self.shipper.is_flying(worker):
+                if (worker.position(topic) or 0) < end or self.shipper.is_flying(worker):
                     return False
                 if any(isinstance(effect, Routed) for _, effect in worker.outbox(SHIP_AT_ONCE)):
                     return False
@@ -349,17 +369,11 @@ class LiveWorker:
         for place, worker in list(self._workers.items()):
             for sink, need in list(worker.blocked()):
                 source = Input(sink.changes.topic, place.partition)
-                if self.bounds is None or worker.is_catching_up:
+                if self.bounds is None or worker.is_catching_up or source.topic in self.suspension.topics:
                     continue
-                _, end = await self.bounds(source)
-                self._ends[source] = end
-                if self._workers.get(place) is not worker or sink.changes.next < end:
-                    continue
-                known = self._recorded_ends.known(sink)
-                if known is not None:
-                    worker.record_end(sink.contract.sink, sink.changes.topic, known)
-                elif end < need:
-                    self._recorded_ends.record(sink, end)
+                _, self._ends[source] = await self.bounds(source)
+                if self._workers.get(place) is worker:
+                    self._recorded_ends.settle(worker, sink, need, self._ends[source])
 
     def _tell(self) -> None:
         for worker in self._workers.values():

@@ -4,7 +4,7 @@ What a batch changes is written as the batch itself (a *delta*, immutable); ever
 replaces the deltas. A restart loads the snapshot and folds the deltas again, which gives the same state because the fold
 is pure (law 3), and makes no effects because they were written with the deltas. Keys of the store:
 
-    m                       head: JSON {owner, snapshot, positions, origins, counters}
+    m                       head: JSON, see `app.worker.head`
     n                       the head as it was at the last snapshot: where folding the deltas again begins
     d <uint64 BE>           delta, in the order taken
     s <text>                block of the last snapshot (`app.ledger.blocks`)
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,16 +28,18 @@ from app.ledger.lane import RANK_BITS, LaneRows, lane_ranks, lost_rows, split
 from app.ledger.partition import PartitionFold
 from app.ledger.sink import SinkPartition
 from app.ledger.terms import same
-from app.model import ChangeBatch, EvidenceBatch, Origin, SinkTopic
-from app.model.effects import Command, Contradicted, Orphan, SinkWatermark, UnknownSink, Unreadable, Verdict
+from app.model import ChangeBatch, EvidenceBatch, SinkTopic
+from app.model.effects import SinkWatermark, Unreadable
 from app.repair import planner, reporting
 from app.worker import agreements, snapshots
 from app.worker.checkpoints import Upload
 from app.worker.effects import Effect
-from app.worker.head import Head
-from app.worker.origins import repeated, why_unknown, with_ends
+from app.worker.findings import remarks, unknown
+from app.worker.head import Head, pair_name
+from app.worker.origins import repeated, with_ends
 from app.worker.outbox import Outbox, number_of
 from app.worker.sending import Sending
+from app.worker.standing import still_stands
 
 SNAPSHOT_ROWS = 131_072
 """Rows of deltas between snapshots: a restart folds at most so many again, some tenths of a second."""
@@ -147,6 +150,12 @@ class PartitionWorker:
         delta = blocks.pack({"kind": "read again", "earliest": earliest}, arrays)
         self._commit(delta, lambda: self._read_again(batch, earliest), 0)
 
+    def suspend(self, names: Iterable[str]) -> None:
+        """What a sink says of a topic is passed over and counted, for these and no others; see `app.worker.suspension`."""
+        wanted = sorted(names)
+        if wanted != self.head.suspended:
+            self._happens("suspended", names=wanted)
+
     def record_end(self, sink: str, topic: str, end: int) -> None:
         """The row that blocks a lane names more than the change partition's end; every later reading takes that end."""
         self._happens("end", sink=sink, topic=topic, end=end)
@@ -156,8 +165,8 @@ class PartitionWorker:
         delta = blocks.pack({"kind": kind, "told": told}, {})
         self._commit(delta, lambda: [*beside, *self._event(kind)(**told)], 0)
 
-    def _event(self, kind: str) -> Callable[..., Iterator[Effect]]:
-        found: Callable[..., Iterator[Effect]] = getattr(self, f"_{kind}")
+    def _event(self, kind: str) -> Callable[..., Iterable[Effect]]:
+        found: Callable[..., Iterable[Effect]] = getattr(self, f"_{kind}")
         return found
 
     def blocked(self) -> Iterator[tuple[SinkPartition, int]]:
@@ -201,21 +210,31 @@ class PartitionWorker:
                     yield from self._lane(topic, name._replace(sink=sink), rows)
             return
         if self.fold.is_known(name) and self.lane_topics.get(name.sink) == topic:
-            self.fold.take_evidence(name, with_ends(rows, name, self.head.ends) if self.head.ends else rows)
+            if pair_name(name.sink, name.topic) in self.head.suspended:
+                self._pass_over(name, rows)
+            else:
+                self.fold.take_evidence(name, with_ends(rows, name, self.head.ends) if self.head.ends else rows)
             return
         contract = self.fold.contracts.get(name.sink)
         if contract is not None and self.lane_topics.get(name.sink) != topic:
             self.head.counters["judged_elsewhere"] += len(rows)
             return
-        for record in np.unique(rows.records).tolist():
+        for finding in unknown(name, rows, self.partition, is_configured=contract is not None):
             self.head.counters["unknown_sink"] += 1
-            yield UnknownSink(
-                topic=rows.logs[0][0],
-                partition=rows.logs[0][1],
-                offset=record,
-                sink=name.sink,
-                reason=why_unknown(name, self.partition, is_known=contract is not None),
-            )
+            yield finding
+
+    def _pass_over(self, name: SinkTopic, rows: LaneRows) -> None:
+        """Rows about what is suspended: in their place stands a loss, once, for the cells that they may have spoken for."""
+        self.head.counters["suspended"] += len(rows)
+        pair = pair_name(name.sink, name.topic)
+        if pair not in self.head.passed_over:
+            self.head.passed_over.append(pair)
+            lane = self.lane_topics[name.sink]
+            self.fold.take_evidence(name, lost_rows(lane, self.partition, int(rows.ranks[0]) >> RANK_BITS))
+
+    def _suspended(self, names: list[str]) -> Iterable[Effect]:
+        self.head.suspended, self.head.passed_over = names, []
+        return ()
 
     def _lost(self, topic: str, start: int, end: int) -> Iterator[Effect]:
         self.fold.source(topic).lose(start, end)
@@ -281,21 +300,7 @@ class PartitionWorker:
             yield from planner.plan(sink, outcome)
             yield from reporting.seals(sink)
         for sink in self.fold.sinks.values():
-            yield from self._remarks(sink)
-
-    def _remarks(self, sink: SinkPartition) -> Iterator[Effect]:
-        """Orphans and contradictions, with the lane coordinates of the evidence that said it."""
-        for remark in sink.remarks:
-            make = Orphan if remark.kind == "orphan" else Contradicted
-            lane = self.lane_topics[sink.contract.sink]
-            yield make(
-                sink=sink.contract.sink,
-                topic=sink.changes.topic,
-                partition=self.partition,
-                offset=remark.offset,
-                origin=Origin(lane, self.partition, (remark.rank >> RANK_BITS) - self.head.bases.get(lane, 0)),
-            )
-        sink.remarks.clear()
+            yield from remarks(sink, self.lane_topics, self.head.bases)
 
     def _commit(self, delta: bytes, work: Callable[[], Iterable[Effect]], rows: int) -> None:
         """1. Fold. 2. One write of delta, head and effects. 3. A snapshot, where enough deltas have gathered."""
@@ -315,7 +320,7 @@ class PartitionWorker:
         self._ends = {topic: end for topic, end in ends.items() if (self.position(topic) or 0) < end}
         self.is_catching_up = bool(self._ends)
         if not self.is_catching_up:
-            self.effects.release(self._still_stands)
+            self.effects.release(partial(still_stands, self.fold))
 
     def check_caught_up(self) -> bool:
         """Called after every batch: releases what still stands as soon as the ends are reached."""
@@ -324,19 +329,8 @@ class PartitionWorker:
         if any((self.position(topic) or 0) < end for topic, end in self._ends.items()):
             return False
         self.is_catching_up = False
-        self.effects.release(self._still_stands)
+        self.effects.release(partial(still_stands, self.fold))
         return True
-
-    def _still_stands(self, effect: Effect, is_last: bool) -> Effect | None:
-        """Commands keep what is still bad; of a cell's verdicts the last stands, unless it is open and has turned good."""
-        if isinstance(effect, Command):
-            return planner.still_due(self.fold.sinks[effect.sink, effect.topic], effect)
-        if not isinstance(effect, Verdict) or not is_last:
-            return None
-        if effect.closed:
-            return effect
-        sink = self.fold.sinks[effect.sink, effect.topic]
-        return effect if planner.is_still_bad(sink, effect.offset) else None
 
     # ---------------------------------------------------------------- outbox
 
@@ -388,7 +382,9 @@ class PartitionWorker:
         match header["kind"]:
             case "changes" | "evidence":
                 batch = blocks.unpack_batch(delta)
-                work = self._changes(batch) if isinstance(batch, ChangeBatch) else self._evidence(batch)
+                work: Iterable[Effect] = (
+                    self._changes(batch) if isinstance(batch, ChangeBatch) else self._evidence(batch)
+                )
                 self._rows += len(batch)
             case "read again":
                 work = self._read_again(blocks.unpack_batch(arrays["batch"].tobytes()), header["earliest"])

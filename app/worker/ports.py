@@ -78,6 +78,9 @@ class Worker(Protocol):
     async def take(self, raw: RawBatch) -> int | None:
         """Take a batch. None: taken, or known already. An offset: a hole, the input must go on there instead."""
 
+    def note_counts(self, counts: Mapping[str, int]) -> AbstractSet[str]:
+        """Told how many partitions inputs have now (0: gone), before `open`; answers which inputs are not to be read."""
+
     def is_held(self, source: Input) -> bool:
         """Whether an input is not to be handed on for now; its bytes wait in the fetcher."""
 

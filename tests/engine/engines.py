@@ -91,6 +91,9 @@ class CountingWorker:
         self.changed.notify()
         return None
 
+    def note_counts(self, counts: Mapping[str, int]) -> AbstractSet[str]:
+        return frozenset()
+
     def is_held(self, source: Input) -> bool:
         return source in self.held
 

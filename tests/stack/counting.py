@@ -156,6 +156,9 @@ class CountingWorker:
         store.write()
         return None
 
+    def note_counts(self, counts: Mapping[str, int]) -> AbstractSet[str]:
+        return frozenset()
+
     def is_held(self, source: Input) -> bool:
         return source in self.held
 

@@ -1,0 +1,261 @@
+"""A change topic whose partition count is raised, on a real broker: it is suspended, the other one goes on, nothing is false.
+
+Two change topics of two partitions, a sink whose lane is its receipts topic, and one whose lane is internal.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+
+from app.adapters.brokers.registry import EmbeddedRegistry
+from cdc_receipts.codec import Mark, MarkKind, Receipt, Status, encode_mark, encode_receipt
+from tests.stack.broker import Broker, is_missing
+from tests.stack.process import wait_until
+from tests.stack.test_live import decoded
+from tests.stack.world import World, read_topic
+
+CONFIG = """
+[kafka]
+brokers = ["{bootstrap}"]
+[registry]
+url = "{registry}"
+[state]
+dir = "{state}"
+checkpoint_interval = "1s"
+[metrics]
+port = {port}
+[verifier]
+instance_id = "{name}"
+[source]
+topics = ["steady", "raised"]
+[sinks.direct]
+receipts = ["r.direct"]
+[sinks.routed]
+receipts = ["r.one", "r.two"]
+"""
+STEADY, RAISED = "steady", "raised"
+STEP, PLANTED = 50, 7
+"""Changes of a partition in a step, and the place in it of the one that no sink receives."""
+
+pytestmark = pytest.mark.skipif(is_missing() is not None, reason=is_missing() or "")
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    found = Broker(tmp_path_factory.mktemp("broker"))
+    found.start()
+    yield found
+    found.stop()
+
+
+class Two:
+    """Two topics, two sinks, and what they say."""
+
+    def __init__(self, broker: Broker, registry: EmbeddedRegistry) -> None:
+        self.bootstrap = broker.bootstrap
+        self.admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+        world = World(broker.bootstrap, registry, seed=1)
+        self.rows, self.ids = world.rows, world.ids
+        self.producer = Producer({"bootstrap.servers": broker.bootstrap, "linger.ms": 5})
+        self.ends: dict[tuple[str, int], int] = {}
+        for topic in ("cdc-verifier.verdicts", "cdc-verifier.watermarks"):
+            self.admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+        for topic in (STEADY, RAISED, "r.direct", "r.one", "r.two"):
+            self.admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(30)
+
+    def add_a_partition(self) -> None:
+        self.admin.create_partitions([NewPartitions(RAISED, 3)])[RAISED].result(30)
+        wait_until(lambda: len(self.admin.list_topics(RAISED, 10).topics[RAISED].partitions) == 3, "it is there")
+        self.producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 5})  # the other knows of two
+
+    def change(self, topic: str, partition: int) -> range:
+        """One step of changes; their offsets."""
+        start = self.ends.get((topic, partition), 0)
+        for row in range(STEP):
+            key, value, *_ = self.rows[row % len(self.rows)]
+            self.producer.produce(topic, value, key, partition=partition)
+        self.ends[topic, partition] = start + STEP
+        return range(start, start + STEP)
+
+    def receive(self, topic: str, partition: int, offsets: range) -> None:
+        """Both sinks receive all but the planted one, and fence."""
+        for sink, log in (("direct", "r.direct"), ("routed", "r.one")):
+            for offset in offsets:
+                if offset % STEP != PLANTED:
+                    receipt = Receipt(
+                        sink=sink, topic=topic, partition=partition, offset=offset, status=Status.APPLIED,
+                        fingerprint=None, applied_at=1,
+                    )  # fmt: skip
+                    value = encode_receipt(receipt, self.ids["DeliveryReceipt"])
+                    self.producer.produce(log, value, partition=partition)
+            self.fence(sink, log, topic, partition, offsets.stop)
+
+    def fence(self, sink: str, log: str, topic: str, partition: int, offset: int) -> None:
+        mark = Mark(sink=sink, topic=topic, partition=partition, kind=MarkKind.FENCE, offset=offset, at=1_000)
+        self.producer.produce(log, encode_mark(mark, self.ids["SinkMark"]), partition=partition)
+
+    def step(self, *topics: str) -> None:
+        for topic in topics:
+            for partition in range(2):
+                self.receive(topic, partition, self.change(topic, partition))
+        assert self.producer.flush(30) == 0
+
+    def lie(self) -> None:
+        """Changes of the raised topic on every partition, and fences above them without a receipt."""
+        for partition in range(3):
+            self.change(RAISED, partition)
+        for partition in range(2):
+            for sink, log in (("direct", "r.direct"), ("routed", "r.one")):
+                self.fence(sink, log, RAISED, partition, self.ends[RAISED, partition])
+        assert self.producer.flush(30) == 0
+
+    def frontiers(self, topic: str) -> set[int]:
+        """Where both sinks stand on both partitions."""
+        found = {}
+        for _, value in read_topic(self.bootstrap, "cdc-verifier.watermarks"):
+            told = decoded("Watermark", value)
+            found[told["sink"], told["topic"], told["partition"]] = told["frontier"]
+        mine = {place: frontier for place, frontier in found.items() if place[1] == topic}
+        return set(mine.values()) if len(mine) == 4 else {-1, *mine.values()}
+
+    def bad(self) -> set[tuple[str, str, int, int]]:
+        """Everything that was ever said to be bad."""
+        verdicts = [decoded("Verdict", value) for _, value in read_topic(self.bootstrap, "cdc-verifier.verdicts")]
+        return {(told["sink"], told["topic"], told["partition"], told["offset"]) for told in verdicts}
+
+    def planted(self, **steps: int) -> set[tuple[str, str, int, int]]:
+        """What is bad after so many steps of each topic."""
+        return {
+            (sink, topic, partition, number * STEP + PLANTED)
+            for sink in ("direct", "routed")
+            for topic, count in steps.items()
+            for partition in range(2)
+            for number in range(count)
+        }
+
+
+class Worker:
+    """One ``cdc-verifier run`` with its metrics page."""
+
+    def __init__(self, directory: Path, name: str, broker: Broker, registry: EmbeddedRegistry) -> None:
+        self.directory = directory / name
+        self.directory.mkdir()
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            self.port: int = found.getsockname()[1]
+        (self.directory / "config.toml").write_text(
+            CONFIG.format(
+                bootstrap=broker.bootstrap, registry=registry.url, state=self.directory / "state", port=self.port,
+                name=name,
+            )
+        )  # fmt: skip
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "app.cli.main", "run", "--config", str(self.directory / "config.toml")]
+        with (self.directory / "log").open("ab") as log:
+            environ = {**os.environ, "PYTHONWARNINGS": "ignore"}
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environ)
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+    def lives(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def log(self) -> str:
+        return (self.directory / "log").read_text()
+
+    def metric(self, name: str, **labels: str) -> list[float]:
+        """Its values of the label sets that have these labels; none while there is no page."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+                page = answer.read().decode()
+        except (urllib.error.URLError, OSError):
+            return []
+        found = re.findall(rf"^{name}\{{(.*)\}} (\S+)$", page, re.MULTILINE)
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        return [float(value) for text, value in found if all(one in text.split(",") for one in wanted)]
+
+    def is_suspended(self, topic: str) -> bool:
+        return self.metric("cdc_verifier_suspended_topics", topic=topic, reason="partition_count") == [1.0]
+
+    def until(self, is_so: object, what: str, deadline_s: float = 90.0) -> None:
+        def ended_or_so() -> bool:
+            assert self.lives(), self.log()[-4000:]
+            return bool(is_so())  # type: ignore[operator]
+
+        try:
+            wait_until(ended_or_so, what, deadline_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log()[-4000:]}") from error
+
+
+def test_a_topic_that_is_raised_is_suspended_and_the_other_goes_on_here_after_a_restart_and_elsewhere(
+    broker: Broker, tmp_path: Path
+) -> None:
+    with EmbeddedRegistry() as registry:
+        two = Two(broker, registry)
+        first, second = (Worker(tmp_path, name, broker, registry) for name in ("first", "second"))
+        first.start()
+        two.step(STEADY, RAISED)
+        first.until(lambda: two.frontiers(STEADY) == two.frontiers(RAISED) == {STEP}, "both are judged")
+        assert not first.is_suspended(RAISED)
+
+        # 1. Raised while it runs.
+        two.add_a_partition()
+        first.until(lambda: first.is_suspended(RAISED), "the metric says so")
+        assert not first.is_suspended(STEADY)
+        two.lie()
+        two.step(STEADY)
+        first.until(lambda: two.frontiers(STEADY) == {2 * STEP}, "the other one goes on")
+        behind = 2.0 * (2 * STEP - PLANTED)  # on two partitions, from the planted cell to the end
+        first.until(
+            lambda: first.metric("cdc_verifier_verified_lag_changes", topic=RAISED, sink="direct") == [behind],
+            "the lag of the suspended one grows",
+        )
+        assert two.frontiers(RAISED) == {STEP}
+        assert two.bad() == two.planted(steady=2, raised=1)
+
+        # 2. Killed and started again, with another worker beside it.
+        first.end(signal.SIGKILL)
+        first.start()
+        first.until(lambda: first.is_suspended(RAISED), "a restart knows it")
+        second.start()
+        second.until(lambda: second.is_suspended(RAISED), "another worker knows it")
+        two.lie()
+        two.step(STEADY)
+        first.until(lambda: two.frontiers(STEADY) == {3 * STEP}, "both workers go on with the other one")
+        assert second.lives(), second.log()
+        assert second.end() == 0, second.log()
+
+        # 3. With an empty disk.
+        assert first.end() == 0, first.log()
+        shutil.rmtree(first.directory / "state")
+        first.start()
+        two.lie()
+        two.step(STEADY)
+        first.until(lambda: two.frontiers(STEADY) == {4 * STEP}, "an empty disk goes on")
+        assert first.is_suspended(RAISED)
+        assert first.end() == 0, first.log()
+
+        assert two.frontiers(RAISED) == {STEP}
+        assert two.bad() == two.planted(steady=4, raised=1)
+        assert "topic raised has 3 partitions, and its state was made under 2" in first.log()
+        assert not [name for name in two.admin.list_topics(timeout=10).topics if name == "cdc-verifier.lane.3"]
