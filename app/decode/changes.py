@@ -12,8 +12,8 @@ import numpy as np
 from xxhash import xxh64_intdigest
 
 from app.decode.envelope import Decoded, EnvelopePlan
-from app.decode.framing import key_body, unframed
-from app.decode.schemas import SchemaSource, UnknownSchema, schema_ids
+from app.decode.framing import key_body, schema_ids, unframed
+from app.decode.schemas import SchemaSource, UnknownSchema
 from app.errors import BadInput, Unavailable, Undecodable
 from app.model import NO_TIME, ChangeBatch, ChangeKind, RawBatch
 
@@ -73,7 +73,7 @@ class ReferenceChangeDecoder:
 
     def missing(self, raw: RawBatch) -> set[int]:
         """Schema ids of a batch that were not asked for yet, so that live code fetches them ahead of `decode`."""
-        return schema_ids(raw.value(row) for row in range(len(raw))) - self._plans.keys()
+        return schema_ids(raw) - self._plans.keys()
 
     def _one(self, value: bytes | None, row: int, reasons: dict[int, str]) -> Decoded:
         if value is None:

@@ -20,9 +20,10 @@ from fastavro.schema import to_parsing_canonical_form
 
 import schemas
 from app.decode import headers
-from app.decode.framing import unframed
+from app.decode.framing import schema_ids, unframed
+from app.decode.plain import plain_receipts
 from app.decode.rows import EvidenceRows, Row
-from app.decode.schemas import SchemaSource, UnknownSchema, schema_ids
+from app.decode.schemas import SchemaSource, UnknownSchema
 from app.errors import BadInput, Unavailable, UnreadableEvidence
 from app.model import EvidenceBatch, EvidenceKind, Origin, RawBatch, ReceiptStatus, SinkTopic
 from app.model.batches import Headers
@@ -51,29 +52,36 @@ class EvidenceDecoder:
     def decode(self, raw: RawBatch) -> EvidenceBatch:
         """The evidence of one fetch; raises `Unavailable` where a schema can't be had now, and then decodes nothing."""
         rows = EvidenceRows()
-        origins: dict[int, Origin] = {}
-        for index in range(len(raw)):
-            try:
-                origin = origin_of(raw.headers[index]) if index in raw.headers else None
-                self._record(raw.value(index), rows, index)
-            except BadInput as error:
-                rows.unreadable.append((int(raw.offsets[index]), str(error)))
-            else:
-                if origin is not None:
-                    origins[index] = origin
+        origins, problems = _origins(raw)
+        plain = plain_receipts(raw, self._is_receipt)
+        plain.is_plain[list(problems)] = False
+        done = 0
+        for lo, hi in plain.runs():
+            self._records(raw, done, lo, problems, rows)
+            rows.add_plain(plain, lo, hi)
+            done = hi
+        self._records(raw, done, len(raw), problems, rows)
         return rows.batch(raw, origins)
 
     def missing(self, raw: RawBatch) -> set[int]:
         """Schema ids of a batch that were not asked for yet."""
-        return schema_ids(raw.value(row) for row in range(len(raw))) - self._plans.keys()
+        return schema_ids(raw) - self._plans.keys()
+
+    def _records(self, raw: RawBatch, lo: int, hi: int, problems: dict[int, str], rows: EvidenceRows) -> None:
+        """Records ``[lo, hi)`` of a fetch one by one."""
+        for index in range(lo, hi):
+            try:
+                if index in problems:
+                    raise UnreadableEvidence(problems[index])
+                self._record(raw.value(index), rows, index)
+            except BadInput as error:
+                rows.unreadable.append((int(raw.offsets[index]), str(error)))
 
     def _record(self, value: bytes | None, rows: EvidenceRows, index: int) -> None:
         if value is None:
             raise UnreadableEvidence("a null value")
         schema_id, body = unframed(value)
-        plan = self._plans.get(schema_id)
-        if plan is None:
-            plan = self._plans[schema_id] = self._make_plan(schema_id)
+        plan = self._plan(schema_id)
         if isinstance(plan, str):
             raise UnreadableEvidence(plan)
         writer, reader, read = plan
@@ -85,6 +93,17 @@ class EvidenceDecoder:
         if stream.tell() != len(body):
             raise UnreadableEvidence(f"{len(body) - stream.tell()} bytes left over")
         read(record, rows, index)
+
+    def _is_receipt(self, schema_id: int) -> bool:
+        """Whether a schema is ours of receipts, to the letter."""
+        plan = self._plan(schema_id)
+        return not isinstance(plan, str) and plan[1:] == (None, _read_receipt)
+
+    def _plan(self, schema_id: int) -> _Plan | str:
+        plan = self._plans.get(schema_id)
+        if plan is None:
+            plan = self._plans[schema_id] = self._make_plan(schema_id)
+        return plan
 
     def _make_plan(self, schema_id: int) -> _Plan | str:
         try:
@@ -103,6 +122,21 @@ class EvidenceDecoder:
         except Exception as error:  # noqa: BLE001 - fastavro raises many kinds for a schema that is none
             return f"the writer schema can't be read: {error}"
         return writer, None if is_ours else ours, read
+
+
+def _origins(raw: RawBatch) -> tuple[dict[int, Origin], dict[int, str]]:
+    """By row, where the routed records of a fetch were first written, and why that can't be read of others."""
+    origins: dict[int, Origin] = {}
+    problems: dict[int, str] = {}
+    for index, found in raw.headers.items():
+        try:
+            origin = origin_of(found)
+        except BadInput as error:
+            problems[index] = str(error)
+        else:
+            if origin is not None:
+                origins[index] = origin
+    return origins, problems
 
 
 def origin_of(found: Headers) -> Origin | None:

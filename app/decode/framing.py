@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import struct
 
+import numpy as np
+
 from app.errors import Undecodable
+from app.model import RawBatch
+from app.model.batches import Bools, Int32s, UInt8s
 
 HEADER_BYTES = 5
 _header = struct.Struct(">bi")
@@ -27,3 +31,22 @@ def unframed(data: bytes) -> tuple[int, bytes]:
 def key_body(key: bytes) -> bytes:
     """A record key without its framing; a key that is not framed is taken as it is."""
     return key[HEADER_BYTES:] if len(key) >= HEADER_BYTES and key[0] == 0 else key
+
+
+def padded(raw: RawBatch, size: int) -> UInt8s:
+    """A batch's buffer with ``size`` bytes of zeros behind it."""
+    return np.frombuffer(raw.buffer + bytes(size), np.uint8)
+
+
+def framed_ids(raw: RawBatch) -> tuple[Int32s, Bools]:
+    """``int32[n]``, the schema ids of a batch's values, and ``bool[n]``, which of them are framed."""
+    data = padded(raw, HEADER_BYTES)
+    heads = data[raw.value_starts[:, None] + np.arange(HEADER_BYTES)]
+    ids: Int32s = np.ascontiguousarray(heads[:, 1:]).view(">i4")[:, 0].astype(np.int32)
+    return ids, (raw.value_sizes >= HEADER_BYTES) & (heads[:, 0] == 0)
+
+
+def schema_ids(raw: RawBatch) -> set[int]:
+    """Ids that a batch's values name, so that they can be fetched ahead of decoding."""
+    ids, is_framed = framed_ids(raw)
+    return set(np.unique(ids[is_framed]).tolist())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from app.decode.plain import PlainReceipts
 from app.model import EvidenceBatch, EvidenceKind, Origin, RawBatch, ReceiptStatus, SinkTopic
 from app.model.batches import Int64s
 
@@ -24,6 +25,7 @@ _COLUMNS: tuple[tuple[str, type], ...] = (
     ("to_offsets", np.int64),
     ("generations", np.int32),
 )
+_PLAIN_COLUMNS = ("offsets", "statuses", "fingerprints", "has_fingerprint", "applied_at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +126,21 @@ class EvidenceRows:
             block["has_fingerprint"][:] = True
         self._blocks.append(block)
         self._count += count
+
+    def add_plain(self, plain: PlainReceipts, lo: int, hi: int) -> None:
+        """Plain receipts of records ``[lo, hi)``, which follow what was added before."""
+        self._flush()
+        heads, firsts = np.unique(plain.name_index[lo:hi], return_index=True)
+        numbers = np.zeros(len(plain.names), np.int32)
+        for head in heads[np.argsort(firsts)].tolist():
+            numbers[head] = self._name(plain.names[head])
+        block: dict[str, np.ndarray] = {column: np.zeros(hi - lo, dtype) for column, dtype in _COLUMNS}
+        block["rows"] = np.arange(lo, hi)
+        block["name_index"] = numbers[plain.name_index[lo:hi]]
+        block["to_offsets"][:] = -1
+        block |= {column: getattr(plain, column)[lo:hi] for column in _PLAIN_COLUMNS}
+        self._blocks.append(block)
+        self._count += hi - lo
 
     def batch(self, raw: RawBatch, origins: dict[int, Origin]) -> EvidenceBatch:
         """The batch; origins by raw row."""

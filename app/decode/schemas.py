@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -62,12 +61,3 @@ class RecordedSchemas:
         except (ValueError, RecursionError) as error:
             raise BadInput(f"schema id {schema_id} is no JSON: {error}") from error
         return schema
-
-
-def schema_ids(values: Iterable[bytes | None]) -> set[int]:
-    """Ids that some framed values name, so that they can be fetched ahead of decoding."""
-    found = set()
-    for value in values:
-        if value is not None and len(value) >= 5 and value[0] == 0:
-            found.add(int.from_bytes(value[1:5], "big", signed=True))
-    return found

@@ -1,0 +1,116 @@
+"""Receipts read many at once are what they are read one by one, whatever the bytes."""
+
+import dataclasses
+import struct
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.decode import plain
+from app.decode.evidence import ORIGIN_HEADERS, EvidenceDecoder
+from app.decode.schemas import RecordedSchemas
+from app.model import EvidenceBatch, RawBatch, RawRecord, SinkTopic
+from cdc_receipts import SCHEMAS, Mark, MarkKind, Receipt, Status, encode_batch, encode_mark, encode_receipt
+
+IDS = {"DeliveryReceipt": 1, "DeliveryReceiptBatch": 2, "SinkMark": 3}
+WHOM = {"sink": "warehouse", "topic": "shop.orders", "partition": 2}
+RECEIPT = Receipt(**WHOM, offset=7, status=Status.APPLIED, fingerprint=b"finger 1", applied_at=1_767_225_600_000)
+
+
+def packed(values, headers=()):
+    records = [RawRecord(10 + 2 * n, 100 + n, b"k", value) for n, value in enumerate(values)]
+    told = [record._replace(headers=found) for record, found in zip(records, headers, strict=False)]
+    return RawBatch.of("receipts", 0, told + records[len(told) :], 10, 10 + 2 * len(records))
+
+
+def decoded(raw, least_run=plain.LEAST_RUN, most_heads=plain.MOST_HEADS):
+    with mock.patch.multiple(plain, LEAST_RUN=least_run, MOST_HEADS=most_heads):
+        return EvidenceDecoder(RecordedSchemas({IDS[name]: SCHEMAS[name] for name in IDS})).decode(raw)
+
+
+def assert_same(raw: RawBatch) -> EvidenceBatch:
+    """Many at once, one by one, and with the limits as they are: one and the same batch."""
+    alone = decoded(raw, most_heads=0)
+    for found in (decoded(raw, least_run=1), decoded(raw, least_run=1, most_heads=1), decoded(raw)):
+        for field in dataclasses.fields(EvidenceBatch):
+            expected, told = getattr(alone, field.name), getattr(found, field.name)
+            if isinstance(expected, np.ndarray):
+                assert (told.dtype, told.tolist()) == (expected.dtype, expected.tolist()), field.name
+            else:
+                assert told == expected, field.name
+    return alone
+
+
+longs = st.integers(-(2**63), 2**63 - 1)
+words = st.sampled_from(["", "a", "b", "ä" * 70])
+plain_ones = st.builds(
+    Receipt, sink=words, topic=words, partition=st.sampled_from([0, 1, -(2**31)]), offset=st.integers(0, 300) | longs,
+    status=st.sampled_from(Status), fingerprint=st.none() | st.binary(min_size=8, max_size=8), applied_at=longs,
+)  # fmt: skip
+rarer_ones = st.builds(
+    dataclasses.replace, plain_ones, sequence=st.none() | longs, command_id=st.none() | words,
+    error=st.none() | st.tuples(words, words), evidence=st.sampled_from([None, "success-topic", "read-back"]),
+)  # fmt: skip
+values = st.one_of(
+    plain_ones.map(lambda sent: encode_receipt(sent, 1)),
+    plain_ones.map(lambda sent: encode_receipt(sent, 1)),
+    rarer_ones.map(lambda sent: encode_receipt(sent, 1)),
+    st.sampled_from([None, b"", b"\0\0\0\0", encode_receipt(RECEIPT, 77), encode_batch([RECEIPT] * 3, 2)]),
+    st.just(encode_mark(Mark(**WHOM, kind=MarkKind.FENCE, offset=9, at=1), 3)),
+    st.binary(max_size=40).map(lambda noise: struct.pack(">bi", 0, 1) + noise),
+)
+
+
+@st.composite
+def damaged(draw):
+    """A value of which some bytes are others, too many or too few."""
+    value = draw(values.filter(bool))
+    at, size = draw(st.integers(0, len(value))), draw(st.integers(0, 3))
+    return value[:at] + draw(st.binary(max_size=3) | st.just(b"\xff" * 9)) + value[at + size :]
+
+
+origins = st.sampled_from([
+    (),
+    (("trace", None),),
+    tuple(zip(ORIGIN_HEADERS, (b"dlq", b"3", b"44"), strict=True)),
+    tuple(zip(ORIGIN_HEADERS, (b"dlq", b"x", b"44"), strict=True)),
+])  # fmt: skip
+
+
+@given(st.lists(values | damaged(), max_size=12), st.lists(origins, max_size=4))
+def test_any_bytes_give_what_they_give_one_by_one(written, headers):
+    assert_same(packed(written, headers[: len(written)]))
+
+
+@given(st.lists(st.tuples(plain_ones, st.integers(1, 20)), max_size=6))
+def test_long_runs_of_many_heads_give_what_they_give_one_by_one(runs):
+    found = assert_same(packed([encode_receipt(sent, 1) for sent, count in runs for _ in range(count)]))
+
+    assert len(found) == sum(count for _, count in runs)
+
+
+@given(st.lists(plain_ones, min_size=plain.LEAST_RUN, max_size=12))
+def test_plain_receipts_are_seen_as_plain_but_for_the_longest_varints(sent):
+    found = plain.plain_receipts(packed([encode_receipt(one, 1) for one in sent]), {1}.__contains__)
+
+    is_short = [all(-(2**62) <= number < 2**62 for number in (one.offset, one.applied_at)) for one in sent]
+    assert found.is_plain.tolist() == is_short
+    assert [found.names[number] for number, is_seen in zip(found.name_index, is_short, strict=True) if is_seen] == [
+        SinkTopic(one.sink, one.topic, one.partition) for one, is_seen in zip(sent, is_short, strict=True) if is_seen
+    ]
+
+
+@pytest.mark.parametrize("count", [0, 1, plain.LEAST_RUN - 1])
+def test_a_handful_of_records_is_read_one_by_one(count):
+    found = plain.plain_receipts(packed([encode_receipt(RECEIPT, 1)] * count), {1}.__contains__)
+
+    assert list(found.runs()) == []
+
+
+def test_a_schema_that_is_not_ours_to_the_letter_is_left_to_avros_rules():
+    found = plain.plain_receipts(packed([encode_receipt(RECEIPT, 1)] * 20), lambda _: False)
+
+    assert not found.is_plain.any()
