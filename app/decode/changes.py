@@ -47,7 +47,7 @@ class ReferenceChangeDecoder:
     def decode(self, raw: RawBatch) -> ChangeBatch:
         count = len(raw)
         reasons: dict[int, str] = {}
-        decoded = [self._one(raw.value(row), row, reasons) for row in range(count)]
+        decoded = [self._one(value, row, reasons) for row, value in enumerate(raw.values())]
         hashes, has_key, positions, has_position = _hashes(raw, decoded)
         fingerprints = np.zeros((count, len(self._projections)), np.uint64)
         rows = [row for row, change in enumerate(decoded) if change.kind is ChangeKind.UPSERT]
@@ -107,8 +107,7 @@ def _hashes(raw: RawBatch, decoded: Sequence[Decoded]) -> tuple[Any, Any, Any, A
     """Key hashes and position hashes of a batch, each with its mask; a null key gives neither."""
     keys: list[tuple[int, int]] = []
     positions: list[tuple[int, int]] = []
-    for row, change in enumerate(decoded):
-        key = raw.key(row)
+    for key, change in zip(raw.keys(), decoded, strict=True):
         if key is None:
             keys.append(_NOTHING)
             positions.append(_NOTHING)

@@ -144,7 +144,7 @@ class EnvelopePlan:
         def make(row: Any) -> Sequence[int]:
             hashes = maker.column_hashes({"after": row} if is_text else row)
             total = sum(hashes)
-            return [(total - sum([hashes[at] for at in places])) & _MASK for places in left_out]
+            return [(total - sum([hashes[at] for at in places]) if places else total) & _MASK for places in left_out]
 
         return make
 

@@ -72,6 +72,14 @@ class RawBatch:
         start = int(self.value_starts[index])
         return None if size < 0 else self.buffer[start : start + size]
 
+    def keys(self) -> list[bytes | None]:
+        """Every row's key."""
+        return _cut(self.buffer, self.key_starts, self.key_sizes)
+
+    def values(self) -> list[bytes | None]:
+        """Every row's value."""
+        return _cut(self.buffer, self.value_starts, self.value_sizes)
+
     @classmethod
     def of(cls, topic: str, partition: int, records: Iterable[RawRecord], start: int, next_offset: int) -> RawBatch:
         """Pack records into one batch that covers ``[start, next_offset)``."""
@@ -95,6 +103,13 @@ class RawBatch:
             value_sizes=sizes[1::2],
             headers={index: row[4] for index, row in enumerate(rows) if row[4]},
         )
+
+
+def _cut(buffer: bytes, starts: Int64s, sizes: Int64s) -> list[bytes | None]:
+    return [
+        None if size < 0 else buffer[start : start + size]
+        for start, size in zip(starts.tolist(), sizes.tolist(), strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ _U64 = (1 << 64) - 1
 _uint32 = struct.Struct("<I").pack
 _double = struct.Struct("<d").pack
 _tagged_int64 = struct.Struct("<Bq").pack
+_tagged_instant = struct.Struct("<BqI").pack
 
 
 class NoScale(ValueError):
@@ -109,7 +110,7 @@ def _timestamp(per_second: int) -> Atom:
 
     def make(value: int) -> bytes:
         seconds, rest = divmod(value, per_second)
-        return b"\x07" + _int64(seconds) + _uint32(rest * to_ns)
+        return _tagged_instant(0x07, seconds, rest * to_ns)
 
     return make
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from json.encoder import encode_basestring
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
@@ -67,10 +68,8 @@ _DECODER = json.JSONDecoder(parse_int=_parsed_integer, parse_float=_parsed_numbe
 
 
 def _canonical(value: object) -> str:
-    if isinstance(value, _Number):
-        return value
     if isinstance(value, str):
-        return _quoted(value)
+        return value if isinstance(value, _Number) else _quoted(value)
     if isinstance(value, dict):
         return "{" + ",".join([f"{_quoted(key)}:{_canonical(value[key])}" for key in sorted(value)]) + "}"
     if isinstance(value, list):
@@ -247,7 +246,8 @@ def _joined(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    return '"' + _UNSAFE.sub(_escaped, text) + '"'
+    quoted = encode_basestring(text)  # in C; what it escapes it may write in another way than we do
+    return quoted if "\\" not in quoted else '"' + _UNSAFE.sub(_escaped, text) + '"'
 
 
 def _escaped(match: re.Match[str]) -> str:
