@@ -62,7 +62,7 @@ def packed(topic: str, partition: int, records: Sequence[Any], start: int, next_
     """Records of aiokafka's as columns; all keys, then all values, in one buffer. The inner loop of reading."""
     count = len(records)
     parts = [record.key for record in records] + [record.value for record in records]
-    sizes = np.fromiter((-1 if part is None else len(part) for part in parts), np.int64, 2 * count)
+    sizes = np.array([-1 if part is None else len(part) for part in parts], np.int64)
     ends = np.cumsum(np.maximum(sizes, 0))
     starts = ends - np.maximum(sizes, 0)
     return RawBatch(
@@ -70,14 +70,14 @@ def packed(topic: str, partition: int, records: Sequence[Any], start: int, next_
         partition=partition,
         start=start,
         next=next_offset,
-        offsets=np.fromiter((record.offset for record in records), np.int64, count),
-        timestamps=np.fromiter((record.timestamp for record in records), np.int64, count),
-        buffer=b"".join(part for part in parts if part),
+        offsets=np.array([record.offset for record in records], np.int64),
+        timestamps=np.array([record.timestamp for record in records], np.int64),
+        buffer=b"".join([part for part in parts if part]),
         key_starts=starts[:count],
         key_sizes=sizes[:count],
         value_starts=starts[count:],
         value_sizes=sizes[count:],
-        headers={row: tuple(record.headers) for row, record in enumerate(records) if record.headers},
+        headers={row: tuple(headers) for row, record in enumerate(records) if (headers := record.headers)},
     )
 
 

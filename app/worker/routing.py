@@ -33,7 +33,9 @@ class Router:
 
     def routed(self, raw: RawBatch, batch: EvidenceBatch) -> Iterator[Routed]:
         """Of one batch of an evidence log, the records that belong into an internal lane."""
-        sinks = self._layout.routed.get(raw.topic, frozenset())
+        sinks = self._layout.routed.get(raw.topic)
+        if not sinks:
+            return
         rows = np.searchsorted(raw.offsets, batch.records)
         seen: set[int] = set()
         for place, row in enumerate(rows.tolist()):
