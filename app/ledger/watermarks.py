@@ -63,14 +63,17 @@ def open_counts(sink: SinkPartition) -> np.ndarray:
     return counts
 
 
-def difference(sink: SinkPartition) -> int:
+def difference(sink: SinkPartition, opened: int | None = None) -> int:
     """Changes read + offsets expired unread - cells over all states; 0 by law 1, and for a sink that has ended.
 
     Changes that were read before the sink was added to the configuration have no cells.
+
+    Args:
+        opened: how many cells are open, where they were just counted.
     """
     if sink.is_ended:
         return 0
-    cells = int(sink.tally.closed.sum()) + int(open_counts(sink).sum())
+    cells = int(sink.tally.closed.sum()) + (int(open_counts(sink).sum()) if opened is None else opened)
     return sink.changes.read + sink.changes.expired - sink.unseen - cells
 
 

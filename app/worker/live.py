@@ -39,6 +39,8 @@ from app.worker.uploads import Uploads
 logger = logging.getLogger(__name__)
 
 WATERMARKS_S = 1.0
+TELL_PAUSES = 20
+"""Telling looks at every open cell, tenths of a second for a million: it may take a twentieth of the time, no more."""
 END_LOOK_S = 1.0
 
 
@@ -351,8 +353,9 @@ class LiveWorker:
             self._next_look = now + END_LOOK_S
             await self._look_for_ends()
         if now >= self._next_watermarks:
-            self._next_watermarks = now + WATERMARKS_S
+            began = time.monotonic()
             self._tell()
+            self._next_watermarks = began + max(WATERMARKS_S, TELL_PAUSES * (time.monotonic() - began))
         await asyncio.sleep(0)
 
     def _checkpoint(self, place: Place, worker: PartitionWorker, now: float) -> None:

@@ -45,7 +45,8 @@ class Teller:
                 fence_at_ms=None if sink.at == NO_TIME else sink.at,
             )
             self._metrics.evidence_rows(name, topic, worker.partition, sink.tally.rows)
-            self._metrics.conservation(name, topic, worker.partition, watermarks.difference(sink))
+            left = watermarks.difference(sink, sum(told.open_counts))
+            self._metrics.conservation(name, topic, worker.partition, left)
             self._metrics.held(name, topic, worker.partition, is_held=sink.queued > HELD_ROWS)
 
     def send_watermarks(self, worker: PartitionWorker) -> None:

@@ -41,6 +41,14 @@ def test_what_is_no_rfc_8259_text_is_not_read(text):
     assert canonical_json(text) is None
 
 
+@pytest.mark.parametrize("number", [*range(0x100), 0x2028, 0xFFFF, 0x1F600])
+def test_a_string_escapes_quotes_backslashes_and_controls_in_one_way_and_nothing_else(number):
+    char = chr(number)
+    written = "\\" + char if char in '"\\' else f"\\u{number:04x}" if number < 0x20 else char
+
+    assert canonical_json(json.dumps(f"a{char}b")) == f'"a{written}b"'.encode()
+
+
 def test_depth_does_not_exhaust_the_stack():
     deep = "[" * 200_000 + "]" * 200_000
 
