@@ -154,9 +154,9 @@ class Metrics(Collector):
         """An input partition's topic was deleted and made again."""
         self._count("cdc_verifier_replaced_logs_total", (topic,))
 
-    def suspended(self, topic: str, reason: str) -> None:
+    def suspended(self, topic: str) -> None:
         """A topic is not read any more, nor judged about."""
-        self._set("cdc_verifier_suspended_topics", (topic, reason), ("", 0), 1)
+        self._set("cdc_verifier_suspended_topics", (topic,), ("", 0), 1)
 
     def registry_error(self) -> None:
         """A request to the schema registry failed."""

@@ -54,9 +54,7 @@ _METRICS = {
     "cdc_verifier_bad_cells": Shape("open cells that are missing, diverged, rejected or duplicated", _LANE),
     "cdc_verifier_conservation_difference_changes": Shape("changes read minus cells; anything but 0 is a bug", _LANE),
     "cdc_verifier_held_lanes": Shape("lanes that wait at a fence for their changes", _LANE),
-    "cdc_verifier_suspended_topics": Shape(
-        "1 for a topic that is not read, nor judged about", ("topic", "reason"), "max"
-    ),
+    "cdc_verifier_suspended_topics": Shape("1 for a topic that is not read, nor judged about", ("topic",), "max"),
     "cdc_verifier_input_position_offset": Shape("next offset to read of every input", ("topic", "partition")),
     "cdc_verifier_store_bytes": Shape("size of the stores on disk"),
     "cdc_verifier_dropped_series": Shape("label sets left out because a metric had too many"),

@@ -20,6 +20,7 @@ from app.ledger.partition import PartitionFold, projections_of
 from app.ledger.sink import SinkPartition
 from app.model import ChangeBatch, RawBatch
 from app.worker import takeover
+from app.worker.disk import Disk
 from app.worker.effects import Effect, Routed
 from app.worker.ends import Ends
 from app.worker.lanes import reader_of
@@ -95,7 +96,7 @@ class LiveWorker:
         self._takeovers: dict[Place, Takeover] = {}
         self.suspension = Suspension(layout, metrics.suspended)
         self._held: frozenset[Input] = frozenset()
-        self._is_full = False
+        self._disk = Disk(settings.state.max_disk_bytes)
         self._ends: dict[Input, int] = {}
         contracts = settings.contracts(layout.inputs)
         self._projections = projections_of(contracts)
@@ -277,7 +278,7 @@ class LiveWorker:
 
     def _hold(self) -> None:
         held = {source for place in self._takeovers for source in self._inputs(place)}
-        if self._is_full:
+        if self._disk.is_full:
             held.update(Input(t, p.partition) for p in self._workers for t in self.layout.groups[p.width].sources)
         for place, worker in self._workers.items():
             for (name, topic), sink in worker.fold.sinks.items():
@@ -383,18 +384,7 @@ class LiveWorker:
             self._teller.tell(worker, self._ends)
         size = sum(worker.store.bytes_used() for worker in self._workers.values())
         self.metrics.store(size)
-        self._look_at_disk(size)
-
-    def _look_at_disk(self, size_bytes: int) -> None:
-        """At the disk's limit no more changes are read; evidence is, since only that closes cells and frees room."""
-        is_full = size_bytes > self.settings.state.max_disk_bytes
-        if is_full != self._is_full:
-            limit = self.settings.state.max_disk_bytes
-            how = (
-                "no more changes are read: look for the sink that stands still" if is_full else "changes are read again"
-            )
-            logger.error("the stores have %d bytes, state.max_disk is %d: %s", size_bytes, limit, how)
-            self._is_full = is_full
+        if self._disk.look(size):
             self._hold()
 
 

@@ -25,13 +25,13 @@ class Suspension:
 
     Args:
         layout: with the counts that state was made under.
-        on_new: called with each topic that is suspended, and the reason (a metric).
+        on_new: called with each topic that is suspended (a metric).
 
     Attributes:
         topics: inputs that are not read; other threads may look at it.
     """
 
-    def __init__(self, layout: Layout, on_new: Callable[[str, str], None] = lambda *_: None) -> None:
+    def __init__(self, layout: Layout, on_new: Callable[[str], None] = lambda _: None) -> None:
         self.topics: frozenset[str] = frozenset()
         self._layout = layout
         self._on_new = on_new
@@ -52,7 +52,7 @@ class Suspension:
         self._names = {width: frozenset(self._suspended(width)) for width in self._layout.groups}
         for topic in fresh:
             logger.critical("%s", self._told(topic, counts[topic]))
-            self._on_new(topic, REASON)
+            self._on_new(topic)
         return True
 
     def names(self, width: int) -> frozenset[str]:

@@ -194,7 +194,7 @@ class Worker:
         return [float(value) for text, value in found if all(one in text.split(",") for one in wanted)]
 
     def is_suspended(self, topic: str) -> bool:
-        return self.metric("cdc_verifier_suspended_topics", topic=topic, reason="partition_count") == [1.0]
+        return self.metric("cdc_verifier_suspended_topics", topic=topic) == [1.0]
 
     def until(self, is_so: object, what: str, deadline_s: float = 90.0) -> None:
         def ended_or_so() -> bool:

@@ -96,10 +96,12 @@ async def test_at_the_disks_limit_changes_wait_and_evidence_is_read(tmp_path):
     worker = worker_of(tmp_path)
     await worker.open(given(worker))
 
-    worker._look_at_disk((64 << 20) + 1)
+    assert worker._disk.look((64 << 20) + 1)
+    worker._hold()
     assert (worker.is_held(CHANGES), worker.is_held(LANE)) == (True, False)
 
-    worker._look_at_disk(1 << 20)
+    assert worker._disk.look(1 << 20)
+    worker._hold()
     assert not worker.is_held(CHANGES)
 
 
