@@ -1,95 +1,166 @@
-"""Random histories of one partition number: changes of one topic, and one lane topic that several sinks share."""
+"""Random histories of one partition number: changes of two topics, and two lanes that four sinks share.
+
+One lane is a receipts topic, read as it is. The other is an internal topic into which evidence was routed, at least once:
+its records name their origin, and some stand in it twice. Both may have lost ranges, and so may the changes.
+"""
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from app.adapters.store import MemoryStore, Store
-from app.ledger import blocks
-from app.ledger.partition import PartitionFold
-from app.model import ChangeKind, Contract, EvidenceKind, ReceiptStatus, SinkTopic
-from app.testing import Change, Row, change_batch, evidence_batch
-from app.worker.partition import PartitionWorker
+from app.model import ChangeKind, Contract, EvidenceKind, Origin, ReceiptStatus, SinkTopic
+from app.testing import Change, Row
 
-TOPIC = "shop.orders"
-LANE = "receipts"
+SOURCES = ("shop.orders", "shop.items")
+DIRECT = "receipts"
+ROUTED = "cdc-verifier.lane.1"
+ORIGINS = ("dlq", "receipts.elsewhere")
 CONTRACTS = (
-    Contract(sink="every", topics=(TOPIC,), truncates="apply"),
-    Contract(sink="latest", topics=(TOPIC,), expect="latest-state", deletes="ignore"),
-    Contract(sink="append", topics=(TOPIC,), writes="append", redelivery="fault"),
-    Contract(sink="passed", topics=(TOPIC,), evidence="progress"),
+    Contract(sink="every", topics=SOURCES, truncates="apply"),
+    Contract(sink="latest", topics=SOURCES, expect="latest-state", deletes="ignore"),
+    Contract(sink="append", topics=SOURCES[:1], writes="append", redelivery="fault"),
+    Contract(sink="passed", topics=SOURCES, evidence="progress"),
+)
+LANES = {"every": DIRECT, "latest": DIRECT, "append": ROUTED, "passed": ROUTED}
+STRANGERS = (
+    SinkTopic("stranger", SOURCES[0], 0),
+    SinkTopic("append", SOURCES[1], 0),
+    SinkTopic("every", SOURCES[0], 1),
 )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hole:
+    """Offsets ``[offset, end)`` of a log that retention took before they were read."""
+
+    offset: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One record of a lane: what it says of whom; without a name it can't be read. Routed ones name their origin."""
+
+    offset: int
+    name: SinkTopic | None = None
+    rows: tuple[Row, ...] = ()
+    origin: Origin | None = None
+
+
+Item = Change | Record | Hole
+
+
+@dataclass(frozen=True, slots=True)
 class History:
-    """Everything that Kafka holds in the end."""
+    """Everything that Kafka holds in the end, by topic."""
 
-    changes: list[Change]
-    evidence: list[tuple[SinkTopic, Row]]
+    logs: dict[str, list[Item]]
 
-    @property
-    def end(self) -> int:
-        """The change partition's end."""
-        return self.changes[-1].offset + 1
+    def end(self, topic: str) -> int:
+        """A log's end."""
+        last = self.logs[topic][-1]
+        return last.end if isinstance(last, Hole) else last.offset + 1
 
+    def changes(self, topic: str) -> list[Change]:
+        """The changes of a topic that can be read."""
+        return [item for item in self.logs[topic] if isinstance(item, Change)]
 
-@dataclass(slots=True)
-class Read:
-    """What one reading of a history made of it."""
+    def lost(self, topic: str) -> list[int]:
+        """The offsets of a topic that retention took."""
+        return [n for item in self.logs[topic] if isinstance(item, Hole) for n in range(item.offset, item.end)]
 
-    effects: dict[str, list[str]] = field(default_factory=dict)
-    state: list[bytes] = field(default_factory=list)
+    def records(self, topic: str) -> list[Record]:
+        """The records of a lane that can be read."""
+        return [item for item in self.logs[topic] if isinstance(item, Record)]
+
+    def without(self, *kinds: EvidenceKind) -> History:
+        """The same history with some kinds of rows taken out of its lanes; no record changes its place."""
+        logs = dict(self.logs)
+        for lane in (DIRECT, ROUTED):
+            logs[lane] = [
+                replace(item, rows=tuple(row for row in item.rows if row.kind not in kinds))
+                if isinstance(item, Record)
+                else item
+                for item in logs[lane]
+            ]
+        return History(logs)
 
 
 def history(seed: int) -> History:
-    """A history of some hundred changes, with every kind of mark and receipt in it."""
+    """A history of some hundred changes, with every kind of mark, receipt and loss in it."""
     rng = random.Random(seed)
-    changes = _changes(rng)
-    lanes = {contract.sink: _lane(rng, changes, contract) for contract in CONTRACTS}
-    evidence: list[tuple[SinkTopic, Row]] = []
-    while lanes:
-        sink = rng.choice(sorted(lanes))
-        evidence.append((SinkTopic(sink, TOPIC, 0), lanes[sink].pop(0)))
-        if not lanes[sink]:
-            del lanes[sink]
-    return History(changes, evidence)
+    logs: dict[str, list[Item]] = {topic: _changes(rng) for topic in SOURCES}
+    said: dict[str, dict[SinkTopic, list[tuple[Row, ...]]]] = {DIRECT: {}, ROUTED: {}}
+    for contract in CONTRACTS:
+        for topic in contract.topics:
+            rows = _said(rng, [item for item in logs[topic] if isinstance(item, Change)])
+            said[LANES[contract.sink]][SinkTopic(contract.sink, topic, 0)] = rows
+    logs[DIRECT] = _direct(rng, list(_mixed(rng, said[DIRECT])))
+    logs[ROUTED] = _routed(rng, list(_mixed(rng, said[ROUTED])))
+    for topic in list(logs):
+        if rng.random() < 0.25:
+            logs[topic] = _with_hole(rng, logs[topic])
+    return History(logs)
 
 
-def _changes(rng: random.Random) -> list[Change]:
-    changes, offset = [], rng.choice([0, 4_000, 100_000])
+# -------------------------------------------------------------------- changes
+
+
+def _changes(rng: random.Random) -> list[Item]:
+    changes: list[Item] = []
+    offset = rng.choice([0, 4_000, 100_000])
     kinds = [ChangeKind.UPSERT] * 12 + [
         ChangeKind.DELETE, ChangeKind.DELETE, ChangeKind.TOMBSTONE, ChangeKind.TRUNCATE, ChangeKind.MESSAGE,
         ChangeKind.UNREADABLE,
     ]  # fmt: skip
-    for _ in range(rng.randint(20, 120)):
+    for _ in range(rng.randint(4, 45)):
         kind = rng.choice(kinds)
-        key = None if rng.random() < 0.1 or kind is ChangeKind.TRUNCATE else f"k{rng.randint(0, 15)}"
+        key = None if rng.random() < 0.1 or kind is ChangeKind.TRUNCATE else f"k{rng.randint(0, 9)}"
         content = rng.randint(1, 9) if kind is ChangeKind.UPSERT else 0
-        position = rng.randint(1, 2_000) if rng.random() < 0.9 else None
+        position = rng.randint(1, 1_000) if rng.random() < 0.9 else None
         changes.append(Change(offset=offset, kind=kind, key=key, content=content, position=position))
         offset += 1 if rng.random() < 0.95 else rng.choice([2, 7, 3_000, 70_000])
     return changes
 
 
-def _lane(rng: random.Random, changes: list[Change], contract: Contract) -> list[Row]:
-    rows: list[Row] = []
-    waiting: list[Row] = []
+def _with_hole(rng: random.Random, items: list[Item]) -> list[Item]:
+    """Retention took a short range: not the head, which nobody has seen, and not the end."""
+    first = rng.randint(1, max(len(items) - 2, 1))
+    last = min(first + rng.randint(0, 6), len(items) - 2)
+    start, end = items[first].offset, items[last + 1].offset if last >= first else 0
+    if last < first or end - start > 4_000:
+        return items
+    return [*items[:first], Hole(offset=start, end=end), *items[last + 1 :]]
+
+
+# -------------------------------------------------------------------- what sinks say
+
+
+def _said(rng: random.Random, changes: list[Change]) -> list[tuple[Row, ...]]:
+    """What one sink says of one topic, in order: the rows of each record."""
+    rows: list[tuple[Row, ...]] = []
+    waiting: list[tuple[Row, ...]] = []
     time, generation = 1_000, 0
     for change in changes:
         time += rng.randint(0, 2_000_000 if rng.random() < 0.02 else 20)
         said = _receipts(rng, change, time)
-        (waiting if rng.random() < 0.25 else rows).extend(said)
+        together = [tuple(said)] if said and rng.random() < 0.3 else [(row,) for row in said]
+        (waiting if rng.random() < 0.25 else rows).extend(together)
         while waiting and rng.random() < 0.3:
             rows.append(waiting.pop(rng.randrange(len(waiting))))
         if rng.random() < 0.15:
-            rows.append(_mark(rng, change.offset, time, generation))
-        if rng.random() < 0.01:
+            rows.append((_mark(rng, change.offset, time, generation),))
+        if rng.random() < 0.012:
             generation += 1
-            rows.append(Row(offset=change.offset - 3, kind=EvidenceKind.START, at=time, generation=generation))
+            rows.append((Row(offset=change.offset - 3, kind=EvidenceKind.START, at=time, generation=generation),))
     rows.extend(waiting)
-    rows.append(Row(offset=changes[-1].offset + 1, kind=EvidenceKind.FENCE, at=time, generation=generation))
+    end = changes[-1].offset + 1
+    last = Row(offset=end, kind=EvidenceKind.FENCE, at=time, generation=generation)
+    if rng.random() < 0.3:  # the sink stands still, but passed a few offsets without looking
+        last = replace(last, offset=end - 3, to_offset=end - 1, kind=EvidenceKind.SKIP)
+    rows.append((last,))
     return rows
 
 
@@ -104,16 +175,15 @@ def _receipts(rng: random.Random, change: Change, time: int) -> list[Row]:
     if dice < 0.78:
         return []
     if dice < 0.82:
-        return [good, Row(offset=change.offset, status=status, content=change.content or None, at=time + 5)]
+        return [good, replace(good, at=time + 5)]
     if dice < 0.9:
         command = rng.random() < 0.5
         bad = Row(offset=change.offset, status=rng.randint(0, 3), content=rng.randint(1, 99), at=time, command=command)
-        return [bad] if rng.random() < 0.5 else [bad, good]
+        return rng.choice([[bad], [bad, good], [good, bad, good, bad]])
     if dice < 0.93:
         return [Row(offset=change.offset, status=ReceiptStatus.SKIPPED, content=None, at=time, command=True)]
     if dice < 0.96:
-        sequence = rng.randint(1, 50)
-        return [Row(offset=change.offset, status=status, content=change.content or None, at=time, sequence=sequence)]
+        return [replace(good, sequence=rng.randint(1, 50))]
     return [good, Row(offset=change.offset + rng.choice([1, 500, 900_000]), at=time)]
 
 
@@ -125,95 +195,49 @@ def _mark(rng: random.Random, offset: int, time: int, generation: int) -> Row:
         return Row(offset=offset - 60, kind=kind, at=time, generation=generation)
     if rng.random() < 0.05:
         offset += 10_000_000
-    if rng.random() < 0.05:
-        kind = rng.choice([EvidenceKind.LOSS, EvidenceKind.END, EvidenceKind.WAIVER])
+    if rng.random() < 0.08:
+        kind = rng.choice([EvidenceKind.LOSS, EvidenceKind.LOSS, EvidenceKind.END, EvidenceKind.WAIVER])
     if rng.random() < 0.1:
         generation = max(0, generation - 1)
     return Row(offset=offset, kind=kind, at=time, generation=generation)
 
 
-def open_worker(store: Store, snapshot_rows: int = 131_072) -> PartitionWorker:
-    """A worker over a store, as after a start."""
-    lanes = {contract.sink: LANE for contract in CONTRACTS}
-    return PartitionWorker(lambda: PartitionFold(CONTRACTS, 0), store, lanes, snapshot_rows=snapshot_rows)
+# -------------------------------------------------------------------- lanes
+
+Told = tuple[SinkTopic | None, tuple[Row, ...]]
 
 
-def read(
-    told: History,
-    *,
-    seed: int | None = None,
-    restart: float = 0.0,
-    snapshot_rows: int = 131_072,
-    first: str | None = None,
-) -> Read:
-    """Read a history.
-
-    Args:
-        seed: of batch sizes and interleaving; None reads all changes, then all evidence, in two batches.
-        restart: probability of dropping the worker and opening its store again, after each batch.
-        first: ``changes`` or ``evidence``: that log is read to its end before the other.
-    """
-    rng = random.Random(seed)
-    store = MemoryStore()
-    worker = open_worker(store, snapshot_rows)
-    left: dict[str, list] = {"changes": list(told.changes), "evidence": list(told.evidence)}
-    done = {"changes": told.changes[0].offset, "evidence": 0}
-    while any(left.values()):
-        log = _next_log(rng, left, first, is_whole=seed is None)
-        count = len(left[log]) if seed is None else min(len(left[log]), rng.choice([1, 2, 5, 30, 200]))
-        rows, left[log] = left[log][:count], left[log][count:]
-        if log == "changes":
-            worker.take_changes(change_batch(rows, TOPIC, start=done[log]))
-            done[log] = rows[-1].offset + 1
-        else:
-            worker.take_evidence(evidence_batch(rows, LANE, start=done[log]))
-            done[log] += count
-        if restart and rng.random() < restart:
-            worker = open_worker(store, snapshot_rows)
-            left, done = _where_it_stands(told, worker)
-    while blocked := next(worker.blocked(), None):
-        worker.record_end(blocked[0].contract.sink, TOPIC, told.end)
-        if restart and rng.random() < restart:
-            worker = open_worker(store, snapshot_rows)
-    return _collect(worker)
+def _mixed(rng: random.Random, said: dict[SinkTopic, list[tuple[Row, ...]]]) -> Iterator[Told]:
+    """Several sinks write into one log; now and then a record stands there that is nobody's."""
+    left = {name: list(rows) for name, rows in said.items()}
+    while left:
+        name = rng.choice(sorted(left))
+        yield name, left[name].pop(0)
+        if not left[name]:
+            del left[name]
+        if rng.random() < 0.02:
+            yield rng.choice([*STRANGERS, None]), (Row(offset=rng.randint(0, 50)),)
 
 
-def _where_it_stands(told: History, worker: PartitionWorker) -> tuple[dict[str, list], dict[str, int]]:
-    """After a restart reading goes on where the store says, and nowhere else."""
-    changes, evidence = worker.position(TOPIC) or told.changes[0].offset, worker.position(LANE) or 0
-    left = {"changes": [c for c in told.changes if c.offset >= changes], "evidence": told.evidence[evidence:]}
-    return left, {"changes": changes, "evidence": evidence}
+def _direct(rng: random.Random, told: list[Told]) -> list[Item]:
+    items: list[Item] = []
+    offset = 0
+    for name, rows in told:
+        items.append(Record(offset=offset, name=name, rows=() if name is None else rows))
+        offset += 1 if rng.random() < 0.97 else 3
+    return items
 
 
-def _next_log(rng: random.Random, left: dict[str, list], first: str | None, *, is_whole: bool) -> str:
-    ready = [log for log, rows in left.items() if rows]
-    if first in ready:
-        return first
-    return ready[0] if is_whole else rng.choice(ready)
-
-
-def _collect(worker: PartitionWorker) -> Read:
-    found = Read()
-    for _, effect in worker.outbox(1_000_000):
-        text = repr(effect)
-        if type(effect).__name__ == "Command":
-            text = repr(normalised(effect))
-        found.effects.setdefault(f"{effect.sink} {type(effect).__name__}", []).append(text)
-    for name in ("Orphan", "Contradicted"):
-        for key in found.effects:
-            if key.endswith(name):
-                found.effects[key].sort()
-    worker.snapshot()
-    for sink in worker.fold.sinks.values():
-        sink.touched.clear()
-        sink.stragglers.dirty.clear()
-        sink.changed.clear()
-        found.state.append(blocks.pack_sink(sink))
-        found.state.extend(blocks.pack_cells(sink.cells[number]) for number in sorted(sink.cells))
-    return found
-
-
-def normalised(command):
-    """A command without what may differ between readings: the newest change read so far (protocol section 5)."""
-    items = [(item.offset, item.reason, item.kind, item.fingerprint) for item in command.items]
-    return (command.id, command.generation, items, command.issued_at, command.expires_at)
+def _routed(rng: random.Random, told: list[Told]) -> list[Item]:
+    """The router reads two logs in order; wherever it stopped without committing, it routes the last records again."""
+    nexts = dict.fromkeys(ORIGINS, 0)
+    records: list[Record] = []
+    for name, rows in told:
+        log = rng.choice(ORIGINS)
+        said = () if name is None else rows
+        records.append(Record(offset=0, name=name, rows=said, origin=Origin(log, 0, nexts[log])))
+        nexts[log] += 1 if rng.random() < 0.9 else 4
+        if rng.random() < 0.03:
+            again = [record for record in records if record.origin.topic == log]
+            records.extend(again[-rng.randint(1, 4) :])
+    return [replace(record, offset=offset) for offset, record in enumerate(records)]

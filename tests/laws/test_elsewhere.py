@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-import random
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.adapters.store import MemoryStore
-from app.testing import change_batch, evidence_batch
+from app.adapters.store import MemoryStore, Store
 from app.worker import checkpoints, restoring
 from app.worker.partition import PartitionWorker
-from tests.laws import histories
-from tests.laws.histories import LANE, TOPIC, History
+from tests.laws.histories import History, history
+from tests.laws.reading import PHASES, How, Read, Reader, read
 
 
-class Elsewhere:
+class Elsewhere(Reader):
     """Machines without number, each with an empty disk, and one compacted topic between them."""
 
-    def __init__(self, seed: int) -> None:
-        self.rng = random.Random(seed)
+    def __init__(self, told: History, seed: int) -> None:
         self.topic: dict[str, bytes] = {}
         self.machines = 0
         self.restored = 0
-        self.worker = self._opened(MemoryStore())
+        super().__init__(told, How(seed=seed, snapshot_rows=60))
 
-    def _opened(self, store: MemoryStore) -> PartitionWorker:
-        worker = histories.open_worker(store, snapshot_rows=60)
+    def _opened(self, store: Store) -> PartitionWorker:
+        worker = super()._opened(store)
         worker.head.owner = worker.head.owner or f"machine {self.machines}"
         return worker
+
+    def _after_batch(self) -> None:
+        super()._after_batch()
+        if self.rng.random() < 0.2:
+            self.worker.snapshot()
+        if self.rng.random() < 0.5:
+            self.send()
+        if self.rng.random() < 0.3 and self.machines < 8:
+            self.rng.choice([self.move, self.restart])()
 
     def send(self) -> None:
         """Some of a checkpoint reaches the topic: all of it, or as much as there was before the worker died."""
@@ -61,37 +66,19 @@ class Elsewhere:
         self.worker = self._opened(self.worker.store)
 
 
-def read(told: History, seed: int) -> tuple[histories.Read, Elsewhere]:
+def read_elsewhere(told: History, seed: int) -> tuple[Read, Elsewhere]:
     """Read a history while workers die and others take over."""
-    rng = random.Random(seed)
-    found = Elsewhere(seed)
-    while True:
-        left, done = histories._where_it_stands(told, found.worker)
-        if not any(left.values()):
-            break
-        log = rng.choice([log for log, rows in left.items() if rows])
-        rows = left[log][: rng.choice([1, 5, 30, 200])]
-        if log == "changes":
-            found.worker.take_changes(change_batch(rows, TOPIC, start=done[log]))
-        else:
-            found.worker.take_evidence(evidence_batch(rows, LANE, start=done[log]))
-        if rng.random() < 0.2:
-            found.worker.snapshot()
-        if rng.random() < 0.5:
-            found.send()
-        if rng.random() < 0.3 and found.machines < 8:
-            rng.choice([found.move, found.restart])()
-    while blocked := next(found.worker.blocked(), None):
-        found.worker.record_end(blocked[0].contract.sink, TOPIC, told.end)
-    return histories._collect(found.worker), found
+    reader = Elsewhere(told, seed)
+    reader.run()
+    return reader.result(), reader
 
 
-@settings(max_examples=60)
+@settings(max_examples=40, deadline=None, phases=PHASES)
 @given(seed=st.integers(0, 1 << 32))
 def test_a_worker_that_goes_on_from_a_checkpoint_is_as_one_that_never_stopped(seed: int) -> None:
-    told = histories.history(seed)
-    there, _ = read(told, seed + 1)
-    here = histories.read(told, seed=seed)
+    told = history(seed)
+    there, _ = read_elsewhere(told, seed + 1)
+    here = read(told, How(seed=seed))
 
     assert there.state == here.state
     for kind in here.effects.keys() | there.effects.keys():
@@ -99,4 +86,4 @@ def test_a_worker_that_goes_on_from_a_checkpoint_is_as_one_that_never_stopped(se
 
 
 def test_such_runs_do_go_on_from_checkpoints() -> None:
-    assert sum(read(histories.history(seed), seed)[1].restored for seed in range(12)) > 5
+    assert sum(read_elsewhere(history(seed), seed)[1].restored for seed in range(12)) > 5

@@ -18,7 +18,9 @@ import pytest  # noqa: E402
 
 from app.cli.fingerprints import fingerprint_lines  # noqa: E402
 from app.cli.offline import verify_lines  # noqa: E402
-from tests.laws.histories import history, read  # noqa: E402
+from tests.laws.histories import history  # noqa: E402
+from tests.laws.laws import LAWS  # noqa: E402
+from tests.laws.reading import How, read  # noqa: E402
 from tests.simulation.compare import differences  # noqa: E402
 from tests.simulation.world import write_world  # noqa: E402
 
@@ -52,9 +54,17 @@ def wrong() -> Iterator[str]:
         with tempfile.TemporaryDirectory() as directory:
             write_world(seed, Path(directory))
             yield from differences(Path(directory))
-        whole, pieces = read(history(seed)), read(history(seed), seed=seed, restart=0.3, snapshot_rows=40)
+    yield from broken_laws()
+
+
+def broken_laws() -> Iterator[str]:
+    """What the laws say of a few histories; a law that is broken raises."""
+    for seed in SEEDS:
+        whole, pieces = read(history(seed)), read(history(seed), How(seed=seed, restart=0.3, snapshot_rows=40))
         if whole.effects != pieces.effects:
             yield f"history {seed}"
+        for law in LAWS:
+            law(history(seed), seed)
 
 
 if __name__ == "__main__":

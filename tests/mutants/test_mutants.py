@@ -39,6 +39,17 @@ MUTANTS = [
     ("a closed cell is judged again", "app/ledger/hearing.py", "closed = cells.closed[index] > 0", "closed = cells.closed[index] > 99"),
     ("a mark beyond the end is believed", "app/ledger/sink.py", "        return min(offset, end)\n", "        return offset\n"),
     ("a mark of an old life is believed", "app/ledger/sink.py", "if int(rows.generations[row]) >= self.generation:", "if True:"),
+    ("what retention took leaves no cell", "app/ledger/changes.py", "= ChangeKind.LOST\n", "= ChangeKind.ABSENT\n"),
+    ("a new life forgets what waited, uncounted", "app/ledger/sink.py", "+= waiting - len(self.parked)", "+= 0"),
+    ("what was routed twice counts twice", "app/worker/partition.py", "            if not is_new:\n", "            if False:\n"),
+    ("a SKIP reaches one change too far", "app/ledger/rules.py", "max(end - base - lo, 0)] = True", "max(end + 1 - base - lo, 0)] = True"),
+    ("a sink whose evidence was lost is still accused", "app/ledger/rules.py",
+     "(unreadable & (heard | passed)) | ((bits & Bit.LOST) != 0)]", "unreadable & (heard | passed)]"),
+    ("a START of the same life begins it anew", "app/ledger/sink.py", "if generation <= self.generation:", "if generation < self.generation:"),
+    ("a cell has one id at all fences", "app/model/identity.py", "partition, offset, *fence_origin]", "partition, offset]"),
+    ("a fence has one command for all segments", "app/model/identity.py", "partition, segment, *fence_origin", "partition, *fence_origin"),
+    ("nothing stands after a catch-up", "app/worker/partition.py",
+     "return effect if planner.is_still_bad(sink, effect.offset) else None", "return None"),
     ("positions are forgotten at a restart", "app/worker/partition.py", "Head.load(store.get(SNAPSHOT_HEAD))", "Head()"),
 ]  # fmt: skip
 

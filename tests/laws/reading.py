@@ -1,0 +1,228 @@
+"""Reading a history: batch boundaries, interleaving, reading speeds, restarts and catching up, all drawn at random."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from hypothesis import Phase
+
+from app.adapters.store import MemoryStore, Store
+from app.ledger import blocks
+from app.ledger.partition import PartitionFold
+from app.model import TAIL_OFFSETS
+from app.model.effects import Command, Contradicted, Orphan, Seal, UnknownSink, Verdict
+from app.testing import change_batch, evidence_batch
+from app.worker.effects import Effect
+from app.worker.partition import PartitionWorker
+from tests.laws.histories import CONTRACTS, LANES, SOURCES, History, Hole, Item, Record
+
+ALL = 1_000_000
+
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
+"""A law that breaks is shown as it broke: a seed shrinks to nothing simpler, it only takes long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class How:
+    """How a history is read.
+
+    Attributes:
+        seed: of batch sizes and interleaving; None reads every log in as few batches as there can be.
+        restart: probability of dropping the worker and opening its store again, after each batch.
+        first: a kind of log that is read to its end before the other: ``changes`` or ``evidence``.
+        catches_up: whether a worker that was opened holds back what it finds until it has caught up.
+        acknowledged: probability that what was emitted after a batch is acknowledged; None emits at the end alone.
+    """
+
+    seed: int | None = None
+    restart: float = 0.0
+    snapshot_rows: int = 131_072
+    first: str | None = None
+    catches_up: bool = False
+    acknowledged: float | None = None
+
+
+@dataclass(slots=True)
+class Read:
+    """What one reading of a history made of it; ``emitted`` is in the order in which a broker would hold it."""
+
+    worker: PartitionWorker
+    emitted: list[Effect] = field(default_factory=list)
+    state: list[bytes] = field(default_factory=list)
+
+    @property
+    def effects(self) -> dict[str, list[str]]:
+        """What was emitted by sink, topic and kind, as texts; the order of remarks is nobody's business.
+
+        Contradictions of cells far below the highest fence are left out: see `Reader.result`.
+        """
+        found: dict[str, list[str]] = {}
+        for effect in self.emitted:
+            if isinstance(effect, Contradicted) and self._is_far(effect):
+                continue
+            text = repr(normalised(effect)) if isinstance(effect, Command) else repr(effect)
+            key = f"{getattr(effect, 'sink', '')} {effect.topic} {type(effect).__name__}"
+            found.setdefault(key, []).append(text)
+        return {key: sorted(rows) if key.endswith(_UNORDERED) else rows for key, rows in found.items()}
+
+    def _is_far(self, effect: Contradicted) -> bool:
+        return self.worker.fold.sinks[effect.sink, effect.topic].changes.next - effect.offset > TAIL_OFFSETS
+
+    def of(self, kind: type[Verdict | Command | Seal]) -> list:
+        """What was emitted of one kind."""
+        return [effect for effect in self.emitted if isinstance(effect, kind)]
+
+
+_UNORDERED = (Orphan.__name__, Contradicted.__name__, UnknownSink.__name__)
+
+
+def normalised(command: Command) -> tuple:
+    """A command without what may differ between readings: the newest change read so far (protocol section 5)."""
+    items = [(item.offset, item.reason, item.kind, item.fingerprint) for item in command.items]
+    return (command.id, command.sink, command.generation, command.topic, items, command.issued_at, command.expires_at)
+
+
+def read(told: History, how: How | None = None, watch: Callable[[PartitionWorker], None] | None = None) -> Read:
+    """Read a history to its end; ``watch`` looks at the worker after every batch."""
+    reader = Reader(told, how or How(), watch or (lambda _: None))
+    reader.run()
+    return reader.result()
+
+
+class Reader:
+    """One reading of one history."""
+
+    def __init__(self, told: History, how: How, watch: Callable[[PartitionWorker], None] = lambda _: None) -> None:
+        self.told, self.how, self.watch = told, how, watch
+        self.rng = random.Random(how.seed)
+        self.worker = self._opened(MemoryStore())
+        self.read = Read(self.worker)
+
+    def run(self) -> None:
+        """Read every log to its end, then fix the ends that rows beyond them wait for."""
+        while self._step():
+            self._after_batch()
+
+    def _step(self) -> bool:
+        """One batch, or one end; False where all was read. A worker that went on from a checkpoint reads some again."""
+        ready = [topic for topic in self.told.logs if self._left(topic)]
+        if ready:
+            self._take(self._next_log(ready))
+            return True
+        blocked = next(self.worker.blocked(), None)
+        if blocked is None:
+            return False
+        source = blocked[0].changes.topic
+        self.worker.record_end(blocked[0].contract.sink, source, self.told.end(source))
+        return True
+
+    def result(self) -> Read:
+        """What was emitted, and the whole state as bytes.
+
+        Evidence about a closed cell far below the fence is `too_late` where the change is held no more, which depends on
+        when a snapshot was made; the state does not tell it from `after_closing`.
+        """
+        self._emit(is_acknowledged=True)
+        self.read.worker = self.worker
+        self.worker.snapshot()
+        for _, sink in sorted(self.worker.fold.sinks.items()):
+            sink.touched.clear()
+            sink.stragglers.dirty.clear()
+            sink.changed.clear()
+            sink.tally.rows["after_closing"] += sink.tally.rows.pop("too_late", 0)
+            self.read.state.append(blocks.pack_sink(sink))
+            self.read.state.extend(blocks.pack_cells(sink.cells[number]) for number in sorted(sink.cells))
+        return self.read
+
+    def _opened(self, store: Store) -> PartitionWorker:
+        """A worker over a store, as after a start; it catches up to ends that the logs have by now."""
+        worker = PartitionWorker(
+            lambda: PartitionFold(CONTRACTS, 0), store, LANES, snapshot_rows=self.how.snapshot_rows
+        )
+        if self.how.catches_up:
+            ends = {}
+            for topic, items in self.told.logs.items():
+                left = [item for item in items if item.offset >= (worker.position(topic) or 0)]
+                if left:
+                    ends[topic] = left[self.rng.randrange(len(left))].offset
+            worker.catch_up(ends)
+        return worker
+
+    # ---------------------------------------------------------------- input
+
+    def _left(self, topic: str) -> list[Item]:
+        position = self.worker.position(topic)
+        items = self.told.logs[topic]
+        return items if position is None else [item for item in items if _end(item) > position]
+
+    def _next_log(self, ready: list[str]) -> str:
+        wanted = [topic for topic in ready if self.how.first == ("changes" if topic in SOURCES else "evidence")]
+        among = wanted or ready
+        return among[0] if self.how.seed is None else self.rng.choice(among)
+
+    def _take(self, topic: str) -> None:
+        items = self._left(topic)
+        start = self.worker.position(topic)
+        start = items[0].offset if start is None else start
+        if isinstance(items[0], Hole):
+            lose = self.worker.lose_changes if topic in SOURCES else self.worker.lose_evidence
+            if start < items[0].offset:  # the log holds nothing up to there
+                self.worker.passed(topic, items[0].offset)
+            lose(topic, items[0].offset, items[0].end)
+            return
+        count = next((n for n, item in enumerate(items) if isinstance(item, Hole)), len(items))
+        again: list[Item] = []
+        if self.how.seed is not None:
+            count = min(count, self.rng.choice([1, 2, 5, 30, 200]))
+            again = self._read_before(topic, start, self.rng.choice([0, 0, 0, 1, 4]))
+        batch = [*again, *items[:count]]
+        start = again[0].offset if again else start
+        if topic in SOURCES:
+            self.worker.take_changes(change_batch(batch, topic, start=start))
+        else:
+            self.worker.take_evidence(lane_batch(batch, topic, start))
+
+    def _read_before(self, topic: str, start: int, count: int) -> list[Item]:
+        """The last few items before a position: a fetch may begin below it."""
+        before = [item for item in self.told.logs[topic] if _end(item) <= start]
+        last_hole = max((n for n, item in enumerate(before) if isinstance(item, Hole)), default=-1)
+        return before[max(len(before) - count, last_hole + 1) :]
+
+    # ---------------------------------------------------------------- after a batch
+
+    def _after_batch(self) -> None:
+        self.worker.check_caught_up()
+        self.watch(self.worker)
+        if self.how.acknowledged is not None and self.rng.random() < 0.5:
+            self._emit(is_acknowledged=self.rng.random() < self.how.acknowledged)
+        if self.how.restart and self.rng.random() < self.how.restart:
+            self.worker = self._opened(self.worker.store)
+
+    def _emit(self, *, is_acknowledged: bool) -> None:
+        """Send the outbox; what is not acknowledged is sent again."""
+        sent = self.worker.outbox(ALL)
+        self.read.emitted.extend(effect for _, effect in sent)
+        if is_acknowledged:
+            self.worker.acknowledge([key for key, _ in sent])
+
+
+def _end(item: Item) -> int:
+    return item.end if isinstance(item, Hole) else item.offset + 1
+
+
+def lane_batch(records: list[Record], topic: str, start: int):
+    """A batch of a lane's records."""
+    readable = [record for record in records if record.name is not None]
+    batch = evidence_batch([(record.name, row) for record in readable for row in record.rows], topic)
+    owners = [record for record in readable for _ in record.rows]
+    return replace(
+        batch,
+        start=start,
+        next=records[-1].offset + 1,
+        records=np.array([record.offset for record in owners], np.int64),
+        origins={row: record.origin for row, record in enumerate(owners) if record.origin is not None},
+        unreadable=[(record.offset, "planted") for record in records if record.name is None],
+    )
