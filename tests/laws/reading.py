@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from hypothesis import Phase
 
 from app.adapters.store import MemoryStore, Store
 from app.ledger import blocks
@@ -20,9 +19,6 @@ from app.worker.partition import PartitionWorker
 from tests.laws.histories import CONTRACTS, LANES, SOURCES, History, Hole, Item, Record
 
 ALL = 1_000_000
-
-PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
-"""A law that breaks is shown as it broke: a seed shrinks to nothing simpler, it only takes long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,8 @@ from app.adapters.store import MemoryStore, Store
 from app.worker import checkpoints, restoring
 from app.worker.partition import PartitionWorker
 from tests.laws.histories import History, history
-from tests.laws.reading import PHASES, How, Read, Reader, read
+from tests.laws.looking import PHASES
+from tests.laws.reading import How, Read, Reader, read
 
 
 class Elsewhere(Reader):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.laws import laws
 from tests.laws.histories import history
-from tests.laws.reading import PHASES
+from tests.laws.looking import PHASES
 
 seeds = st.integers(0, 2**32)
 

@@ -7,7 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.laws.histories import history
-from tests.laws.reading import PHASES, How, read
+from tests.laws.looking import PHASES
+from tests.laws.reading import How, read
 
 seeds = st.integers(0, 2**32)
 

@@ -25,6 +25,7 @@ from tests.simulation.compare import differences  # noqa: E402
 from tests.simulation.world import write_world  # noqa: E402
 
 SEEDS = range(1, 13)
+LAW_SEEDS = range(1, 7)
 PLANTED = ROOT / "tests" / "recordings" / "planted-faults"
 SCENARIOS = ROOT / "tests" / "unit" / "ledger"
 VECTORS = ROOT / "tests" / "data" / "fingerprint-vectors.json"
@@ -59,7 +60,7 @@ def wrong() -> Iterator[str]:
 
 def broken_laws() -> Iterator[str]:
     """What the laws say of a few histories; a law that is broken raises."""
-    for seed in SEEDS:
+    for seed in LAW_SEEDS:
         whole, pieces = read(history(seed)), read(history(seed), How(seed=seed, restart=0.3, snapshot_rows=40))
         if whole.effects != pieces.effects:
             yield f"history {seed}"
