@@ -62,9 +62,9 @@ def read_cells(told: History, worker: PartitionWorker, sink: SinkPartition) -> i
 def counted_rows(worker: PartitionWorker, lane: str) -> dict[SinkTopic, int]:
     """Rows that the sinks of a lane account for: in one of the places, waiting for their change, or not judged by yet."""
     return {
-        name_of(sink): sum(sink.tally.rows[place] for place in PLACES) + len(sink.parked) + sink.queued
+        name_of(sink): sum(sink.tally.rows[place] for place in PLACES) + len(sink.parked) + len(sink.far) + sink.queued
         for sink in worker.fold.sinks.values()
-        if LANES[sink.contract.sink] == lane and (sink.queued or sink.parked or sink.tally.rows.total())
+        if LANES[sink.contract.sink] == lane and (sink.queued or sink.parked or sink.far or sink.tally.rows.total())
     }
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from app.adapters.store import MemoryStore, Store
 from app.ledger import blocks
 from app.ledger.partition import PartitionFold
-from app.model import TAIL_OFFSETS
+from app.model import ChangeKind
 from app.model.effects import Command, Contradicted, Orphan, Seal, UnknownSink, Verdict
-from app.testing import change_batch, evidence_batch
+from app.testing import Change, change_batch, evidence_batch
 from app.worker.effects import Effect
 from app.worker.partition import PartitionWorker
 from tests.laws.histories import CONTRACTS, LANES, SOURCES, History, Hole, Item, Record
@@ -51,21 +51,13 @@ class Read:
 
     @property
     def effects(self) -> dict[str, list[str]]:
-        """What was emitted by sink, topic and kind, as texts; the order of remarks is nobody's business.
-
-        Contradictions of cells far below the highest fence are left out: see `Reader.result`.
-        """
+        """What was emitted by sink, topic and kind, as texts; the order of remarks is nobody's business."""
         found: dict[str, list[str]] = {}
         for effect in self.emitted:
-            if isinstance(effect, Contradicted) and self._is_far(effect):
-                continue
             text = repr(normalised(effect)) if isinstance(effect, Command) else repr(effect)
             key = f"{getattr(effect, 'sink', '')} {effect.topic} {type(effect).__name__}"
             found.setdefault(key, []).append(text)
         return {key: sorted(rows) if key.endswith(_UNORDERED) else rows for key, rows in found.items()}
-
-    def _is_far(self, effect: Contradicted) -> bool:
-        return self.worker.fold.sinks[effect.sink, effect.topic].changes.next - effect.offset > TAIL_OFFSETS
 
     def of(self, kind: type[Verdict | Command | Seal]) -> list:
         """What was emitted of one kind."""
@@ -116,11 +108,7 @@ class Reader:
         return True
 
     def result(self) -> Read:
-        """What was emitted, and the whole state as bytes.
-
-        Evidence about a closed cell far below the fence is `too_late` where the change is held no more, which depends on
-        when a snapshot was made; the state does not tell it from `after_closing`.
-        """
+        """What was emitted, and the whole state as bytes."""
         self._emit(is_acknowledged=True)
         self.read.worker = self.worker
         self.worker.snapshot()
@@ -128,7 +116,6 @@ class Reader:
             sink.touched.clear()
             sink.stragglers.dirty.clear()
             sink.changed.clear()
-            sink.tally.rows["after_closing"] += sink.tally.rows.pop("too_late", 0)
             self.read.state.append(blocks.pack_sink(sink))
             self.read.state.extend(blocks.pack_cells(sink.cells[number]) for number in sorted(sink.cells))
         return self.read
@@ -187,9 +174,18 @@ class Reader:
         last_hole = max((n for n, item in enumerate(before) if isinstance(item, Hole)), default=-1)
         return before[max(len(before) - count, last_hole + 1) :]
 
+    def _read_again(self, topic: str, offset: int) -> None:
+        """Changes that were forgotten since, for evidence that still came about them; what was lost is lost again."""
+        changes = [*self.told.changes(topic), *(Change(offset=n, kind=ChangeKind.LOST) for n in self.told.lost(topic))]
+        wanted = [change for change in changes if offset <= change.offset < (self.worker.position(topic) or 0)]
+        batch = sorted(wanted, key=lambda change: change.offset)
+        self.worker.read_again(change_batch(batch, topic, start=offset, end=self.worker.position(topic)), earliest=0)
+
     # ---------------------------------------------------------------- after a batch
 
     def _after_batch(self) -> None:
+        while asked := next(self.worker.fold.far(), None):
+            self._read_again(*asked)
         self.worker.check_caught_up()
         self.watch(self.worker)
         if self.how.acknowledged is not None and self.rng.random() < 0.5:
