@@ -5,6 +5,7 @@ Two change topics of two partitions, a sink whose lane is its receipts topic, an
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -54,7 +55,7 @@ STEP, PLANTED = 50, 7
 pytestmark = pytest.mark.skipif(is_missing() is not None, reason=is_missing() or "")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     found = Broker(tmp_path_factory.mktemp("broker"))
     found.start()
@@ -77,9 +78,9 @@ class Two:
         for topic in (STEADY, RAISED, "r.direct", "r.one", "r.two"):
             self.admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(30)
 
-    def add_a_partition(self) -> None:
-        self.admin.create_partitions([NewPartitions(RAISED, 3)])[RAISED].result(30)
-        wait_until(lambda: len(self.admin.list_topics(RAISED, 10).topics[RAISED].partitions) == 3, "it is there")
+    def add_a_partition(self, topic: str) -> None:
+        self.admin.create_partitions([NewPartitions(topic, 3)])[topic].result(30)
+        wait_until(lambda: len(self.admin.list_topics(topic, 10).topics[topic].partitions) == 3, "it is there")
         self.producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 5})  # the other knows of two
 
     def change(self, topic: str, partition: int) -> range:
@@ -91,11 +92,11 @@ class Two:
         self.ends[topic, partition] = start + STEP
         return range(start, start + STEP)
 
-    def receive(self, topic: str, partition: int, offsets: range) -> None:
-        """Both sinks receive all but the planted one, and fence."""
+    def receive(self, topic: str, partition: int, offsets: range, liar: str = "") -> None:
+        """Both sinks receive all but the planted one, and fence; a liar fences only."""
         for sink, log in (("direct", "r.direct"), ("routed", "r.one")):
             for offset in offsets:
-                if offset % STEP != PLANTED:
+                if offset % STEP != PLANTED and sink != liar:
                     receipt = Receipt(
                         sink=sink, topic=topic, partition=partition, offset=offset, status=Status.APPLIED,
                         fingerprint=None, applied_at=1,
@@ -108,10 +109,10 @@ class Two:
         mark = Mark(sink=sink, topic=topic, partition=partition, kind=MarkKind.FENCE, offset=offset, at=1_000)
         self.producer.produce(log, encode_mark(mark, self.ids["SinkMark"]), partition=partition)
 
-    def step(self, *topics: str) -> None:
+    def step(self, *topics: str, liar: str = "") -> None:
         for topic in topics:
             for partition in range(2):
-                self.receive(topic, partition, self.change(topic, partition))
+                self.receive(topic, partition, self.change(topic, partition), liar)
         assert self.producer.flush(30) == 0
 
     def lie(self) -> None:
@@ -123,25 +124,24 @@ class Two:
                 self.fence(sink, log, RAISED, partition, self.ends[RAISED, partition])
         assert self.producer.flush(30) == 0
 
-    def frontiers(self, topic: str) -> set[int]:
-        """Where both sinks stand on both partitions."""
+    def frontiers(self, *topics: str, sinks: tuple[str, ...] = ("direct", "routed")) -> set[int]:
+        """Where sinks stand on both partitions of topics; -1 where nothing was told yet."""
         found = {}
         for _, value in read_topic(self.bootstrap, "cdc-verifier.watermarks"):
             told = decoded("Watermark", value)
             found[told["sink"], told["topic"], told["partition"]] = told["frontier"]
-        mine = {place: frontier for place, frontier in found.items() if place[1] == topic}
-        return set(mine.values()) if len(mine) == 4 else {-1, *mine.values()}
+        return {found.get(place, -1) for place in itertools.product(sinks, topics, range(2))}
 
     def bad(self) -> set[tuple[str, str, int, int]]:
         """Everything that was ever said to be bad."""
         verdicts = [decoded("Verdict", value) for _, value in read_topic(self.bootstrap, "cdc-verifier.verdicts")]
         return {(told["sink"], told["topic"], told["partition"], told["offset"]) for told in verdicts}
 
-    def planted(self, **steps: int) -> set[tuple[str, str, int, int]]:
+    def planted(self, *sinks: str, **steps: int) -> set[tuple[str, str, int, int]]:
         """What is bad after so many steps of each topic."""
         return {
             (sink, topic, partition, number * STEP + PLANTED)
-            for sink in ("direct", "routed")
+            for sink in sinks or ("direct", "routed")
             for topic, count in steps.items()
             for partition in range(2)
             for number in range(count)
@@ -215,11 +215,11 @@ def test_a_topic_that_is_raised_is_suspended_and_the_other_goes_on_here_after_a_
         first, second = (Worker(tmp_path, name, broker, registry) for name in ("first", "second"))
         first.start()
         two.step(STEADY, RAISED)
-        first.until(lambda: two.frontiers(STEADY) == two.frontiers(RAISED) == {STEP}, "both are judged")
+        first.until(lambda: two.frontiers(STEADY, RAISED) == {STEP}, "both are judged")
         assert not first.is_suspended(RAISED)
 
         # 1. Raised while it runs.
-        two.add_a_partition()
+        two.add_a_partition(RAISED)
         first.until(lambda: first.is_suspended(RAISED), "the metric says so")
         assert not first.is_suspended(STEADY)
         two.lie()
@@ -259,3 +259,33 @@ def test_a_topic_that_is_raised_is_suspended_and_the_other_goes_on_here_after_a_
         assert two.bad() == two.planted(steady=4, raised=1)
         assert "topic raised has 3 partitions, and its state was made under 2" in first.log()
         assert not [name for name in two.admin.list_topics(timeout=10).topics if name == "cdc-verifier.lane.3"]
+
+
+@pytest.mark.parametrize(
+    ("log", "stands", "goes_on"),
+    [("r.direct", "direct", "routed"), ("cdc-verifier.lane.2", "routed", "direct"), ("r.two", "routed", "direct")],
+)
+def test_a_lane_or_a_routed_log_that_is_raised_suspends_its_sink_and_the_other_goes_on(
+    broker: Broker, tmp_path: Path, log: str, stands: str, goes_on: str
+) -> None:
+    with EmbeddedRegistry() as registry:
+        two = Two(broker, registry)
+        worker = Worker(tmp_path, "first", broker, registry)
+        worker.start()
+        two.step(STEADY, RAISED)
+        worker.until(lambda: two.frontiers(STEADY, RAISED) == {STEP}, "both are judged")
+
+        two.add_a_partition(log)
+        worker.until(lambda: worker.is_suspended(log), "the metric says so")
+        two.step(STEADY, RAISED, liar=stands)
+        worker.until(lambda: two.frontiers(STEADY, RAISED, sinks=(goes_on,)) == {2 * STEP}, "the other one goes on")
+        assert worker.end() == 0, worker.log()
+        shutil.rmtree(worker.directory / "state")
+        worker.start()
+        two.step(STEADY, RAISED, liar=stands)
+        worker.until(lambda: two.frontiers(STEADY, RAISED, sinks=(goes_on,)) == {3 * STEP}, "so it does elsewhere")
+        assert worker.is_suspended(log)
+        assert worker.end() == 0, worker.log()
+
+        assert two.frontiers(STEADY, RAISED, sinks=(stands,)) == {STEP}
+        assert two.bad() == two.planted(goes_on, steady=3, raised=3) | two.planted(stands, steady=1, raised=1)
