@@ -7,6 +7,7 @@ consistent by construction, and the next start goes on where it was.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -49,6 +50,18 @@ class EngineSettings:
     credentials: Any = None
 
 
+def member_of(settings: EngineSettings) -> str | None:
+    """The static member's id in the group: a worker that subscribes to other topics is another member.
+
+    The group gives a static member that comes back what it had, whatever it asks for now: without a topic that is new, and
+    with one that it does not know any more, over which aiokafka ends.
+    """
+    if settings.instance_id is None:
+        return None
+    asked = "\n".join(sorted(settings.inputs)).encode()
+    return f"{settings.instance_id}-{hashlib.blake2b(asked, digest_size=4).hexdigest()}"
+
+
 class _Pass(codecs.Codec):
     """A range is decoded by the worker, not by Faust."""
 
@@ -77,7 +90,7 @@ def build_app(settings: EngineSettings, worker: Worker) -> Any:
         broker_session_timeout=settings.session_timeout_s,
         broker_heartbeat_interval=settings.session_timeout_s / 6,
         broker_request_timeout=max(90.0, settings.session_timeout_s + 5),
-        consumer_group_instance_id=settings.instance_id,
+        consumer_group_instance_id=member_of(settings),
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=1 << 20,
         consumer_metadata_max_age_ms=METADATA_MS,

@@ -11,7 +11,7 @@ from app.adapters.rights import Need, Rights, problems, rights_of
 from app.adapters.topics import create_missing, own_topics
 from app.config import Settings
 from app.errors import ConfigError
-from app.worker.layout import Layout, absent, lane_topic, missing_topics, plan
+from app.worker.layout import Layout, absent, lane_topic, missing_topics, narrow_lanes, plan
 from app.worker.needs import needs_of, principal_of
 from topologies.counts import PLACE, PREFIX, remembered
 from topologies.ledger import LedgerReader
@@ -58,6 +58,7 @@ def prepare(settings: Settings, connection: Connection, counts: Mapping[str, int
     if is_empty:
         faults.append(_nothing(settings))
     faults += problems(needs, rights, principal_of(settings))
+    faults += [] if found is None else narrow_lanes(settings.verifier.prefix, found, existing)
     faults += _own(settings, connection, found, existing, rights, is_rehearsal=bool(faults))
     if faults or found is None:
         raise ConfigError(faults)

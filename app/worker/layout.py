@@ -126,6 +126,16 @@ def missing_topics(settings: Settings, counts: Mapping[str, int]) -> list[str]:
     return sorted((set(settings.source_topics(counts)) | settings.evidence_topics()) - counts.keys())
 
 
+def narrow_lanes(prefix: str, layout: Layout, counts: Mapping[str, int]) -> list[str]:
+    """Internal lanes with fewer partitions than the change topics they are about; a wider one is suspended by itself."""
+    return [
+        f"topic {lane} has {counts[lane]} partitions and needs {width}, as many as the change topics whose evidence it takes. "
+        f"Raise it: kafka-topics.sh --bootstrap-server HOST:PORT --alter --topic {lane} --partitions {width}"
+        for width in sorted(layout.groups)
+        if (lane := lane_topic(prefix, width)) in layout.inputs and counts.get(lane, width) < width
+    ]
+
+
 def absent(topic: str) -> str:
     """That a topic is missing, and what to do."""
     return (

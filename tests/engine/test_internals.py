@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections import defaultdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
@@ -25,6 +26,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from topologies import fetching, transport
+from topologies.engine import EngineSettings, member_of
 
 
 def parameters(function: Any) -> list[str]:
@@ -180,3 +182,17 @@ def test_a_message_takes_what_it_is_given() -> None:
     assert parameters(ConsumerMessage.__init__)[1:10] == names
     assert "generation_id" in parameters(ConsumerMessage.__init__)
     assert hasattr(faust.App, "consumer_generation_id")
+
+
+def test_a_worker_that_subscribes_to_other_topics_is_another_static_member(tmp_path: Path) -> None:
+    def member(*topics: str, instance_id: str | None = "one") -> str | None:
+        return member_of(
+            EngineSettings(
+                application_id="a", brokers=[], inputs=dict.fromkeys(topics, 1), data_dir=tmp_path,
+                instance_id=instance_id,
+            )
+        )  # fmt: skip
+
+    assert member("a", "b") == member("b", "a")
+    assert member("a", "b") != member("a")
+    assert member("a", instance_id=None) is None

@@ -289,3 +289,21 @@ def test_a_lane_or_a_routed_log_that_is_raised_suspends_its_sink_and_the_other_g
 
         assert two.frontiers(STEADY, RAISED, sinks=(stands,)) == {STEP}
         assert two.bad() == two.planted(goes_on, steady=3, raised=3) | two.planted(stands, steady=1, raised=1)
+
+
+def test_a_topic_that_is_taken_out_of_the_configuration_ends_no_worker(broker: Broker, tmp_path: Path) -> None:
+    """The group gives a static member back what it had; aiokafka ends over a topic that it did not ask for."""
+    with EmbeddedRegistry() as registry:
+        two = Two(broker, registry)
+        worker = Worker(tmp_path, "first", broker, registry)
+        worker.start()
+        two.step(STEADY, RAISED)
+        worker.until(lambda: two.frontiers(STEADY, RAISED) == {STEP}, "both are judged")
+        assert worker.end() == 0, worker.log()
+
+        config = worker.directory / "config.toml"
+        config.write_text(config.read_text().replace('topics = ["steady", "raised"]', 'topics = ["steady"]'))
+        worker.start()
+        two.step(STEADY)
+        worker.until(lambda: two.frontiers(STEADY) == {2 * STEP}, "the other one goes on")
+        assert worker.end() == 0, worker.log()

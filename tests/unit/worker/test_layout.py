@@ -6,7 +6,7 @@ import pytest
 
 from app.config import load
 from app.errors import ConfigError
-from app.worker.layout import plan
+from app.worker.layout import narrow_lanes, plan
 
 CONFIG = """
 [source]
@@ -50,6 +50,14 @@ def test_every_other_sink_is_routed_into_an_internal_lane_of_its_topics_partitio
         "cdc-verifier.lane.4",
         "cdc-verifier.lane.2",
     }
+
+
+def test_an_internal_lane_with_too_few_partitions_is_named_with_what_to_type(settings):
+    lanes = {"cdc-verifier.lane.4": 1, "cdc-verifier.lane.2": 3}
+    (problem,) = narrow_lanes("cdc-verifier", plan(settings, COUNTS), {**COUNTS, **lanes})
+
+    assert problem.startswith("topic cdc-verifier.lane.4 has 1 partitions and needs 4")
+    assert "--alter --topic cdc-verifier.lane.4 --partitions 4" in problem
 
 
 def test_topics_that_do_not_exist_are_named_all_at_once_with_what_to_type(settings):
