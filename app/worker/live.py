@@ -148,7 +148,7 @@ class LiveWorker:
             self.shipper.forget(worker)
             self._uploads.forget(worker)
             worker.store.close()
-            for topic in self._topics(place):
+            for topic in [topic for topic, count in self.layout.inputs.items() if count == place.width]:
                 self.metrics.forget(topic, place.partition)
 
     def _open_store(self, place: Place, owners: AbstractSet[str]) -> None:

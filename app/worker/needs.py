@@ -59,7 +59,7 @@ def _groups(settings: Settings) -> Iterator[Need]:
     group = settings.verifier.application_id
     yield Need(kind="group", name=group, operation="Read", purpose="share partitions between workers")
     for name, sink in settings.sinks.items():
-        if sink.fences == "progress" and sink.group is not None:
+        if sink.group is not None and (sink.fences == "progress" or sink.start == "committed"):
             yield Need(
                 kind="group", name=sink.group, operation="Describe", purpose=f"see how far the sink {name} has come"
             )

@@ -58,6 +58,13 @@ def test_where_topics_are_missing_it_asks_for_what_is_known_all_the_same(tmp_pat
     }  # fmt: skip
 
 
+def test_a_sink_that_is_judged_from_its_committed_offsets_on_has_its_group_looked_at(tmp_path):
+    text = CONFIG.replace("[sinks.probed]", '[sinks.probed]\nstart = "committed"\ngroup = "loader"')
+
+    assert ("group", "loader", "Describe") in asked(needs_of(settings_of(tmp_path, text), None))
+    assert ("group", "loader", "Describe") not in asked(needs_of(settings_of(tmp_path), None))
+
+
 @pytest.mark.parametrize(
     ("kafka", "principal"),
     [
