@@ -216,6 +216,7 @@ def _lose_evidence(sink: SinkPartition, fence: int) -> None:
     for changes, lo, hi in sink.changes.slices(0, fence):
         cells = sink.cells_at(changes.base >> SEGMENT_BITS)
         cells.bits[lo:hi][cells.closed[lo:hi] == 0] |= Bit.LOST
+    sink.truncates -= {offset for offset in sink.truncates if sink.word(offset).bits & Bit.LOST}
 
 
 def _close_passed(sink: SinkPartition, slices: list[Slice], outcome: Outcome) -> list[Straggler]:

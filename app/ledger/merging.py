@@ -10,7 +10,7 @@ import heapq
 
 import numpy as np
 
-from app.ledger.lane import ROW_COLUMNS, LaneRows, concatenate
+from app.ledger.lane import RANK_BITS, ROW_COLUMNS, LaneRows, concatenate
 
 
 def merge(logs: list[LaneRows]) -> LaneRows:
@@ -61,20 +61,22 @@ def _records(log: LaneRows) -> list[int]:
 def without_repeats(lane: LaneRows) -> LaneRows:
     """An internal lane in its own order: routing is at least once, a routed record counts once.
 
-    A record counts if its origin offset is not below the next one expected of its origin partition.
+    A record counts if its origin offset is not below the next one expected of its origin partition. The ranks are those of
+    `lane_ranks`: rows of one lane record stay together, and the same record right behind it is a repetition.
     """
     expected: dict[int, int] = {}
     keep = np.ones(len(lane), np.bool_)
-    before: tuple[int, int] | None = None
-    for row, origin in enumerate(zip(lane.log_index.tolist(), lane.records.tolist(), strict=True)):
-        if origin != before and origin[1] < expected.get(origin[0], 0):
-            keep[row] = False
-            continue
-        expected[origin[0]] = origin[1] + 1
-        before = origin
+    place, is_new = -1, True
+    origins = zip((lane.ranks >> RANK_BITS).tolist(), lane.log_index.tolist(), lane.records.tolist(), strict=True)
+    for row, (record, log, offset) in enumerate(origins):
+        if record != place:
+            place, is_new = record, offset >= expected.get(log, 0)
+            if is_new:
+                expected[log] = offset + 1
+        keep[row] = is_new
     rows = np.flatnonzero(keep)
     columns = {name: getattr(lane, name)[rows] for name in ROW_COLUMNS}
     columns["ranks"] = np.arange(len(rows), dtype=np.int64)
-    place = {int(row): index for index, row in enumerate(rows)}
-    texts = {place[row]: text for row, text in lane.texts.items() if row in place}
+    places = {int(row): index for index, row in enumerate(rows)}
+    texts = {places[row]: text for row, text in lane.texts.items() if row in places}
     return LaneRows(logs=lane.logs, texts=texts, **columns)

@@ -19,7 +19,7 @@ from app.decode.evidence import EvidenceDecoder
 from app.ledger import watermarks
 from app.ledger.far import resolve
 from app.ledger.graced import with_fences
-from app.ledger.lane import LaneRows, concatenate, split
+from app.ledger.lane import LaneRows, concatenate, lane_ranks, split
 from app.ledger.merging import merge, without_repeats
 from app.ledger.partition import PartitionFold, projections_of
 from app.ledger.sink import SinkPartition
@@ -162,7 +162,7 @@ class RecordedRun:
             for raw in self.recording.partitions(topic) if topic.startswith(prefix) else ():
                 batch = receipts(raw)
                 found.unreadable += [(topic, raw.partition, offset, why) for offset, why in batch.unreadable]
-                for name, rows in split(batch, np.arange(len(batch)), self.ends).items():
+                for name, rows in split(batch, lane_ranks(batch), self.ends).items():
                     parts.setdefault(name, []).append(rows)
         return {name: without_repeats(concatenate(rows)) for name, rows in parts.items()}
 
