@@ -13,19 +13,15 @@ from app.model.effects import Contradicted, Orphan, UnknownSink
 from app.worker.origins import why_unknown
 
 
-def unknown(name: SinkTopic, rows: LaneRows, partition: int, *, is_configured: bool) -> Iterator[UnknownSink]:
-    """One finding a record, with the coordinates where it first stood.
-
-    Args:
-        partition: of the lane; is_configured: whether there is a sink of that name.
-    """
+def unknown(name: SinkTopic, rows: LaneRows, partition: int) -> Iterator[UnknownSink]:
+    """One finding a record of a sink's own lane, which is that of ``partition``, with its coordinates."""
     for record in np.unique(rows.records).tolist():
         yield UnknownSink(
             topic=rows.logs[0][0],
             partition=rows.logs[0][1],
             offset=record,
             sink=name.sink,
-            reason=why_unknown(name, partition, is_known=is_configured),
+            reason=why_unknown(name, partition),
         )
 
 

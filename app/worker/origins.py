@@ -38,10 +38,8 @@ def repeated(batch: EvidenceBatch, ranks: Int64s, position: int, head: Head) -> 
     return found
 
 
-def why_unknown(name: SinkTopic, partition: int, *, is_known: bool) -> str:
-    """Why evidence is nobody's here."""
-    if not is_known:
-        return f"no sink named {name.sink!r} is configured"
+def why_unknown(name: SinkTopic, partition: int) -> str:
+    """Why evidence of a sink in its own lane is nobody's."""
     if name.partition != partition:
         return f"it speaks of partition {name.partition} but stands on partition {partition} of the lane"
     return f"{name.topic} is not among the topics of sink {name.sink!r}"

@@ -28,7 +28,7 @@ from app.ledger.lane import RANK_BITS, LaneRows, lane_ranks, lost_rows, split
 from app.ledger.partition import PartitionFold
 from app.ledger.sink import SinkPartition
 from app.ledger.terms import same
-from app.model import ChangeBatch, EvidenceBatch, SinkTopic
+from app.model import ChangeBatch, EvidenceBatch, EvidenceKind, SinkTopic
 from app.model.effects import SinkWatermark, Unreadable
 from app.repair import planner, reporting
 from app.worker import agreements, snapshots
@@ -205,21 +205,21 @@ class PartitionWorker:
 
     def _lane(self, topic: str, name: SinkTopic, rows: LaneRows) -> Iterator[Effect]:
         if not name.sink:  # a loss of no one sink speaks of all that have their lane here
-            for sink in [sink for sink, lane in self.lane_topics.items() if lane == topic]:
+            losses = rows.picked(np.flatnonzero(rows.kinds == EvidenceKind.LOSS).tolist())
+            for sink in [sink for sink, lane in self.lane_topics.items() if lane == topic and len(losses)]:
                 if self.fold.is_known(name._replace(sink=sink)):
-                    yield from self._lane(topic, name._replace(sink=sink), rows)
+                    yield from self._lane(topic, name._replace(sink=sink), losses)
             return
-        if self.fold.is_known(name) and self.lane_topics.get(name.sink) == topic:
+        if self.lane_topics.get(name.sink) != topic:  # routed from here, or nobody's, which the router tells
+            self.head.counters["judged_elsewhere"] += len(rows)
+            return
+        if self.fold.is_known(name):
             if pair_name(name.sink, name.topic) in self.head.suspended:
                 self._pass_over(name, rows)
             else:
                 self.fold.take_evidence(name, with_ends(rows, name, self.head.ends) if self.head.ends else rows)
             return
-        contract = self.fold.contracts.get(name.sink)
-        if contract is not None and self.lane_topics.get(name.sink) != topic:
-            self.head.counters["judged_elsewhere"] += len(rows)
-            return
-        for finding in unknown(name, rows, self.partition, is_configured=contract is not None):
+        for finding in unknown(name, rows, self.partition):
             self.head.counters["unknown_sink"] += 1
             yield finding
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from app.adapters.encode import framed
 from app.model import EvidenceBatch, EvidenceKind, Origin, RawBatch, ReceiptStatus
+from app.model.effects import UnknownSink
 from app.model.words import ANY_KIND
 from app.worker.effects import Quarantined, Routed
 from app.worker.layout import Layout
@@ -62,8 +63,11 @@ class Router:
                 value = framed("EvidenceLoss", record, self._schema_ids["EvidenceLoss"])
                 yield Routed(topic=lane, partition=number, origin=origin, value=value)
 
-    def unroutable(self, raw: RawBatch, batch: EvidenceBatch) -> Iterator[Quarantined]:
-        """Records of a routed log that no sink and lane wants: unknown sinks, topics that are not the sink's."""
+    def unroutable(self, raw: RawBatch, batch: EvidenceBatch) -> Iterator[Quarantined | UnknownSink]:
+        """Records that are nobody's: of sinks that don't list the topic, or about topics that are not the sink's.
+
+        Of a sink whose lane the topic is, the partition that judges it tells as much.
+        """
         listed = self._layout.routed.get(raw.topic, frozenset())
         direct = {
             sink for group in self._layout.groups.values() for sink, lane in group.lanes.items() if lane == raw.topic
@@ -74,8 +78,13 @@ class Router:
                 name.sink in listed and lane is not None and 0 <= name.partition < self._layout.inputs[lane]
             ):
                 continue
-            for record in np.unique(batch.records[batch.name_index == number]).tolist():
-                yield quarantined(raw, record, "unknown_sink", f"{name.sink!r} about {name.topic}:{name.partition}")
+            reason = f"{name.sink!r} about {name.topic}:{name.partition}"
+            theirs = (batch.name_index == number) & (batch.kinds != EvidenceKind.LOSS)
+            for record in np.unique(batch.records[theirs]).tolist():
+                yield quarantined(raw, record, "unknown_sink", reason)
+                yield UnknownSink(
+                    topic=raw.topic, partition=raw.partition, offset=record, sink=name.sink, reason=reason
+                )
 
     def _value(self, raw: RawBatch, batch: EvidenceBatch, place: int, row: int) -> bytes:
         """A record of ours goes on as it is; a dead letter or success record becomes a receipt."""

@@ -128,14 +128,24 @@ def test_evidence_that_was_read_before_counts_once(store):
     assert worker.fold.sinks["s", "t"].tally.rows["cells"] == 1
 
 
-def test_evidence_of_a_sink_that_nobody_configured_is_a_finding_with_its_own_coordinates(store):
+def test_evidence_in_a_sink_s_lane_about_another_partition_is_a_finding_with_its_own_coordinates(store):
     worker = opened(store)
-    worker.take_evidence(evidence_batch([(SinkTopic("stranger", "t", 0), good(0))], start=0))
+    worker.take_evidence(evidence_batch([(SinkTopic("s", "t", 3), good(0))], start=0))
 
     ((_, finding),) = worker.outbox(10)
 
     assert (finding.topic, finding.partition, finding.offset) == ("receipts", 0, 0)
-    assert finding.reason == "no sink named 'stranger' is configured"
+    assert finding.reason == "it speaks of partition 3 but stands on partition 0 of the lane"
+
+
+@pytest.mark.parametrize("sink", ["stranger", ""])
+def test_evidence_of_others_counts_for_no_sink_and_is_no_finding_of_the_lane_s(sink, store):
+    worker = opened(store)
+    worker.take_changes(changes(0))
+    worker.take_evidence(evidence_batch([(SinkTopic(sink, "t", 0), good(0))], start=0))
+
+    assert worker.outbox(10) == []
+    assert worker.fold.sinks["s", "t"].tally.rows["cells"] == 0
 
 
 def test_changes_that_retention_took_are_unverifiable_by_number(store):
