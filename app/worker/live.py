@@ -167,7 +167,7 @@ class LiveWorker:
     def _start(self, place: Place, earliest: Mapping[Input, int], ends: Mapping[Input, int]) -> dict[Input, int]:
         """Where the inputs of an open store go on; what it finds is held until they were read up to their ends."""
         worker = self._workers[place]
-        mine = self._inputs(place)
+        mine = [source for source in self._inputs(place) if source in ends]  # a topic that is gone is waited for
         worker.suspend(self.suspension.names(place.width))
         ids = {} if self.logs is None else self.logs.ids
         positions = {

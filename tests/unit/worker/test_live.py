@@ -136,6 +136,15 @@ async def test_a_topic_that_ends_below_what_was_read_is_another_log(tmp_path):
     assert (await worker.open(given(worker, end=20)))[LANE] == 0
 
 
+async def test_a_topic_that_is_gone_is_waited_for_and_the_others_go_on_where_they_were(tmp_path):
+    worker = worker_of(tmp_path)
+    await worker.open(given(worker))
+    await worker.take(empty(LANE, 0, 5))
+    worker.close(None)
+
+    assert await worker.open(given(worker, end=20, topics=["receipts"])) == {LANE: 5}
+
+
 async def test_a_routed_log_that_was_made_again_stops_the_worker_with_what_to_do(tmp_path):
     worker = worker_of(tmp_path, dead_letters=["dlq"])
     await worker.open(given(worker))
