@@ -52,7 +52,16 @@ STEADY, RAISED = "steady", "raised"
 STEP, PLANTED = 50, 7
 """Changes of a partition in a step, and the place in it of the one that no sink receives."""
 
+STARTED: list[subprocess.Popen[bytes]] = []
+
 pytestmark = pytest.mark.skipif(is_missing() is not None, reason=is_missing() or "")
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_outlives_its_test() -> Iterator[None]:
+    yield
+    while STARTED:
+        STARTED.pop().kill()
 
 
 @pytest.fixture
@@ -170,6 +179,7 @@ class Worker:
         with (self.directory / "log").open("ab") as log:
             environ = {**os.environ, "PYTHONWARNINGS": "ignore"}
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environ)
+        STARTED.append(self.process)
 
     def end(self, number: int = signal.SIGTERM) -> int:
         assert self.process is not None

@@ -60,7 +60,16 @@ group = "loader"
 """
 OWN = ("verdicts", "repair", "ledger", "watermarks", "control", "quarantine")
 
+STARTED: list[subprocess.Popen[bytes]] = []
+
 pytestmark = pytest.mark.skipif(is_missing() is not None, reason=is_missing() or "")
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_outlives_its_test() -> Iterator[None]:
+    yield
+    while STARTED:
+        STARTED.pop().kill()
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +153,7 @@ class Started:
                 [sys.executable, "-m", "app.cli.main", "run", "--config", str(config)],
                 stdout=log, stderr=log, env=environ,
             )  # fmt: skip
+        STARTED.append(self.process)
 
     def status(self, deadline_s: float = 60.0) -> int:
         """Its exit status, when it has ended."""
