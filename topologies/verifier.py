@@ -47,6 +47,8 @@ from topologies.starting import ledger_topic, prepare
 logger = logging.getLogger(__name__)
 
 FLUSH_S = 10.0
+STOP_S = 30.0
+"""A broker that is away keeps Faust from stopping; what stands in the stores needs no goodbye."""
 ASK_PAUSE_S = 2.0
 
 
@@ -88,7 +90,12 @@ async def _run(settings: Settings) -> int:
         loop.add_signal_handler(number, stopped.set)
     running = await start(settings)
     await until_stopped(running.app, stopped)
-    await running.stop()
+    try:
+        async with asyncio.timeout(STOP_S):
+            await running.stop()
+    except TimeoutError:
+        logger.warning("the worker did not leave its group within %.0f s; it ends as it is, and nothing is lost", STOP_S)
+        os._exit(0)
     return 0
 
 
