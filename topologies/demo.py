@@ -15,7 +15,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,17 +27,20 @@ from app.adapters.recording import Recording
 from app.adapters.topics import own_topics
 from app.config import Settings, load
 from app.decode.changes import ReferenceChangeDecoder
-from app.model import BAD, ChangeBatch, RawBatch, RawRecord, State
-from app.model.effects import Command, Verdict
+from app.model import BAD, ChangeBatch, RawBatch, RawRecord
+from app.model.effects import Command, Contradicted, Orphan, UnknownSink, Unreadable, Verdict
 from app.worker.effects import Effect
 from cdc_receipts.codec import SCHEMAS, Receipt, Status, encode_receipt
-from topologies.demo_score import Seen, report, score_of, show
+from topologies.demo_markers import Markers
+from topologies.demo_score import Cell, Seen, report, score_of, show
 from topologies.demo_sinks import SimulatedSink, Spoken
 from topologies.verifier import Running, start
 
 PARTITIONS = 2
 EACH = 3
 """Planted faults of each kind in each sink."""
+MARKED = (120, 240)
+"""Rows of every change partition before which a transaction ends: its marker takes an offset that holds no change."""
 CHANGES_PER_STEP, STEP_S = 30, 0.25
 OUTAGE_STEPS = 8
 HEARTBEAT_S = 1.0
@@ -105,15 +108,16 @@ class Stage:
     sinks: list[SimulatedSink]
     running: Running
     group: Consumer
-    verdicts: dict[tuple[str, str, int, int], State] = field(default_factory=dict)
-    """The first bad state that was said of each cell, read from the outbox as the broker acknowledged it."""
+    markers: Markers
+    alarms: dict[Cell, str] = field(default_factory=dict)
+    """What was first said against each cell or record, read from the outbox as the broker acknowledged it."""
     commands: asyncio.Queue[Command] = field(default_factory=asyncio.Queue)
     is_spoken: bool = False
 
     @property
     def seen(self) -> Seen:
         """What the score is made of."""
-        return Seen(self.sinks, self.verdicts, self.running.worker)
+        return Seen(self.sinks, self.alarms, self.running.worker)
 
 
 async def _demo(*, is_kept: bool) -> int:
@@ -132,7 +136,8 @@ async def _demo(*, is_kept: bool) -> int:
 
 @asynccontextmanager
 async def _stage(port: int) -> AsyncIterator[Stage]:
-    with _parts() as (broker, registry, state):
+    async with AsyncExitStack() as stack:
+        broker, registry, state = stack.enter_context(_parts())
         recording = Recording(Path(__file__).parent / "demo_data")
         for number, text in recording.schemas().items():
             registry.register(f"recorded-{number}", text, number)
@@ -144,10 +149,11 @@ async def _stage(port: int) -> AsyncIterator[Stage]:
         settings = _settings(broker, registry, state, port)
         counts = _create_topics(broker, settings, sinks)
         running = await start(settings, counts)
+        markers = await stack.enter_async_context(Markers.to(broker.bootstrap, TOPICS))
         stage = Stage(
             Producer({"bootstrap.servers": broker.bootstrap, "linger.ms": 5}),
             broker, ids, changes, raw, sinks, running,
-            Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "search-indexer"}),
+            Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "search-indexer"}), markers,
         )  # fmt: skip
         running.shipper.on_sent = lambda effect: _on_sent(stage, effect)
         try:
@@ -189,9 +195,10 @@ def _played(recording: Recording) -> Iterator[RawBatch]:
             for row in range(len(batch)):
                 key = batch.key(row)
                 records = dealt[zlib.crc32(key or b"") % PARTITIONS]
-                records.append(RawRecord(len(records), int(batch.timestamps[row]), key, batch.value(row)))
+                offset = len(records) + sum(len(records) >= marked for marked in MARKED)
+                records.append(RawRecord(offset, int(batch.timestamps[row]), key, batch.value(row)))
         for number, records in dealt.items():
-            yield RawBatch.of(topic, number, records, 0, len(records))
+            yield RawBatch.of(topic, number, records, 0, records[-1].offset + 1)
 
 
 def _sinks(changes: list[ChangeBatch]) -> list[SimulatedSink]:
@@ -239,6 +246,9 @@ async def _play(stage: Stage) -> None:
     while any(lane.left for lane in lanes):
         for batch in stage.raw:
             for row in range(at, min(at + CHANGES_PER_STEP, len(batch))):
+                if row in MARKED:
+                    stage.producer.flush(10)
+                    await stage.markers.append(batch.topic, batch.partition)
                 stage.producer.produce(batch.topic, batch.value(row), batch.key(row), partition=batch.partition)
         is_outage = at < longest + OUTAGE_STEPS * CHANGES_PER_STEP
         for lane in lanes:
@@ -303,7 +313,10 @@ async def _repair(stage: Stage) -> None:
 def _on_sent(stage: Stage, effect: Effect) -> None:
     """What the broker acknowledged: the demo's view of the verdicts and repair topics."""
     if isinstance(effect, Verdict) and effect.state in BAD:
-        stage.verdicts.setdefault((effect.sink, effect.topic, effect.partition, effect.offset), effect.state)
+        stage.alarms.setdefault((effect.sink, effect.topic, effect.partition, effect.offset), effect.state.word)
+    elif isinstance(effect, Orphan | Contradicted | UnknownSink | Unreadable):
+        sink = "" if isinstance(effect, Unreadable) else effect.sink
+        stage.alarms.setdefault((sink, effect.topic, effect.partition, effect.offset), type(effect).__name__.lower())
     elif isinstance(effect, Command):
         stage.commands.put_nowait(effect)
 

@@ -72,6 +72,8 @@ class SimulatedSink:
         bad = [place for place, fault in self.planted.items() if fault in ("lost", "diverged")]
         self.unrepairable = {bad[0], bad[-1]}
         self._plant_out_of_order(changes, each)
+        holes = [(b.topic, b.partition, hole) for b in changes if b.topic in self.topics for hole in _holes(b)]
+        self.planted |= dict.fromkeys(rng.sample(holes, each), "orphan")
 
     def _plant_out_of_order(self, changes: list[ChangeBatch], each: int) -> None:
         """Pairs of changes of one key: the first is applied after the second."""
@@ -88,6 +90,7 @@ class SimulatedSink:
     def speak(self, batch: ChangeBatch, ids: dict[str, int]) -> Iterator[Spoken]:
         """Everything this sink says of one source partition, in order."""
         held: list[tuple[int, bytes]] = []  # (after which offset, receipt)
+        orphans = [hole for hole in _holes(batch) if (batch.topic, batch.partition, hole) in self.planted]
         count = len(batch)
         outage = range(int(count * OUTAGE[0]), int(count * OUTAGE[1])) if self.has_outage else range(0)
         for row in range(count):
@@ -95,6 +98,8 @@ class SimulatedSink:
             place = (batch.topic, batch.partition, offset)
             fault = self.planted.get(place)
             is_in_outage = row in outage
+            while orphans and orphans[0] < offset:
+                yield Spoken(row, self._orphan(batch, orphans.pop(0), ids), None, is_in_outage)
             for value, wait in self._receipts(batch, row, fault, ids):
                 if wait:
                     held.append((offset + wait, value))
@@ -117,6 +122,14 @@ class SimulatedSink:
             return Spoken(row, None, offset, is_in_outage)
         mark = Mark(sink=self.name, topic=topic, partition=partition, kind=MarkKind.FENCE, offset=offset, at=1)
         return Spoken(row, encode_mark(mark, ids["SinkMark"]), None, is_in_outage)
+
+    def _orphan(self, batch: ChangeBatch, offset: int, ids: dict[str, int]) -> bytes:
+        """The sink says that it applied what never was."""
+        receipt = Receipt(
+            sink=self.name, topic=batch.topic, partition=batch.partition, offset=offset, status=Status.APPLIED,
+            fingerprint=None, applied_at=int(batch.source_ts_ms[0]),
+        )  # fmt: skip
+        return encode_receipt(receipt, ids["DeliveryReceipt"])
 
     def _receipts(
         self, batch: ChangeBatch, row: int, fault: str | None, ids: dict[str, int]
@@ -151,6 +164,11 @@ class SimulatedSink:
                 **{name: getattr(receipt, name) for name in Receipt.__slots__} | {"applied_at": applied_at + 9}
             )
             yield encode_receipt(again, ids["DeliveryReceipt"]), 0
+
+
+def _holes(batch: ChangeBatch) -> list[int]:
+    """Offsets inside a batch's range that hold no change."""
+    return sorted(set(range(batch.start, batch.next)) - set(batch.offsets.tolist()))
 
 
 def _expected(kind: ChangeKind, *, deletes: bool) -> Status | None:
