@@ -40,7 +40,7 @@ MUTANTS = [
     ("a mark beyond the end is believed", "app/ledger/sink.py", "        return min(offset, end)\n", "        return offset\n"),
     ("a mark of an old life is believed", "app/ledger/sink.py", "if int(rows.generations[row]) >= self.generation:", "if True:"),
     ("what retention took leaves no cell", "app/ledger/changes.py", "= ChangeKind.LOST\n", "= ChangeKind.ABSENT\n"),
-    ("a new life forgets what waited, uncounted", "app/ledger/sink.py", "+= waiting - len(self.parked)", "+= 0"),
+    ("a new life forgets what waited, uncounted", "app/ledger/sink.py", "+= waiting - len(self.parked) - len(self.far)", "+= 0"),
     ("what was routed twice counts twice", "app/worker/origins.py", "        if not is_new:\n", "        if False:\n"),
     ("a SKIP reaches one change too far", "app/ledger/rules.py", "max(end - base - lo, 0)] = True", "max(end + 1 - base - lo, 0)] = True"),
     ("a sink whose evidence was lost is still accused", "app/ledger/rules.py",

@@ -81,8 +81,39 @@ MARK: dict[str, Any] = {
     ],
 }
 
-RECEIPT_ID, BATCH_ID, MARK_ID = 1, 2, 3
-EVIDENCE = {RECEIPT_ID: RECEIPT, BATCH_ID: BATCH, MARK_ID: MARK}
+LOSS: dict[str, Any] = {
+    "type": "record",
+    "name": "EvidenceLoss",
+    "namespace": SPACE,
+    "fields": [
+        {"name": "sink", **NULLABLE_TEXT},
+        {"name": "topic", "type": "string"},
+        {"name": "partition", "type": "int"},
+        {"name": "origin_topic", "type": "string"},
+        {"name": "origin_partition", "type": "int"},
+        {"name": "from_offset", "type": "long"},
+        {"name": "to_offset", "type": "long"},
+        {"name": "at", "type": "long", "default": 0},
+    ],
+}
+
+WAIVER: dict[str, Any] = {
+    "type": "record",
+    "name": "Waiver",
+    "namespace": SPACE,
+    "fields": [
+        {"name": "sink", "type": "string"},
+        {"name": "topic", "type": "string"},
+        {"name": "partition", "type": "int"},
+        {"name": "offset", "type": "long"},
+        {"name": "who", "type": "string"},
+        {"name": "reason", "type": "string"},
+        {"name": "at", "type": "long"},
+    ],
+}
+
+RECEIPT_ID, BATCH_ID, MARK_ID, LOSS_ID, WAIVER_ID = 1, 2, 3, 4, 5
+EVIDENCE = {RECEIPT_ID: RECEIPT, BATCH_ID: BATCH, MARK_ID: MARK, LOSS_ID: LOSS, WAIVER_ID: WAIVER}
 
 
 def named(kind: str, name: str, **more: Any) -> dict[str, Any]:

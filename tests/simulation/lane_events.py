@@ -140,6 +140,10 @@ class Lane:
         """Changes below a huge gap; the closing of most is no longer remembered once all is fenced."""
         return [change for change in self.changes if self.end - change.offset > TAIL // 4]
 
+    def at_the_edge(self) -> list[Change]:
+        """Changes as far below the end as closed cells are remembered, give or take one."""
+        return [change for change in self.changes if abs(self.end - change.offset - TAIL) <= 1]
+
     def command(self) -> str:
         """A command's id; the sink's answer need not be to one that exists."""
         return f"{self.rng.getrandbits(64):016x}"

@@ -93,6 +93,7 @@ class Course:
             lane.mark(at + 0.1, "FENCE", offset)
         if self.is_clean or not lane.sink.has_fences:
             return
+        self._others_say(at, index)
         if self._chance(0.12):
             lane.planted["regressing fence"] += 1
             lane.mark(at + 0.2, "FENCE", max(0, offset - self.rng.randrange(1, 30)))
@@ -108,6 +109,16 @@ class Course:
             lane.planted["mark of an old life"] += 1
             kind = self.rng.choice(["FENCE", "PROGRESS", "START", "SKIP", "END"])
             lane.mark(at + 0.3, kind, lane.end, lane.end if kind == "SKIP" else None, generation=lane.generation - 1)
+
+    def _others_say(self, at: float, index: int) -> None:
+        """Beside the sink, the router tells of losses in the lane, and operators waive what they know."""
+        lane = self.lane
+        if self._chance(0.04):
+            lane.planted["evidence lost"] += 1
+            lane.mark(at + self.rng.choice([-0.05, 0.25]), "LOSS", 0)
+        if self._chance(0.12):
+            lane.planted["waiver"] += 1
+            lane.mark(at + self.rng.choice([-0.05, 0.25]), "WAIVER", self.rng.choice(lane.changes[: index + 3]).offset)
 
     def _start(self, index: int, *, generation: int) -> None:
         lane = self.lane
@@ -181,6 +192,14 @@ class Course:
             lane.planted["evidence far below"] += 1
             for _ in range(self.rng.randrange(1, 3)):
                 plant(lane, change, self.at)
+        if self._chance(0.3):
+            self.at += 1
+            lane.planted["waiver"] += 1
+            lane.mark(self.at, "WAIVER", self.rng.choice(lane.changes).offset)
+        for change in lane.at_the_edge():
+            self.at += 1
+            lane.planted["evidence at the tail's edge"] += 1
+            plant(lane, change, self.at)
         if self._chance(0.3):
             lane.planted["below the log"] += 1
             lane.receipt(self.at, lane.changes[0], offset=max(0, lane.changes[0].offset - 3))

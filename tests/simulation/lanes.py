@@ -13,6 +13,10 @@ from tests.simulation.changes import Registry, Undecodable
 from tests.simulation.recording import Record, Recording
 
 STATUSES = ("APPLIED", "DELETED", "SKIPPED", "REJECTED")
+LANE_PREFIX = "cdc-verifier.lane."
+ORIGIN = tuple(f"cdc-verifier.origin.{name}" for name in ("topic", "partition", "offset"))
+"""Headers of a routed record."""
+
 EXPECTED = "EXPECTED"
 """The status of a success record: whatever kind its change expects."""
 
@@ -35,6 +39,8 @@ class Receipt:
     command_id: str | None = None
     passed: bool = False
     """Whether a fence above its cell or a SKIP over it had been read before."""
+    is_vain: bool = False
+    """Whether evidence about its cell was known to be lost when it was read: nothing delivers that cell any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +94,23 @@ def read_evidence(recording: Recording, registry: Registry, topics_of: dict[str,
                     continue
                 logs[sink, source, partition][record.topic, record.partition].append(entry)
     evidence.lanes = {name: list(merged(list(parts.values()))) for name, parts in logs.items()}
+    evidence.lanes |= _routed(recording, registry)
     return evidence
+
+
+def _routed(recording: Recording, registry: Registry) -> dict[LaneName, list[Entry]]:
+    """Internal lanes are read in their own order, and what was routed again is one record."""
+    lanes: dict[LaneName, list[Entry]] = defaultdict(list)
+    for topic, logs in recording.logs.items():
+        for records in logs.values() if topic.startswith(LANE_PREFIX) else ():
+            seen: set[tuple[bytes | None, ...]] = set()
+            for record in records:
+                origin = tuple(record.header(name) for name in ORIGIN)
+                if origin not in seen:
+                    seen.add(origin)
+                    name, entry = _own_word(record, registry)
+                    lanes[name].append(entry)
+    return dict(lanes)
 
 
 def merged(logs: list[list[Entry]]) -> Iterator[Entry]:
@@ -134,6 +156,16 @@ def _own_word(record: Record, registry: Registry) -> tuple[LaneName, Entry]:
                 raise Undecodable("a SKIP with no end")
             names = ("kind", "offset", "to_offset", "generation", "at")
             entry = replace(entry, mark=Mark(record=place, **{name: value[name] for name in names}))
+        case "EvidenceLoss":
+            place = (record.topic, record.partition, record.offset)
+            lost = Mark(kind="LOSS", offset=0, to_offset=None, generation=0, at=value["at"], record=place)
+            entry = replace(entry, mark=lost)
+        case "Waiver":
+            place = (record.topic, record.partition, record.offset)
+            waived = Mark(
+                kind="WAIVER", offset=value["offset"], to_offset=None, generation=0, at=value["at"], record=place
+            )
+            entry = replace(entry, mark=waived)
         case other:
             raise Undecodable(other)
     return (value["sink"], value["topic"], value["partition"]), entry
@@ -142,7 +174,7 @@ def _own_word(record: Record, registry: Registry) -> tuple[LaneName, Entry]:
 def _single(value: dict[str, Any]) -> Receipt:
     return Receipt(
         offset=value["offset"],
-        status=value["status"],
+        status=EXPECTED if value.get("evidence") == "success-topic" else value["status"],
         fingerprint=value["fingerprint"],
         applied_at=value["applied_at"],
         sequence=value.get("sequence"),

@@ -78,7 +78,11 @@ class Judge:
             if offset < life.end:
                 self.orphans.add(offset)
             return
-        receipt = replace(resolved(receipt, cell.change), passed=life.is_below_fence(offset) or life.is_skipped(offset))
+        receipt = replace(
+            resolved(receipt, cell.change),
+            passed=life.is_below_fence(offset) or life.is_skipped(offset),
+            is_vain=cell.is_lost and cell.closed is None,
+        )
         if cell.closed is None:
             cell.receipts.append((self.place, receipt))
             self.standing = still_standing(self.standing, cell, life)
@@ -90,7 +94,8 @@ class Judge:
         is_far = self.life.fence - offset > TAIL
         before = [] if is_far else cell.receipts
         alone = replace(self.life, cells={offset: cell}) if is_far else self.life
-        trial = Cell(change=cell.change, receipts=[*before, (self.place, receipt)])
+        is_lost = cell.is_lost and not is_far
+        trial = Cell(change=cell.change, receipts=[*before, (self.place, receipt)], is_lost=is_lost)
         is_new = is_unexpected(trial, alone) and not is_unexpected(Cell(change=cell.change, receipts=before), alone)
         if state_of(trial, alone) not in BAD and not is_new:
             return
@@ -101,6 +106,12 @@ class Judge:
 
     def _mark(self, mark: Mark) -> None:
         life = self.life
+        if mark.kind == "LOSS":
+            life.is_lossy = True
+            return
+        if mark.kind == "WAIVER":
+            self._waive(mark.offset)
+            return
         mark = replace(
             mark,
             offset=min(mark.offset, life.end),
@@ -126,6 +137,11 @@ class Judge:
             case "END":
                 life.is_ended = True
 
+    def _waive(self, offset: int) -> None:
+        if offset in self.life.cells and not self.life.is_ended:
+            self.life.cells[offset].is_waived = True
+            self.verified = max(self.verified, self._watermark({"unverifiable"}))
+
     def _rebuild(self, mark: Mark) -> None:
         life, begin = self.life, mark.offset
         life.generation, life.begin, life.is_ended = mark.generation, begin, False
@@ -134,7 +150,8 @@ class Judge:
         life.skips = [(start, min(end, begin)) for start, end in life.skips if start < begin]
         for offset, cell in life.cells.items():
             if offset >= begin:
-                cell.receipts, cell.closed = [], None
+                cell.receipts, cell.closed, cell.is_lost, cell.is_waived = [], None, False, False
+        life.is_lossy = False
         self.doubted = {offset for offset in self.doubted if offset < begin}
         self.standing, self.spared = set(), set()
 
@@ -142,9 +159,12 @@ class Judge:
         """Every open cell below the fence; then all that are settled close together."""
         life = self.life
         open_cells = [cell for offset, cell in life.cells.items() if cell.closed is None and offset < life.fence]
+        for cell in open_cells if life.is_lossy else ():
+            cell.is_lost = True
+        life.is_lossy = False
         found = [(cell, state_of(cell, life), flags_of(cell, life)) for cell in open_cells]
         for cell, state, flags in found:
-            if state in SETTLED:
+            if state in SETTLED or cell.is_waived:
                 cell.closed = (state, flags)
         self.settled = max(self.settled, self._watermark(set()))
         self.verified = max(self.verified, self._watermark({"unverifiable"}))
@@ -168,7 +188,7 @@ class Judge:
         for offset, cell in self.life.cells.items():
             if offset >= self.life.fence:
                 break
-            if cell.closed is None or cell.closed[0] in stops:
+            if cell.closed is None or (cell.closed[0] in stops and not cell.is_waived):
                 return offset
         return self.life.fence
 

@@ -74,7 +74,7 @@ def wanted(life: Life, found: set[int], standing: set[int]) -> dict[str, list[in
     may = [offset for offset in bad if offset in found and not is_wiped(offset, life, {"delivered"})]
     if life.is_ended:
         return {"must": [], "may": may}
-    must = newest_bad(bad, life) & standing
+    must = {offset for offset in newest_bad(bad, life) & standing if not life.cells[offset].is_waived}
     return {"must": [offset for offset in may if offset in must and not is_wiped(offset, life, APPLIED)], "may": may}
 
 

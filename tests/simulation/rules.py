@@ -28,6 +28,9 @@ class Cell:
     receipts: list[tuple[int, Receipt]] = field(default_factory=list)
     closed: tuple[str, list[str]] | None = None
     """State and flags, once nothing changes them any more."""
+    is_lost: bool = False
+    """Whether evidence that may have spoken of it was lost."""
+    is_waived: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,6 +45,8 @@ class Life:
     is_ended: bool = False
     fence: int = 0
     frontier: int = 0
+    is_lossy: bool = False
+    """Whether evidence was lost since the last fence that was evaluated."""
     skips: list[tuple[int, int]] = field(default_factory=list)
 
     def is_below_fence(self, offset: int) -> bool:
@@ -92,7 +97,7 @@ def last_words(cell: Cell) -> list[Receipt]:
 
 def is_good(word: Receipt, cell: Cell, life: Life) -> bool:
     """Whether a last word delivers the change."""
-    if cell.change.kind == "undecodable" or word.status != wanted_kind(cell.change):
+    if cell.change.kind == "undecodable" or word.is_vain or word.status != wanted_kind(cell.change):
         return False
     if cell.change.kind != "upsert" or word.fingerprint is None:
         return True
@@ -103,7 +108,7 @@ def is_good(word: Receipt, cell: Cell, life: Life) -> bool:
 def is_delivered(cell: Cell, life: Life) -> bool:
     """Whether the rule for delivered fits an expected change."""
     words = last_words(cell)
-    return bool(words) and life.is_expected(cell) and is_good(words[-1], cell, life)
+    return bool(words) and not cell.is_lost and life.is_expected(cell) and is_good(words[-1], cell, life)
 
 
 def is_guarded(cell: Cell, life: Life) -> bool:
@@ -145,7 +150,7 @@ def state_of(cell: Cell, life: Life) -> str:
         return "exempt"
     if words and words[-1].status == "REJECTED":
         return "rejected"
-    if cell.change.kind == "undecodable" and (words or below_fence):
+    if cell.is_lost or (cell.change.kind == "undecodable" and (words or below_fence)):
         return "unverifiable"
     if is_delivered(cell, life):
         is_fault = life.contract.redelivery == "fault" and is_redelivered(cell)

@@ -28,6 +28,8 @@ class Sink:
     scatters: bool
     """Whether receipts of a source partition lie on any evidence partition."""
     has_fences: bool = True
+    is_routed: bool = False
+    """Whether the recording holds all its evidence in an internal topic too, which is then read instead."""
     evidence_topics: list[str] = field(default_factory=list)
     dead_topic: str | None = None
     success_topic: str | None = None

@@ -17,6 +17,9 @@ from tests.simulation.recording import Record
 PLACEHOLDER = "__debezium_unavailable_value"
 START_MS = 1_760_000_000_000
 DAY_MS = 86_400_000
+TAIL = 65_536
+"""Offsets: how far back source duplicates are seen, and closed cells remembered."""
+
 HUGE_GAPS = (30_000, 65_480, 70_000)
 """Offsets: less than closed cells are remembered, about as many, and more."""
 
@@ -70,7 +73,20 @@ class Partition:
             self._gap(is_huge=0 <= huge_at <= len(self.records))
             huge_at = -1 if 0 <= huge_at <= len(self.records) else huge_at
             self._next()
+        if rng.random() < 0.75:
+            self._edge()
         return self.records
+
+    def _edge(self) -> None:
+        """The last record stands as far behind an early one as is remembered, give or take one; it may repeat it."""
+        near = [record for record in self.records if record.offset + TAIL - 2 >= self.offset]
+        early = self.rng.choice(near[: max(len(near) // 2, 1)])
+        self.offset = early.offset + TAIL - 1 + self.rng.randrange(-1, 3)
+        self.planted["the tail's edge"] += 1
+        if early.value and early.key and self.rng.random() < 0.5:
+            self._append(early.key, early.value)
+        else:
+            self._row()
 
     def _gap(self, *, is_huge: bool) -> None:
         if is_huge:

@@ -17,6 +17,7 @@ from tests.simulation.faults import WEIGHTS
 from tests.simulation.lane_events import Lane
 from tests.simulation.lane_marks import Course
 from tests.simulation.recording import Recording, write
+from tests.simulation.routing import Router
 from tests.simulation.sinks import Sink, make_sinks
 from tests.simulation.source import Partition, Table, read_back
 from tests.simulation.writing import EvidenceWriter
@@ -33,7 +34,9 @@ KINDS = (
     "below the log",
     "beyond the end",
     "done though exempt",
+    "evidence at the tail's edge",
     "evidence far below",
+    "evidence lost",
     "lying record timestamp",
     "mark of an old life",
     "message",
@@ -44,13 +47,16 @@ KINDS = (
     "progress without receipts",
     "rebuild",
     "regressing fence",
+    "routed twice",
     "source duplicate",
+    "the tail's edge",
     "tombstone",
     "truncate",
     "undecodable",
     "undecodable at a sink",
     "unknown sink",
     "unreadable evidence",
+    "waiver",
 )
 """Everything that worlds plant, by the name under which it is counted."""
 
@@ -85,6 +91,7 @@ class World:
         self.sinks = make_sinks(self.rng, self.tables, is_clean=is_clean)
         for sink in self.sinks:
             sink.has_fences = not is_unfenced
+            sink.is_routed = not is_unfenced and not is_clean and self.rng.random() < 0.3
         self._fill_evidence()
 
     def write(self, directory: Path) -> Counter[str]:
@@ -124,8 +131,19 @@ class World:
                 logs[number] = partition.fill(self.rng.randrange(CHANGES // 2, CHANGES * 3 // 2))
 
     def _fill_evidence(self) -> None:
+        router = Router(
+            rng=self.rng,
+            planted=self.planted,
+            sinks={sink.name for sink in self.sinks if sink.is_routed},
+            counts={table.topic: table.partitions for table in self.tables},
+        )
         writer = EvidenceWriter(
-            rng=self.rng, encoder=self.encoder, planted=self.planted, sinks=self.sinks, is_clean=self.is_clean
+            rng=self.rng,
+            encoder=self.encoder,
+            planted=self.planted,
+            sinks=self.sinks,
+            is_clean=self.is_clean,
+            router=router,
         )
         for sink in self.sinks:
             for table in self._tables_of(sink):
@@ -140,6 +158,7 @@ class World:
                     Course(lane, is_clean=self.is_clean).run()
                     writer.take(lane, table.topic, number)
         self.recording.logs.update(writer.logs())
+        self.recording.logs.update(router.lanes())
 
     def _tables_of(self, sink: Sink) -> list[Table]:
         return [table for table in self.tables if table.topic in sink.contract.topics]

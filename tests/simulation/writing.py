@@ -6,13 +6,14 @@ import random
 import struct
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.simulation.avro import BATCH_ID, MARK_ID, RECEIPT_ID, STATUSES, Encoder
+from tests.simulation.avro import BATCH_ID, LOSS_ID, MARK_ID, RECEIPT_ID, STATUSES, WAIVER_ID, Encoder
 from tests.simulation.lane_events import Event, Lane
-from tests.simulation.lanes import ERRORS, INPUT
+from tests.simulation.lanes import ERRORS, EXPECTED, INPUT, LaneName
 from tests.simulation.recording import Headers, Record
+from tests.simulation.routing import Router
 from tests.simulation.sinks import Sink
 
 PARTITIONS = 3
@@ -30,6 +31,10 @@ class Draft:
     value: bytes | None
     key: bytes | None = None
     headers: Headers = ()
+    whose: LaneName | None = None
+    """Sink, source topic and source partition that it speaks of; None for rubbish."""
+    receipt: bytes | None = None
+    """What a router makes of a dead letter or a success record."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,6 +46,7 @@ class EvidenceWriter:
     planted: Counter[str]
     sinks: list[Sink]
     is_clean: bool
+    router: Router
     streams: dict[Place, list[list[Draft]]] = field(default_factory=lambda: defaultdict(list))
 
     def take(self, lane: Lane, topic: str, partition: int) -> None:
@@ -58,7 +64,8 @@ class EvidenceWriter:
                 timestamp += lane.lie()
                 self.planted["lying record timestamp"] += 1
             place = self._place(lane.sink, group[0], partition)
-            drafts[place].append(self._draft(lane.sink, group, topic, partition, timestamp))
+            draft = self._draft(lane.sink, group, topic, partition, timestamp)
+            drafts[place].append(replace(draft, whose=(lane.sink.name, topic, partition)))
         for place, stream in drafts.items():
             self.streams[place].append(stream)
 
@@ -87,6 +94,12 @@ class EvidenceWriter:
         who = {"sink": sink.name, "topic": topic, "partition": partition}
         if event.via != "own":
             return self._headed(sink, event, topic, partition, timestamp)
+        if event.mark == "LOSS":
+            log = {"origin_topic": "gone", "origin_partition": 0, "from_offset": 1, "to_offset": 9, "at": timestamp}
+            return Draft(timestamp=timestamp, value=self.encoder.encode(LOSS_ID, {**who, **log}))
+        if event.mark == "WAIVER":
+            why = {"offset": event.offset, "who": "an operator", "reason": "known", "at": timestamp}
+            return Draft(timestamp=timestamp, value=self.encoder.encode(WAIVER_ID, {**who, **why}))
         if event.mark is not None:
             mark = {
                 "kind": event.mark,
@@ -111,7 +124,16 @@ class EvidenceWriter:
         ]
         if is_dead:
             headers += [(f"{ERRORS}connector.name", sink.settings["connector"].encode()), (f"{ERRORS}stage", None)]
-        return Draft(timestamp=timestamp, key=b"k", value=b"v", headers=tuple(headers))
+        said = {
+            **receipt_of(event),
+            "status": "APPLIED" if event.status == EXPECTED else event.status,
+            "fingerprint": None,
+            "applied_at": timestamp,
+            "evidence": "dead-letter" if is_dead else "success-topic",
+        }
+        who = {"sink": sink.name, "topic": topic, "partition": partition}
+        routed = self.encoder.encode(RECEIPT_ID, {**who, **said})
+        return Draft(timestamp=timestamp, key=b"k", value=b"v", headers=tuple(headers), receipt=routed)
 
     def logs(self) -> dict[str, dict[int, list[Record]]]:
         """Every evidence topic's records with their offsets."""
@@ -122,17 +144,18 @@ class EvidenceWriter:
             offset = self.rng.choice([0, self.rng.randrange(1_000)])
             records = made[topic].setdefault(partition, [])
             for draft in self._mixed(streams):
-                records.append(
-                    Record(
-                        topic=topic,
-                        partition=partition,
-                        offset=offset,
-                        timestamp=draft.timestamp,
-                        key=draft.key,
-                        value=draft.value,
-                        headers=draft.headers,
-                    )
+                record = Record(
+                    topic=topic,
+                    partition=partition,
+                    offset=offset,
+                    timestamp=draft.timestamp,
+                    key=draft.key,
+                    value=draft.value,
+                    headers=draft.headers,
                 )
+                records.append(record)
+                if draft.whose is not None:
+                    self.router.take(draft.whose, record, draft.receipt or draft.value)
                 offset += 1 if self.rng.random() < 0.95 else self.rng.randrange(2, 5)
         return dict(made)
 
