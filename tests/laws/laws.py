@@ -81,7 +81,7 @@ def read_rows(told: History, lane: str, position: int) -> dict[SinkTopic, int]:
 
 
 def nobodys(told: History, worker: PartitionWorker) -> dict[str, int]:
-    """Evidence that reaches no sink: unreadable, of an unknown sink, of a sink with another lane, routed before."""
+    """Evidence that reaches no sink: unreadable, of a sink that it is not the lane for, of a topic not its own, routed before."""
     found = dict.fromkeys(NOBODYS, 0)
     for lane in set(LANES.values()):
         position = worker.position(lane) or 0
@@ -89,8 +89,8 @@ def nobodys(told: History, worker: PartitionWorker) -> dict[str, int]:
         once = [item for item in told_once(told, lane, position) if not isinstance(item, Hole)]
         found["unreadable"] += sum(record.name is None for record in all_of_it)
         strangers = [record.name.sink for record in once if record.name is not None and record.name not in NAMES]
-        found["unknown_sink"] += sum(LANES.get(sink, lane) == lane for sink in strangers)
-        found["judged_elsewhere"] += sum(LANES.get(sink, lane) != lane for sink in strangers)
+        found["unknown_sink"] += sum(LANES.get(sink) == lane for sink in strangers)
+        found["judged_elsewhere"] += sum(LANES.get(sink) != lane for sink in strangers)
         found["routed_twice"] += sum(len(record.rows) for record in all_of_it) - sum(len(r.rows) for r in once)
     return found
 
