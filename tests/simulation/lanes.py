@@ -14,14 +14,14 @@ from tests.simulation.recording import Record, Recording
 
 STATUSES = ("APPLIED", "DELETED", "SKIPPED", "REJECTED")
 LANE_PREFIX = "cdc-verifier.lane."
-ORIGIN = tuple(f"cdc-verifier.origin.{name}" for name in ("topic", "partition", "offset"))
-"""Headers of a routed record."""
 
 EXPECTED = "EXPECTED"
 """The status of a success record: whatever kind its change expects."""
 
 ERRORS = "__connect.errors."
 INPUT = "input_record_"
+ORIGIN = "cdc-verifier.origin."
+"""What the headers of a routed record begin with."""
 
 LaneName = tuple[str, str, int]
 """Sink, source topic, source partition."""
@@ -94,23 +94,28 @@ def read_evidence(recording: Recording, registry: Registry, topics_of: dict[str,
                     continue
                 logs[sink, source, partition][record.topic, record.partition].append(entry)
     evidence.lanes = {name: list(merged(list(parts.values()))) for name, parts in logs.items()}
-    evidence.lanes |= _routed(recording, registry)
+    evidence.lanes |= routed_lanes(recording, registry)
     return evidence
 
 
-def _routed(recording: Recording, registry: Registry) -> dict[LaneName, list[Entry]]:
-    """Internal lanes are read in their own order, and what was routed again is one record."""
+def routed_lanes(recording: Recording, registry: Registry) -> dict[LaneName, list[Entry]]:
+    """The internal lanes, where a recording holds them: in their own order, and what was routed again counts once."""
+    prefix = recording.config.get("verifier", {}).get("prefix", "cdc-verifier") + ".lane."
     lanes: dict[LaneName, list[Entry]] = defaultdict(list)
-    for topic, logs in recording.logs.items():
-        for records in logs.values() if topic.startswith(LANE_PREFIX) else ():
-            seen: set[tuple[bytes | None, ...]] = set()
+    for topic, partitions in recording.logs.items():
+        for records in partitions.values() if topic.startswith(prefix) else ():
+            known: set[tuple[str, int, int]] = set()
             for record in records:
-                origin = tuple(record.header(name) for name in ORIGIN)
-                if origin not in seen:
-                    seen.add(origin)
-                    name, entry = _own_word(record, registry)
-                    lanes[name].append(entry)
-    return dict(lanes)
+                name, entry = _own_word(record, registry)
+                origin = _coordinates(record, ORIGIN) if record.header(f"{ORIGIN}topic") else None
+                if origin in known:
+                    continue
+                if origin is not None:
+                    known.add(origin)
+                    if entry.mark is not None:
+                        entry = replace(entry, mark=replace(entry.mark, record=origin))
+                lanes[name].append(entry)
+    return lanes
 
 
 def merged(logs: list[list[Entry]]) -> Iterator[Entry]:

@@ -29,6 +29,7 @@ class Finding:
     fence: int
     generation: int
     states: dict[int, str]
+    flags: dict[int, list[str]]
     read_to: int
     """Keyed questions saw the changes below this."""
     issued_at: int
@@ -179,6 +180,7 @@ class Judge:
                 fence=life.fence,
                 generation=life.generation,
                 states=states,
+                flags={cell.change.offset: flags for cell, _, flags in found},
                 read_to=max(life.fence, self.named),
                 issued_at=self.at,
             )

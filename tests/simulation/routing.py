@@ -36,7 +36,10 @@ class Router:
         if sink in self.sinks:
             lane = f"{LANE_PREFIX}{self.counts[topic]}", partition
             origin = (record.topic, str(record.partition), str(record.offset))
-            headers = tuple((name, text.encode()) for name, text in zip(ORIGIN, origin, strict=True))
+            headers = tuple(
+                (ORIGIN + name, text.encode())
+                for name, text in zip(("topic", "partition", "offset"), origin, strict=True)
+            )
             routed = Record(
                 topic=lane[0], partition=partition, offset=0, timestamp=record.timestamp, value=value, headers=headers
             )

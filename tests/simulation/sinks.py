@@ -48,24 +48,28 @@ class Sink:
 
 
 def toml_value(value: Any) -> str:
-    """A text or a list of texts.
+    """A text, a number or a list of texts.
 
-    >>> toml_value("a"), toml_value(["a", "b"])
-    ('"a"', '["a", "b"]')
+    >>> toml_value("a"), toml_value(7), toml_value(["a", "b"])
+    ('"a"', '7', '["a", "b"]')
     """
+    if isinstance(value, int):
+        return str(value)
     return "[" + ", ".join(map(toml_value, value)) + "]" if isinstance(value, list) else f'"{value}"'
 
 
-def make_sinks(rng: random.Random, tables: list[Table], *, is_clean: bool) -> list[Sink]:
-    """Two to four sinks; every table has at least one."""
+def make_sinks(rng: random.Random, tables: list[Table], *, is_clean: bool, suffix: str = "") -> list[Sink]:
+    """Two to four sinks; every table has at least one. ``suffix`` ends the names of their evidence topics."""
     sinks = []
     for number in range(rng.randrange(2, 5)):
         wanted = [table for table in tables if rng.random() < 0.6] or [rng.choice(tables)]
-        sinks.append(make_sink(rng, f"sink{number}", tables if number == 0 else wanted, is_clean=is_clean))
+        sinks.append(
+            make_sink(rng, f"sink{number}", tables if number == 0 else wanted, is_clean=is_clean, suffix=suffix)
+        )
     return sinks
 
 
-def make_sink(rng: random.Random, name: str, tables: list[Table], *, is_clean: bool) -> Sink:
+def make_sink(rng: random.Random, name: str, tables: list[Table], *, is_clean: bool, suffix: str) -> Sink:
     """One sink of any contract."""
     topics = [table.topic for table in tables]
     choices = {
@@ -95,8 +99,8 @@ def make_sink(rng: random.Random, name: str, tables: list[Table], *, is_clean: b
         "connector": f"{name}-connector",
         "ignore_columns": ignored,
     }
-    evidence = rng.choice([[SHARED], [SHARED], [f"receipts.{name}"], [f"receipts.{name}.a", f"receipts.{name}.b"]])
-    settings["receipts"] = evidence
+    chosen = rng.choice([[SHARED], [SHARED], [f"receipts.{name}"], [f"receipts.{name}.a", f"receipts.{name}.b"]])
+    evidence = settings["receipts"] = [f"{topic}{suffix}" for topic in chosen]
     sink = Sink(
         name=name,
         settings=settings,
@@ -107,9 +111,9 @@ def make_sink(rng: random.Random, name: str, tables: list[Table], *, is_clean: b
         evidence_topics=evidence,
     )
     if rng.random() < 0.45 and not is_clean:
-        sink.dead_topic = rng.choice([SHARED_DEAD, f"dlq.{name}"])
+        sink.dead_topic = rng.choice([SHARED_DEAD, f"dlq.{name}"]) + suffix
         settings["dead_letters"] = [sink.dead_topic]
     if rng.random() < 0.3:
-        sink.success_topic = f"success.{name}"
+        sink.success_topic = f"success.{name}{suffix}"
         settings["success_topics"] = [sink.success_topic]
     return sink

@@ -73,10 +73,16 @@ class World:
         seed: which world.
         is_clean: no faults at all, but outages, tombstones, truncates, messages, gaps and lying clocks.
         is_unfenced: no sink has a fence, as in somebody else's capture.
+        size: about how many changes a partition has.
+        suffix: of every topic's name, for worlds that share a broker.
     """
 
-    def __init__(self, seed: int, *, is_clean: bool = False, is_unfenced: bool = False) -> None:
+    def __init__(
+        self, seed: int, *, is_clean: bool = False, is_unfenced: bool = False, size: int = CHANGES, suffix: str = ""
+    ) -> None:
         self.seed = seed
+        self.size = size
+        self.suffix = suffix
         self.is_clean = is_clean
         self.rng = random.Random(seed)
         self.planted: Counter[str] = Counter()
@@ -88,7 +94,7 @@ class World:
         self.encoder = Encoder(schemas)
         self.registry = Registry(schemas)
         self._fill_tables()
-        self.sinks = make_sinks(self.rng, self.tables, is_clean=is_clean)
+        self.sinks = make_sinks(self.rng, self.tables, is_clean=is_clean, suffix=suffix)
         for sink in self.sinks:
             sink.has_fences = not is_unfenced
             sink.is_routed = not is_unfenced and not is_clean and self.rng.random() < 0.3
@@ -102,7 +108,7 @@ class World:
     def _tables(self) -> Iterator[Table]:
         for number in range(self.rng.randrange(1, 4)):
             yield Table(
-                topic=f"shop.public.t{number}",
+                topic=f"shop.public.t{number}{self.suffix}",
                 name=f"t{number}",
                 partitions=self.rng.randrange(1, 4),
                 is_keyed=number == 0 or self.rng.random() < 0.7,
@@ -128,7 +134,7 @@ class World:
                     planted=self.planted,
                     is_clean=self.is_clean,
                 )
-                logs[number] = partition.fill(self.rng.randrange(CHANGES // 2, CHANGES * 3 // 2))
+                logs[number] = partition.fill(self.rng.randrange(self.size // 2, self.size * 3 // 2))
 
     def _fill_evidence(self) -> None:
         router = Router(
