@@ -46,12 +46,9 @@ class KafkaBroker:
         wait_until(lambda: topic not in self.admin.list_topics(timeout=10).topics, f"topic {topic} is gone")
 
 
-@pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
-    broker = Broker(tmp_path_factory.mktemp("chaos"))
-    broker.start()
-    yield KafkaBroker(broker)
-    broker.stop()
+@pytest.fixture
+def kafka(broker: Broker) -> KafkaBroker:
+    return KafkaBroker(broker)
 
 
 @pytest.fixture(autouse=True)
@@ -92,23 +89,6 @@ class Feed:
                 if rate:
                     pause.wait(200 / rate)
         assert producer.flush(30) == 0
-
-    def transactions(self, count: int, *, seed: int) -> None:
-        """Transactions of both topics; every third is aborted, some are empty but for their markers."""
-        rng = random.Random(seed)
-        producer = Producer({"bootstrap.servers": self.kafka.bootstrap, "transactional.id": f"{self.name}.{seed}"})
-        producer.init_transactions(20)
-        for number in range(count):
-            producer.begin_transaction()
-            for place in range(rng.randint(1, 30)):
-                producer.produce(
-                    rng.choice(self.topics), b"t%d.%d" % (number, place), partition=rng.randrange(PARTITIONS)
-                )
-            if number % 3 == 2:
-                producer.flush(20)
-                producer.abort_transaction(20)
-            else:
-                producer.commit_transaction(20)
 
     def bounds(self) -> dict[Input, tuple[int, int]]:
         """First offset and end of every input."""
@@ -171,30 +151,6 @@ def feeding() -> Iterator[list[threading.Thread]]:
         thread.join(60)
 
 
-async def test_kills_under_load_leave_no_trace(
-    kafka: KafkaBroker, tmp_path: Path, feeding: list[threading.Thread]
-) -> None:
-    """Static membership: a restarted worker has its partitions back at once."""
-    feed, rng = Feed(kafka), random.Random(1)
-    feeding.append(threading.Thread(target=feed.plain, args=(60_000,), kwargs={"seed": 1, "rate": 3_000}))
-    feeding[0].start()
-    worker = feed.worker(tmp_path, "w0", is_static=True)
-    kills = 0
-    while feeding[0].is_alive():
-        before = worker.records()
-        worker.start()
-        wait_until(lambda b=before: worker.records() > b or not feeding[0].is_alive(), "it goes on")
-        wait_a_little(rng.uniform(0.05, 0.6))
-        assert worker.end(signal.SIGKILL) == -signal.SIGKILL
-        kills += 1
-    worker.start()
-    wait_until(lambda: have_read([worker], feed.ends()), "everything is read")
-
-    assert worker.end() == 0
-    assert kills >= 4
-    assert furthest([worker.state_dir]) == await single_pass(feed)
-
-
 async def test_workers_that_join_leave_and_freeze_leave_no_trace(
     kafka: KafkaBroker, tmp_path: Path, feeding: list[threading.Thread]
 ) -> None:
@@ -221,48 +177,6 @@ async def test_workers_that_join_leave_and_freeze_leave_no_trace(
 
     assert [worker.end() for worker in workers] == [0, 0, 0]
     assert furthest(worker.state_dir for worker in workers) == await single_pass(feed)
-
-
-async def test_transactions_and_aborts_are_position_ranges(kafka: KafkaBroker, tmp_path: Path) -> None:
-    """Ends that are control records are reached, and what was aborted is nowhere."""
-    feed = Feed(kafka)
-    feed.transactions(60, seed=4)
-    worker = feed.worker(tmp_path, "w0").start()
-    wait_until(worker.records, "it reads")
-    worker.end(signal.SIGKILL)
-    worker.start()
-    feed.transactions(30, seed=5)
-    wait_until(lambda: have_read([worker], feed.ends()), "the ends, which are control records, are reached")
-
-    assert worker.end() == 0
-    assert furthest([worker.state_dir]) == await single_pass(feed)
-
-
-def test_what_retention_takes_is_lost_by_number(kafka: KafkaBroker, tmp_path: Path) -> None:
-    """A worker that was down while the log went on finds the range that it will never see."""
-    feed = Feed(kafka, {"segment.bytes": "1048576", "retention.bytes": "1048576"})
-    feed.plain(1_000, seed=6)
-    worker = feed.worker(tmp_path, "w0").start()
-    wait_until(lambda: have_read([worker], feed.ends()), "the beginning is read")
-    assert worker.end() == 0
-    before = furthest([worker.state_dir])
-    feed.plain(30_000, seed=7, size=1_500)
-    wait_until(lambda: all(low > before[s].next for s, (low, _) in feed.bounds().items()), "the broker deletes", 40)
-    worker.start()
-    wait_until(lambda: have_read([worker], feed.ends()), "the rest is read")
-
-    assert worker.end() == 0
-    for number, counts in states(worker.state_dir).items():
-        for topic, count in counts.items():
-            ((start, end),) = count.lost
-            assert start == before[Input(topic, number)].next
-            assert start < end < count.next
-            assert count.records == count.next - (end - start)
-
-
-def wait_a_little(seconds: float) -> None:
-    """A random moment for a kill; nothing is awaited, so nothing depends on it."""
-    threading.Event().wait(seconds)
 
 
 def test_a_broker_that_is_away_is_waited_for(tmp_path: Path) -> None:

@@ -25,9 +25,9 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from app.adapters.brokers.registry import EmbeddedRegistry
 from cdc_receipts.codec import Mark, MarkKind, Receipt, Status, encode_mark, encode_receipt
 from tests.stack.broker import Broker, is_missing
+from tests.stack.load import Load
 from tests.stack.process import wait_until
-from tests.stack.test_live import decoded
-from tests.stack.world import World, read_topic
+from tests.stack.reading import Telling
 
 CONFIG = """
 [kafka]
@@ -78,8 +78,9 @@ class Two:
     def __init__(self, broker: Broker, registry: EmbeddedRegistry) -> None:
         self.bootstrap = broker.bootstrap
         self.admin = AdminClient({"bootstrap.servers": broker.bootstrap})
-        world = World(broker.bootstrap, registry, seed=1)
-        self.rows, self.ids = world.rows, world.ids
+        load = Load(broker.bootstrap, registry, "counts", seed=1)
+        self.rows, self.ids = load.rows, load.ids
+        self.telling = Telling(broker.bootstrap, registry, "cdc-verifier")
         self.producer = Producer({"bootstrap.servers": broker.bootstrap, "linger.ms": 5})
         self.ends: dict[tuple[str, int], int] = {}
         for topic in ("cdc-verifier.verdicts", "cdc-verifier.watermarks"):
@@ -135,16 +136,12 @@ class Two:
 
     def frontiers(self, *topics: str, sinks: tuple[str, ...] = ("direct", "routed")) -> set[int]:
         """Where sinks stand on both partitions of topics; -1 where nothing was told yet."""
-        found = {}
-        for _, value in read_topic(self.bootstrap, "cdc-verifier.watermarks"):
-            told = decoded("Watermark", value)
-            found[told["sink"], told["topic"], told["partition"]] = told["frontier"]
+        found = {place: told["frontier"] for place, told in self.telling.watermarks().items()}
         return {found.get(place, -1) for place in itertools.product(sinks, topics, range(2))}
 
     def bad(self) -> set[tuple[str, str, int, int]]:
         """Everything that was ever said to be bad."""
-        verdicts = [decoded("Verdict", value) for _, value in read_topic(self.bootstrap, "cdc-verifier.verdicts")]
-        return {(told["sink"], told["topic"], told["partition"], told["offset"]) for told in verdicts}
+        return {(told["sink"], told["topic"], told["partition"], told["offset"]) for told in self.telling.verdicts()}
 
     def planted(self, *sinks: str, **steps: int) -> set[tuple[str, str, int, int]]:
         """What is bad after so many steps of each topic."""

@@ -2,78 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from confluent_kafka.admin import AdminClient
 
 from app.adapters.brokers.registry import EmbeddedRegistry
-from cdc_receipts.codec import Mark, MarkKind, encode_mark
-from tests.stack.broker import Broker, is_missing
-from tests.stack.test_live import Worker, _is_done, _open_verdicts, _verdicts, until, watermarks
-from tests.stack.world import PARTITIONS, RECEIPTS, TOPIC, Truth, World, create
-
-pytestmark = pytest.mark.skipif(is_missing() is not None, reason=is_missing() or "")
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    found = Broker(tmp_path_factory.mktemp("broker"))
-    found.start()
-    yield found
-    found.stop()
+from cdc_receipts.codec import MarkKind
+from tests.stack.broker import Broker
+from tests.stack.deployment import Deployment
+from tests.stack.load import PARTITIONS, Load, Truth, create
+from tests.stack.worker import until
 
 
 def test_a_change_topic_made_again_begins_a_new_epoch_and_nothing_of_it_is_called_missing(
-    broker: Broker, tmp_path: Path
+    broker: Broker, registry: EmbeddedRegistry, tmp_path: Path
 ) -> None:
-    with EmbeddedRegistry() as registry:
-        world = World(broker.bootstrap, registry, seed=3)
-        world.create_topics()
-        worker = Worker(tmp_path, "first", broker, registry)
+    deployment = Deployment(broker, registry, tmp_path, "replaced", seed=3)
+    load = deployment.load
+    with deployment.worker("only") as worker:
         worker.start()
-        for _ in world.steps(3):
-            pass
-        world.fence_all()
-        ends = dict(world.truth.ends)
-        until(lambda: _is_done(broker.bootstrap, ends), 90, worker)
-        old = dict(world.truth.bad)
+        _write(load)
+        until(deployment.is_load_judged, [worker])
+        old = dict(load.truth.bad)
 
-        _delete(broker, TOPIC)
-        create(broker.bootstrap, TOPIC)
-        until(lambda: {told["epoch"] for told in watermarks(broker.bootstrap).values()} == {1}, 90, worker)
-        _begin(world)
-        world.truth = Truth()
-        for _ in world.steps(3):
-            pass
-        world.fence_all()
-        again = dict(world.truth.ends)
-        until(lambda: _is_done(broker.bootstrap, again), 90, worker)
-        assert worker.stop() == 0, worker.log()
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+        admin.delete_topics([load.topic])[load.topic].result(30)
+        create(broker.bootstrap, load.topic)
+        until(lambda: {told["epoch"] for told in deployment.load_watermarks().values()} == {1}, [worker])
+        load.generation = 1
+        for partition in range(PARTITIONS):
+            load.mark(partition, MarkKind.START, 0)
+        load.truth = Truth()
+        _write(load)
+        until(deployment.is_load_judged, [worker])
+        worker.stop()
 
-        closed = {
-            (told["partition"], told["offset"]): told["reason"]
-            for told in _verdicts(broker.bootstrap)
-            if told["epoch"] == 0 and told["closed"]
-        }
+        verdicts = deployment.telling.verdicts()
+        closed = {(one["partition"], one["offset"]): one["reason"] for one in verdicts if one["closed"]}
         assert closed == dict.fromkeys(old, "log_replaced")
-        assert _open_verdicts(broker.bootstrap, epoch=1) == world.truth.bad
-        told = watermarks(broker.bootstrap).values()
-        assert sum(sum(one["counts"].values()) for one in told) == world.truth.changes
+        anew = {(one["partition"], one["offset"]): one["state"].lower() for one in verdicts if one["epoch"] == 1}
+        assert anew == load.truth.bad
+        assert deployment.counted() == load.truth.changes
 
 
-def _delete(broker: Broker, topic: str) -> None:
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
-    admin.delete_topics([topic])[topic].result(30)
-
-
-def _begin(world: World) -> None:
-    """The sink was pointed at the new log."""
-    for partition in range(PARTITIONS):
-        mark = Mark(
-            sink="warehouse", topic=TOPIC, partition=partition, kind=MarkKind.START, offset=0, at=1_000, generation=1
-        )
-        world.producer.produce(RECEIPTS, encode_mark(mark, world.ids["SinkMark"]), partition=partition)
-    world.generation = 1
-    world.producer.flush(30)
+def _write(load: Load) -> None:
+    for _ in load.steps(3):
+        pass
+    load.fence_all()
