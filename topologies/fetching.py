@@ -18,11 +18,27 @@ from app.model import RawBatch
 
 
 class Range(list[Any]):
-    """What `fetched_records` hands on: its length counts records, its truth is whether the position moved."""
+    """What `fetched_records` hands on: its length counts records, its truth is whether the position moved.
 
-    __slots__ = ("batch", "has_jumped")
+    Attributes:
+        batch: the records and the range; state: aiokafka's of the partition.
+        expected: where the range had to begin.
+    """
+
+    __slots__ = ("batch", "expected", "state")
     batch: RawBatch
-    has_jumped: bool
+    state: Any
+    expected: int
+
+    @property
+    def has_jumped(self) -> bool:
+        """Whether somebody else has moved the position before it was fetched."""
+        return self.batch.start != self.expected
+
+    def put_back(self) -> None:
+        """As if it had not been fetched; called in the consumer's thread before anything else is fetched."""
+        self.state.seek(self.batch.start)
+        expect(self.state, self.expected)
 
     def __bool__(self) -> bool:
         return self.batch.next > self.batch.start
@@ -44,7 +60,8 @@ class RangedFetchResult(_stock):  # type: ignore[misc]  # aiokafka ships no type
         records = _stock.getall(self, max_records)
         found = Range(records)
         found.batch = packed(source.topic, source.partition, records, start, state.position)
-        found.has_jumped = getattr(state, EXPECTED, start) != start
+        found.state = state
+        found.expected = getattr(state, EXPECTED, start)
         expect(state, state.position)
         return found
 

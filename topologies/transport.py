@@ -11,7 +11,8 @@ Faust 0.15.3 gives membership, assignment, agents and timers. What is overridden
 - what ends the membership in the group ends the process: aiokafka would wait for ever for somebody to ask.
 - a position that aiokafka moved by itself opens the worker again: there it is told of the bounds.
 - what has another partition count than it had is assigned and not read: the worker says so before it is opened.
-- `_fetch_records` passes over held inputs: what was fetched of them waits where it is, and nothing more is fetched.
+- `_fetch_records` passes over held inputs: what was fetched of them waits where it is, and nothing more is fetched. What
+  comes while the flow is stopped is put back: nobody takes it, and the seek of an opening may be over already.
 """
 
 from __future__ import annotations
@@ -108,7 +109,14 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         if not wanted:  # aiokafka would take no partition for every partition
             await asyncio.sleep(HELD_LOOK_S)
             return {}
-        return await super()._fetch_records(consumer, wanted, timeout=timeout, max_records=max_records)
+        found: Mapping[TP, Any] = await super()._fetch_records(
+            consumer, wanted, timeout=timeout, max_records=max_records
+        )
+        if self.consumer.flow_active:
+            return found
+        for one in found.values():
+            one.put_back()
+        return {}
 
     async def seek_many(self, positions: Mapping[TP, int]) -> None:
         """Go on at other offsets."""

@@ -94,7 +94,9 @@ async def _run(settings: Settings) -> int:
         async with asyncio.timeout(STOP_S):
             await running.stop()
     except TimeoutError:
-        logger.warning("the worker did not leave its group within %.0f s; it ends as it is, and nothing is lost", STOP_S)
+        logger.warning(
+            "the worker did not leave its group within %.0f s; it ends as it is, and nothing is lost", STOP_S
+        )
         os._exit(0)
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,34 @@ async def test_the_next_hole_is_answered_too(broker: EmbeddedBroker, tmp_path: P
 
     assert len(worker.holes[A]) == 3
     assert worker.offsets(A)[-40:] == list(range(40))
+
+
+async def test_what_is_fetched_while_the_flow_is_stopped_is_fetched_again(
+    broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fetch may outlast a whole rebalance, and end between the seek and the end of the stop."""
+    worker, fetches = CountingWorker(), Counter[str]()
+    fetch = ConsumerThread._fetch_records
+
+    async def spy(self: Any, *args: Any, **kwargs: Any) -> Any:
+        fetches["begun"] += 1
+        self.app.loop.call_soon_threadsafe(worker.changed.notify)
+        found = await fetch(self, *args, **kwargs)
+        fetches["ended"] += 1
+        self.app.loop.call_soon_threadsafe(worker.changed.notify)
+        return found
+
+    monkeypatch.setattr(ConsumerThread, "_fetch_records", spy)
+    async with engine(broker, worker, INPUTS, tmp_path, "stopped") as app:
+        await worker.changed.until(lambda: fetches["begun"] > fetches["ended"], "a fetch waits for records")
+        app.consumer.stop_flow()
+        produce(broker, A, 100)
+        await worker.changed.until(lambda: fetches["begun"] == fetches["ended"], "it ended")
+        await app.consumer.bounds_of(A)  # there and back through the consumer's thread: what it had found is seen
+        app.consumer.resume_flow()
+        await worker.until_read({A: 100})
+
+    assert worker.offsets(A) == list(range(100))
 
 
 async def test_a_held_input_hands_out_nothing_until_it_is_released(broker: EmbeddedBroker, tmp_path: Path) -> None:
