@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from app.adapters.store import Store
@@ -63,20 +63,9 @@ class Outbox:
         ]
         self._store.write([(HELD + key[1:], value) for key, value in moved], [key for key, _ in moved])
 
-    def release(self, still_stands: Callable[[Effect, bool], Effect | None]) -> None:
-        """End the holding back.
-
-        Args:
-            still_stands: what is left of an effect, None for nothing; asked with whether it is the last verdict about
-                its cell.
-        """
-        held = [(key, effects.load(value)) for key, value in self._store.scan(HELD)]
-        if not held:
-            return
-        last = {_cell(effect): key for key, effect in held if isinstance(effect, Verdict)}
-        kept = [still_stands(effect, last.get(_cell(effect)) == key) for key, effect in held]
-        puts = [self._entry(effect, is_held=False) for effect in kept if effect is not None]
-        self._store.write(puts, [key for key, _ in held])
+    def held(self) -> list[tuple[bytes, Effect]]:
+        """What is held back, in the order in which it was made, with its keys."""
+        return [(key, effects.load(value)) for key, value in self._store.scan(HELD)]
 
     def everything(self) -> Iterator[Entry]:
         """Every entry as it stands in the store."""
@@ -102,9 +91,3 @@ def number_of(key: bytes) -> int:
     """The number in an entry's key."""
     (number,) = struct.unpack(">Q", key[1:])
     return int(number)
-
-
-def _cell(effect: Effect) -> tuple[object, ...] | None:
-    if not isinstance(effect, Verdict):
-        return None
-    return (effect.sink, effect.generation, effect.topic, effect.epoch, effect.partition, effect.offset)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ from app.ledger.terms import same
 from app.model import ChangeBatch, EvidenceBatch, EvidenceKind, SinkTopic
 from app.model.effects import SinkWatermark, Unreadable
 from app.repair import planner, reporting
-from app.worker import agreements, snapshots
+from app.worker import agreements, snapshots, standing
 from app.worker.checkpoints import Upload
 from app.worker.effects import Effect
 from app.worker.findings import remarks, unknown
@@ -39,7 +38,6 @@ from app.worker.head import Head, pair_name
 from app.worker.origins import repeated, with_ends
 from app.worker.outbox import Outbox, number_of
 from app.worker.sending import Sending
-from app.worker.standing import still_stands
 
 SNAPSHOT_ROWS = 131_072
 """Rows of deltas between snapshots: a restart folds at most so many again, some tenths of a second."""
@@ -160,10 +158,10 @@ class PartitionWorker:
         """The row that blocks a lane names more than the change partition's end; every later reading takes that end."""
         self._happens("end", sink=sink, topic=topic, end=end)
 
-    def _happens(self, kind: str, beside: Sequence[Effect] = (), **told: Any) -> None:
+    def _happens(self, kind: str, beside: Sequence[Effect] = (), forget: Sequence[bytes] = (), **told: Any) -> None:
         """What is no batch: a delta that holds the arguments of the method of its kind."""
         delta = blocks.pack({"kind": kind, "told": told}, {})
-        self._commit(delta, lambda: [*beside, *self._event(kind)(**told)], 0)
+        self._commit(delta, lambda: [*beside, *self._event(kind)(**told)], 0, forget)
 
     def _event(self, kind: str) -> Callable[..., Iterable[Effect]]:
         found: Callable[..., Iterable[Effect]] = getattr(self, f"_{kind}")
@@ -302,13 +300,15 @@ class PartitionWorker:
         for sink in self.fold.sinks.values():
             yield from remarks(sink, self.lane_topics, self.head.bases)
 
-    def _commit(self, delta: bytes, work: Callable[[], Iterable[Effect]], rows: int) -> None:
+    def _commit(
+        self, delta: bytes, work: Callable[[], Iterable[Effect]], rows: int, forget: Sequence[bytes] = ()
+    ) -> None:
         """1. Fold. 2. One write of delta, head and effects. 3. A snapshot, where enough deltas have gathered."""
         made = list(work())  # 1
         puts = [(b"d" + struct.pack(">Q", self._delta), delta)]
         self._delta += 1
         puts.extend(self.effects.entries(made, is_held=self.is_catching_up))
-        self.store.write([*puts, (HEAD, self.head.dump())])  # 2
+        self.store.write([*puts, (HEAD, self.head.dump())], forget)  # 2
         self._rows += rows
         if self._rows >= (UPLOAD_ROWS if self.checkpoints.is_busy else self.snapshot_rows):  # 3
             self.snapshot()
@@ -317,20 +317,23 @@ class PartitionWorker:
 
     def catch_up(self, ends: Mapping[str, int]) -> None:
         """Hold verdicts and commands until every input has been read up to the end it had when the store was opened."""
-        self._ends = {topic: end for topic, end in ends.items() if (self.position(topic) or 0) < end}
-        self.is_catching_up = bool(self._ends)
-        if not self.is_catching_up:
-            self.effects.release(partial(still_stands, self.fold))
+        self._ends, self.is_catching_up = dict(ends), True
+        self.check_caught_up()
 
     def check_caught_up(self) -> bool:
-        """Called after every batch: releases what still stands as soon as the ends are reached."""
-        if not self.is_catching_up:
-            return False
-        if any((self.position(topic) or 0) < end for topic, end in self._ends.items()):
+        """Called after every batch: at the ends, what still stands is told; what does not is as if no fence had found it."""
+        if not self.is_catching_up or any((self.position(topic) or 0) < end for topic, end in self._ends.items()):
             return False
         self.is_catching_up = False
-        self.effects.release(partial(still_stands, self.fold))
+        held = self.effects.held()
+        if held:
+            kept, withdrawn = standing.settle(self.fold, [effect for _, effect in held])
+            self._happens("withdrawn", kept, [key for key, _ in held], cells=withdrawn)
         return True
+
+    def _withdrawn(self, cells: Sequence[standing.Withdrawn]) -> Iterable[Effect]:
+        standing.withdraw(self.fold, cells)
+        return ()
 
     # ---------------------------------------------------------------- outbox
 

@@ -2,19 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from app.ledger.partition import PartitionFold
 from app.model.effects import Command, Verdict
 from app.repair import planner
 from app.worker.effects import Effect
 
+Withdrawn = tuple[str, str, int, str | None]
+"""Sink, topic and offset of a cell that is open and was not told of after all; a command's id, or None for a verdict."""
 
-def still_stands(fold: PartitionFold, effect: Effect, is_last: bool) -> Effect | None:
-    """Commands keep what is still bad; of a cell's verdicts the last stands, unless it is open and has turned good."""
-    if isinstance(effect, Command):
-        return planner.still_due(fold.sinks[effect.sink, effect.topic], effect)
-    if not isinstance(effect, Verdict) or not is_last:
-        return None
-    if effect.closed:
-        return effect
-    sink = fold.sinks[effect.sink, effect.topic]
-    return effect if planner.is_still_bad(sink, effect.offset) else None
+
+def settle(fold: PartitionFold, held: Sequence[Effect]) -> tuple[list[Effect], list[Withdrawn]]:
+    """What is told, and what is withdrawn: the next fence that finds it bad tells of it as if it were the first.
+
+    Commands keep what is still bad; of a cell's verdicts the last stands, unless it is open and has turned good.
+    """
+    last = {_cell(effect): place for place, effect in enumerate(held) if isinstance(effect, Verdict)}
+    kept: list[Effect] = []
+    withdrawn: list[Withdrawn] = []
+    for place, effect in enumerate(held):
+        stands: Effect | None = None
+        if isinstance(effect, Command):
+            stands = _command(fold, effect)
+            withdrawn += _items_left_out(fold, effect, stands)
+        elif isinstance(effect, Verdict) and last[_cell(effect)] == place:
+            stands = effect if effect.closed or _is_still_bad(fold, effect) else None
+            withdrawn += [] if stands else _untold(fold, effect)
+        kept += [] if stands is None else [stands]
+    return kept, withdrawn
+
+
+def withdraw(fold: PartitionFold, cells: Sequence[Withdrawn]) -> None:
+    """Make open cells as if no fence had told of them."""
+    for sink, topic, offset, command in cells:
+        fold.sinks[sink, topic].stragglers.withdraw(offset, is_command=command is not None)
+
+
+def _command(fold: PartitionFold, command: Command) -> Command | None:
+    sink = fold.sinks.get((command.sink, command.topic))
+    return None if sink is None else planner.still_due(sink, command)
+
+
+def _items_left_out(fold: PartitionFold, command: Command, stands: Command | None) -> Iterator[Withdrawn]:
+    sink = fold.sinks.get((command.sink, command.topic))
+    if sink is None or sink.is_ended or sink.generation != command.generation:
+        return
+    kept = set() if stands is None else {item.offset for item in stands.items}
+    for item in command.items:
+        straggler = sink.stragglers.by_offset.get(item.offset)
+        if item.offset not in kept and straggler is not None and straggler.command == command.id:
+            yield command.sink, command.topic, item.offset, command.id
+
+
+def _is_still_bad(fold: PartitionFold, verdict: Verdict) -> bool:
+    sink = fold.sinks.get((verdict.sink, verdict.topic))
+    return sink is not None and planner.is_still_bad(sink, verdict.offset)
+
+
+def _untold(fold: PartitionFold, verdict: Verdict) -> Iterator[Withdrawn]:
+    sink = fold.sinks.get((verdict.sink, verdict.topic))
+    if sink is None or (sink.generation, sink.epoch) != (verdict.generation, verdict.epoch):
+        return
+    if verdict.offset in sink.stragglers:
+        yield verdict.sink, verdict.topic, verdict.offset, None
+
+
+def _cell(verdict: Verdict) -> tuple[object, ...]:
+    return (verdict.sink, verdict.generation, verdict.topic, verdict.epoch, verdict.partition, verdict.offset)

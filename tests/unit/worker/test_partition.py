@@ -9,7 +9,7 @@ import pytest
 from app.adapters.store import MemoryStore, RocksStore
 from app.errors import InvariantBroken
 from app.ledger.partition import PartitionFold
-from app.model import Contract, Origin, SinkTopic
+from app.model import Contract, Origin, ReceiptStatus, SinkTopic
 from app.model.effects import Command, Unreadable, Verdict
 from app.testing import Change, Row, change_batch, evidence_batch, fence
 from app.worker import effects
@@ -34,6 +34,14 @@ def said(*rows, start=0):
 
 def good(offset):
     return Row(offset=offset, content=offset + 1)
+
+
+def refused(offset):
+    return Row(offset=offset, status=ReceiptStatus.REJECTED)
+
+
+def commanded(worker):
+    return [[i.offset for i in effect.items] for _, effect in worker.outbox(100) if isinstance(effect, Command)]
 
 
 def told(worker):
@@ -71,7 +79,38 @@ def test_what_is_bad_at_the_end_of_a_catch_up_is_told_once(store):
     found = [effect for _, effect in worker.outbox(100)]
 
     assert [effect.offset for effect in found if isinstance(effect, Verdict)] == [1]
-    assert [[item.offset for item in effect.items] for effect in found if isinstance(effect, Command)] == [[1]]
+    assert commanded(worker) == [[1]]
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_what_stood_no_more_when_a_catch_up_ended_and_is_found_bad_again_is_told_and_commanded(store, is_restarted):
+    worker = opened(store)
+    worker.catch_up({"t": 2, "receipts": 3})
+    worker.take_changes(changes(0, 1))
+    worker.take_evidence(said(refused(0), fence(2), good(0)))
+    assert worker.check_caught_up()
+    worker.acknowledge([key for key, _ in worker.outbox(100)])
+    if is_restarted:
+        worker = opened(store)
+    worker.take_evidence(said(refused(0), fence(2), start=3))
+
+    found = [effect for _, effect in worker.outbox(100)]
+    assert [effect.offset for effect in found if isinstance(effect, Verdict)] == [0]
+    assert commanded(worker) == [[0]]
+
+
+def test_a_change_that_a_newer_bad_one_kept_out_of_a_held_command_is_commanded_when_that_one_is_settled(store):
+    """Both were found by the same store, but the newer one only after the fence that found the older."""
+    worker = opened(store)
+    worker.catch_up({"t": 2, "receipts": 2})
+    worker.take_changes(change_batch([Change(offset=0, key="k", content=1), Change(offset=1, key="k", content=2)]))
+    worker.take_evidence(said(fence(1), fence(2)))
+    assert worker.check_caught_up()
+    assert commanded(worker) == [[1]]
+
+    worker.take_evidence(said(good(1), fence(2), start=2))
+
+    assert commanded(worker) == [[1], [0]]
 
 
 def test_a_restart_in_the_middle_of_a_catch_up_holds_what_was_held(store):
