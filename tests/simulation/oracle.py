@@ -30,6 +30,8 @@ class Finding:
     generation: int
     states: dict[int, str]
     flags: dict[int, list[str]]
+    closed: set[int]
+    """Those of them that are final with it: settled, or waived."""
     read_to: int
     """Keyed questions saw the changes below this."""
     issued_at: int
@@ -56,6 +58,10 @@ class Judge:
     """What some fence found bad."""
     standing: set[int] = field(default_factory=set)
     """What commands have to name, as things stand."""
+    left: set[int] = field(default_factory=set)
+    """What was found bad and at some time needed no command: a restart then may command it anew when it needs one again."""
+    wavering: set[int] = field(default_factory=set)
+    """What was not bad at some time since the last fence: a restart then leaves it to the next fence to tell."""
     spared: set[int] = field(default_factory=set)
     """What a fence found bad below a truncate that was applied at that time."""
 
@@ -87,6 +93,8 @@ class Judge:
         if cell.closed is None:
             cell.receipts.append((self.place, receipt))
             self.standing = still_standing(self.standing, cell, life)
+            self.left |= self.found - self.standing
+            self.wavering |= self.found - still_standing(self.found, cell, life)
         else:
             self._after_closing(cell, receipt)
 
@@ -164,9 +172,9 @@ class Judge:
             cell.is_lost = True
         life.is_lossy = False
         found = [(cell, state_of(cell, life), flags_of(cell, life)) for cell in open_cells]
-        for cell, state, flags in found:
-            if state in SETTLED or cell.is_waived:
-                cell.closed = (state, flags)
+        closing = [one for one in found if one[1] in SETTLED or one[0].is_waived]
+        for cell, state, flags in closing:
+            cell.closed = (state, flags)
         self.settled = max(self.settled, self._watermark(set()))
         self.verified = max(self.verified, self._watermark({"unverifiable"}))
         states = {cell.change.offset: state for cell, state, _ in found}
@@ -174,6 +182,8 @@ class Judge:
         self.found.update(bad)
         self.spared.update(offset for offset in bad if is_wiped(offset, life, {"delivered", "duplicated"}))
         self.standing |= newest_bad(bad, life) - self.spared
+        self.left |= self.found - self.standing
+        self.wavering = set()
         self.findings.append(
             Finding(
                 mark=mark,
@@ -181,6 +191,7 @@ class Judge:
                 generation=life.generation,
                 states=states,
                 flags={cell.change.offset: flags for cell, _, flags in found},
+                closed={cell.change.offset for cell, _, _ in closing},
                 read_to=max(life.fence, self.named),
                 issued_at=self.at,
             )

@@ -74,7 +74,7 @@ class World:
         is_clean: no faults at all, but outages, tombstones, truncates, messages, gaps and lying clocks.
         is_unfenced: no sink has a fence, as in somebody else's capture.
         size: about how many changes a partition has.
-        suffix: of every topic's name, for worlds that share a broker.
+        suffix: of every topic's name, for worlds that share a broker, where the verifier itself routes evidence.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class World:
         self.sinks = make_sinks(self.rng, self.tables, is_clean=is_clean, suffix=suffix)
         for sink in self.sinks:
             sink.has_fences = not is_unfenced
-            sink.is_routed = not is_unfenced and not is_clean and self.rng.random() < 0.3
+            sink.is_routed = not (is_unfenced or is_clean or suffix) and self.rng.random() < 0.3
         self._fill_evidence()
 
     def write(self, directory: Path) -> Counter[str]:

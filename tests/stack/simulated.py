@@ -15,7 +15,7 @@ from cdc_receipts.codec import SCHEMAS
 from tests.simulation.lanes import LaneName
 from tests.simulation.oracle import Finding, Judge, judges, summary
 from tests.simulation.recording import Record, write
-from tests.simulation.rules import BAD, SETTLED
+from tests.simulation.rules import BAD
 from tests.simulation.source import DAY_MS, START_MS
 from tests.simulation.world import World
 from tests.simulation.writing import PARTITIONS
@@ -175,7 +175,7 @@ def word_of(finding: Finding, offset: int) -> Word | None:
     """What a fence found of a cell."""
     if offset not in finding.states:
         return None
-    return finding.states[offset], finding.flags[offset], finding.states[offset] in SETTLED
+    return finding.states[offset], finding.flags[offset], offset in finding.closed
 
 
 def last_words(one: Judge) -> dict[Cell, Word]:
@@ -190,11 +190,11 @@ def last_words(one: Judge) -> dict[Cell, Word]:
 
 
 def must_be_told(one: Judge, cell: Cell, word: Word) -> bool:
-    """What was held back while a store caught up need not be told of an old life, or if it has turned good since."""
+    """What was held back while a store caught up need not be told of an old life, or if it was good at any time since."""
     _, generation, offset = cell
     if generation != one.life.generation or one.life.is_ended:
         return False
-    return word[2] or one.verdicts()[offset][0] in BAD
+    return word[2] or (one.verdicts()[offset][0] in BAD and offset not in one.wavering)
 
 
 # -------------------------------------------------------------------- beside cells
@@ -254,7 +254,7 @@ def counted(value: Any) -> Any:
 
 
 def command_faults(by_name: dict[LaneName, Judge], said: dict[str, Any], commands: list[Told]) -> Iterator[str]:
-    """Each names what one fence found bad, a cell stands under one id, and what must be commanded is."""
+    """Each names what one fence found bad, a cell stands under one id while it is bad, and what must be commanded is."""
     ids: dict[Cell, str] = {}
     by_id: dict[str, Told] = {}
     for told in commands:
@@ -263,7 +263,7 @@ def command_faults(by_name: dict[LaneName, Judge], said: dict[str, Any], command
         yield from same_meaning(by_id.setdefault(told["id"], told), told)
         for item in told["items"]:
             cell = (one.name, told["generation"], item["offset"])
-            if ids.setdefault(cell, told["id"]) != told["id"]:
+            if ids.setdefault(cell, told["id"]) != told["id"] and item["offset"] not in one.left:
                 yield f"command: {cell} is named by {ids[cell]} and {told['id']}"
     for name, one in by_name.items():
         repair = said["repair"].get("|".join(map(str, name)), {"must": []})

@@ -29,7 +29,7 @@ def test_what_the_oracle_says_and_what_was_planted_is_told_and_nothing_else_afte
         for number, _ in enumerate(zip_longest(deployment.load.steps(STEPS), deployment.speak())):
             if kills < KILLS and number % 3:
                 if number % 3 == 1:  # every other time it has come as far as to read; else it may still be starting
-                    until(lambda: first.opened() > seen, [first])
+                    until(lambda seen=seen: first.opened() > seen, [first])
                 pause.wait(rng.random())
                 first.kill()
                 seen = first.opened()
