@@ -22,7 +22,7 @@ import functools
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -137,8 +137,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """Earliest offsets and ends; under read_committed an end is the last stable offset."""
         consumer = self._ensure_consumer()
         wanted = [TopicPartition(*tp) for tp in tps]
-        earliest = await consumer.beginning_offsets(wanted)
-        ends = await consumer.end_offsets(wanted)
+        earliest, ends = await asyncio.gather(consumer.beginning_offsets(wanted), consumer.end_offsets(wanted))
         return {TP(*tp): o for tp, o in earliest.items()}, {TP(*tp): o for tp, o in ends.items()}
 
     async def committed_with_metadata(self, tps: set[TP]) -> dict[TP, Committed]:
@@ -179,6 +178,7 @@ class Consumer(driver.Consumer):
         self._read_offset = _Forgets()
         self.worker: Worker = self.app.worker
         self._sought: dict[Input, tuple[int, float]] = {}
+        self._opening = asyncio.Lock()
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -218,7 +218,7 @@ class Consumer(driver.Consumer):
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Called while the flow is stopped: opens the stores and seeks where they say."""
         try:
-            async with asyncio.timeout(OPEN_S):
+            async with asyncio.timeout(OPEN_S), self._opening:  # `reopen` may be at it, too
                 return await self._open_and_seek()
         except IllegalStateError:
             raise  # the group was rebalanced again meanwhile; Faust's recovery begins anew
@@ -312,10 +312,12 @@ class Consumer(driver.Consumer):
         """A range was no hole: the seek is over, and the next hole needs another one."""
         self._sought.pop(source, None)
 
-    async def bounds_of(self, source: Input) -> tuple[int, int]:
-        """The earliest offset and the end of an input now."""
-        earliest, ends = await self._thread.call_thread(self._thread.bounds, {TP(*source)})
-        return int(earliest[TP(*source)]), int(ends[TP(*source)])
+    async def bounds_of(self, sources: Collection[Input]) -> dict[Input, tuple[int, int]]:
+        """The earliest offsets and the ends of inputs now; asked at once, because each question waits for a fetch."""
+        if not sources:
+            return {}
+        earliest, ends = await self._thread.call_thread(self._thread.bounds, {TP(*source) for source in sources})
+        return {source: (int(earliest[TP(*source)]), int(ends[TP(*source)])) for source in sources}
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop the flow (in ``super``), commit, then close the stores.

@@ -132,12 +132,7 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
         worker.logs = Logs(partial(topic_ids, connection.admin, sorted(layout.inputs)), partial(_reopen, app))
     app.finalize()
     await app.start()
-
-    async def bounds(source: Input) -> tuple[int, int]:
-        found: tuple[int, int] = await app.consumer.bounds_of(source)
-        return found
-
-    worker.bounds = bounds
+    worker.bounds = app.consumer.bounds_of
     worker.seek = app.consumer.seek_input
     served = serve(metrics, settings.metrics.host, settings.metrics.port)
     return Running(app, worker, metrics, served, shipper)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import NamedTuple
@@ -59,7 +59,7 @@ class LiveWorker:
         read_ledger: for stores whose disk is empty or outrun; None where there is no ledger topic.
 
     Attributes:
-        bounds: asks the broker for (earliest, end) of an input now; set once the transport runs.
+        bounds: asks the broker for (earliest, end) of inputs now; set once the transport runs.
         seek: makes the transport go on elsewhere; likewise.
         rereader: reads changes again that evidence still comes about; None where nothing can.
         committed: asks what a sink's consumer group has committed.
@@ -82,7 +82,7 @@ class LiveWorker:
         self.router = router
         self.shipper = shipper
         self.metrics = metrics
-        self.bounds: Callable[[Input], Awaitable[tuple[int, int]]] | None = None
+        self.bounds: Callable[[Collection[Input]], Awaitable[Mapping[Input, tuple[int, int]]]] | None = None
         self.seek: Callable[[Input, int], Awaitable[None]] | None = None
         self.committed: CommittedOf = _nothing
         self.logs: Logs | None = None
@@ -178,19 +178,21 @@ class LiveWorker:
 
     async def _finish_takeovers(self) -> None:
         """Go on with stores of which the ledger topic was read."""
-        for place, waiting in list(self._takeovers.items()):
-            if not waiting.is_ready or self.bounds is None or self.seek is None:
-                continue
-            bounds = {source: await self.bounds(source) for source in self._inputs(place)}
-            groups = {name: sink.group for name, sink in self.settings.sinks.items()}
-            ends = {source: end for source, (_, end) in bounds.items()}
+        ready = {place: waiting for place, waiting in self._takeovers.items() if waiting.is_ready}
+        if not ready or self.bounds is None or self.seek is None:
+            return
+        bounds = await self.bounds([source for place in ready for source in self._inputs(place)])
+        groups = {name: sink.group for name, sink in self.settings.sinks.items()}
+        for place, waiting in ready.items():
+            mine = {source: bounds[source] for source in self._inputs(place) if source in bounds}
+            ends = {source: end for source, (_, end) in mine.items()}
             first = await first_offsets(self.layout.groups[place.width].contracts, groups, ends, self.committed)
             if self._takeovers.get(place) is not waiting:
                 continue  # it went to another worker while the broker answered
             del self._takeovers[place]
             self._workers[place] = waiting.finish()
             begin(self._workers[place], first)
-            positions = self._start(place, {source: earliest for source, (earliest, _) in bounds.items()}, ends)
+            positions = self._start(place, {source: earliest for source, (earliest, _) in mine.items()}, ends)
             for source, position in positions.items():
                 await self.seek(source, position)
             self._hold()
@@ -265,7 +267,7 @@ class LiveWorker:
     async def _hole(self, worker: PartitionWorker, source: Input, expected: int) -> int | None:
         """Go back to where we were; where retention has overtaken us, record the loss instead."""
         if self._holes.get(source) == expected and self.bounds is not None:
-            earliest, _ = await self.bounds(source)
+            earliest, _ = (await self.bounds([source]))[source]
             if earliest > expected and self._worker_of(source) is worker:
                 self._positions.lose(worker, source, expected, earliest)
                 expected = earliest
@@ -322,19 +324,16 @@ class LiveWorker:
 
     async def is_routed_up(self, name: str) -> bool:
         """Whether every log that is routed for a sink has been read, by this worker, to the end it has now."""
-        if self.bounds is None:
+        topics = [topic for topic, sinks in self.layout.routed.items() if name in sinks]
+        logs = [Input(topic, number) for topic in topics for number in range(self.layout.inputs[topic])]
+        if self.bounds is None or any(self._worker_of(source) is None for source in logs):
             return False
-        for topic, sinks in self.layout.routed.items():
-            for number in range(self.layout.inputs[topic]) if name in sinks else ():
-                source = Input(topic, number)
-                worker = self._worker_of(source)
-                if worker is None:
-                    return False
-                _, end = await self.bounds(source)
-                if (worker.position(topic) or 0) < end or self.shipper.is_flying(worker):
-                    return False
-                if any(isinstance(effect, Routed) for _, effect in worker.outbox(SHIP_AT_ONCE)):
-                    return False
+        for source, (_, end) in (await self.bounds(logs)).items():
+            worker = self._worker_of(source)
+            if worker is None or (worker.position(source.topic) or 0) < end or self.shipper.is_flying(worker):
+                return False
+            if any(isinstance(effect, Routed) for _, effect in worker.outbox(SHIP_AT_ONCE)):
+                return False
         return True
 
     async def tick(self) -> None:
@@ -370,14 +369,19 @@ class LiveWorker:
 
     async def _look_for_ends(self) -> None:
         """A lane that waits for changes beyond the end of their partition names more than there is."""
-        for place, worker in list(self._workers.items()):
-            for sink, need in list(worker.blocked()):
-                source = Input(sink.changes.topic, place.partition)
-                if self.bounds is None or worker.is_catching_up or source.topic in self.suspension.topics:
-                    continue
-                _, self._ends[source] = await self.bounds(source)
-                if self._workers.get(place) is worker:
-                    self._recorded_ends.settle(worker, sink, need, self._ends[source])
+        waiting = [
+            (place, worker, sink, need)
+            for place, worker in self._workers.items()
+            for sink, need in worker.blocked()
+            if not worker.is_catching_up and sink.changes.topic not in self.suspension.topics
+        ]
+        if not waiting or self.bounds is None:
+            return
+        bounds = await self.bounds({Input(sink.changes.topic, place.partition) for place, _, sink, _ in waiting})
+        self._ends |= {source: end for source, (_, end) in bounds.items()}
+        for place, worker, sink, need in waiting:
+            if self._workers.get(place) is worker:
+                self._recorded_ends.settle(worker, sink, need, self._ends[Input(sink.changes.topic, place.partition)])
 
     def _tell(self) -> None:
         for worker in self._workers.values():

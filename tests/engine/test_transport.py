@@ -125,7 +125,7 @@ async def test_what_is_fetched_while_the_flow_is_stopped_is_fetched_again(
         app.consumer.stop_flow()
         produce(broker, A, 100)
         await worker.changed.until(lambda: fetches["begun"] == fetches["ended"], "it ended")
-        await app.consumer.bounds_of(A)  # there and back through the consumer's thread: what it had found is seen
+        await app.consumer.bounds_of([A])  # there and back through the consumer's thread: what it had found is seen
         app.consumer.resume_flow()
         await worker.until_read({A: 100})
 

@@ -159,8 +159,8 @@ async def test_an_empty_disk_asks_the_ledger_first_and_reads_nothing_until_it_kn
     worker = worker_of(tmp_path, read_ledger=lambda number, prefix: asked.append((number, prefix)) or {})
     sought = {}
 
-    async def bounds(_):
-        return 3, 9
+    async def bounds(sources):
+        return dict.fromkeys(sources, (3, 9))
 
     async def seek(source, offset):
         sought[source] = offset
@@ -207,8 +207,8 @@ async def test_a_store_that_the_last_owner_wrote_is_the_truth_and_one_that_was_o
 async def test_a_sink_that_is_seen_first_is_judged_from_where_its_contract_says(tmp_path, start, beginning):
     worker = worker_of(tmp_path, read_ledger=lambda *_: {}, more=f'start = "{start}"\nconnector = "c"\n')
 
-    async def bounds(_):
-        return 0, 9
+    async def bounds(sources):
+        return dict.fromkeys(sources, (0, 9))
 
     async def committed(group, sources):
         return {source: 4 for source in sources if group == "connect-c"}
@@ -231,8 +231,8 @@ async def test_an_end_is_judged_by_when_the_ledger_topic_holds_it_and_every_late
     answers = []
     worker._recorded_ends._put = lambda _, records, answer: (put.update(records), answers.append(answer))
 
-    async def bounds(_):
-        return 0, 2
+    async def bounds(sources):
+        return dict.fromkeys(sources, (0, 2))
 
     worker.bounds = bounds
     await worker.open(given(worker))
