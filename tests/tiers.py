@@ -22,6 +22,9 @@ from pathlib import Path
 TIER_S = 1_200
 """A tier that hangs is a failure, not a wait for ever."""
 
+PROCESSES = 4
+"""No more at once: each that runs the stack tier has a broker of its own."""
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -120,7 +123,8 @@ def run_pytest(paths: Sequence[str]) -> tuple[int, int, int]:
     """Run pytest on ``paths``; return how many tests passed, failed (errors too) and were skipped."""
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "--quiet", "--durations=3", f"--junitxml={report}", *paths]
+        spread = ["-n", str(min(os.cpu_count() or 1, PROCESSES)), "--dist", "worksteal"]
+        command = [sys.executable, "-m", "pytest", "--quiet", "--durations=3", f"--junitxml={report}", *spread, *paths]
         try:
             status = subprocess.run(command, cwd=ROOT, check=False, timeout=TIER_S).returncode
         except subprocess.TimeoutExpired:

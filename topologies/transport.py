@@ -205,7 +205,7 @@ class Consumer(driver.Consumer):
             return
         ranges: Mapping[TP, Any] = records
         for tp, found in ranges.items():
-            if not self.flow_active or self.app.consumer_generation_id != generation:
+            if not self.flow_active or self.app.consumer_generation_id != generation or self._opening.locked():
                 return
             if found.has_jumped:
                 logger.error(
@@ -227,7 +227,11 @@ class Consumer(driver.Consumer):
             return {}
 
     async def reopen(self) -> None:
-        """Tell the worker the bounds anew and go where it says; what was fetched before is thrown away by the seek."""
+        """Tell the worker the bounds anew and go where it says.
+
+        The flow is not stopped, but nothing is handed on meanwhile, so that no position is beyond an end that was told;
+        the seek fetches it again.
+        """
         try:
             await self.seek_to_committed()
         except IllegalStateError:

@@ -57,6 +57,7 @@ class CountingWorker:
         self.taken: dict[Input, list[RawBatch]] = defaultdict(list)
         self.holes: dict[Input, list[RawBatch]] = defaultdict(list)
         self.assignments: list[Assignment] = []
+        self.answers: list[Mapping[Input, int]] = []
         self.closed: list[AbstractSet[Input] | None] = []
         self.held: set[Input] = set()
         self.gate = asyncio.Event()
@@ -67,7 +68,9 @@ class CountingWorker:
         self.assignments.append(assignment)
         self.owned = set(assignment.inputs)
         self.changed.notify()
-        return {source: self.store.get(source, assignment.earliest[source]) for source in assignment.inputs}
+        positions = {source: self.store.get(source, assignment.earliest[source]) for source in assignment.inputs}
+        self.answers.append(positions)
+        return positions
 
     def close(self, inputs: AbstractSet[Input] | None) -> None:
         self.closed.append(inputs)

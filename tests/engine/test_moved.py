@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from app.model import RawBatch, RawRecord
 from app.worker.ports import Input
 from tests.engine.engines import CountingWorker, engine, produce
 from topologies.fetching import packed
+from topologies.transport import ConsumerThread
 
 INPUTS = {"moved": 1}
 SOURCE = Input("moved", 0)
@@ -55,6 +57,43 @@ async def test_a_position_that_somebody_else_moved_opens_the_worker_again(
 
     assert worker.offsets(SOURCE) == list(range(600))
     assert worker.assignments[1].ends == {SOURCE: 500}
+
+
+async def test_nothing_is_taken_between_the_question_for_bounds_and_the_opening(
+    broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a position beyond the end that was told would look like a log that was made again."""
+    worker, fetched = CountingWorker(), []
+    fetch, committed = ConsumerThread._fetch_records, ConsumerThread.committed_with_metadata
+
+    async def spy(self: Any, *args: Any, **kwargs: Any) -> Any:
+        found = await fetch(self, *args, **kwargs)
+        fetched.extend(one.batch.next for one in found.values())
+        self.app.loop.call_soon_threadsafe(worker.changed.notify)
+        return found
+
+    async def slow(self: Any, tps: set[TP]) -> Any:
+        if worker.taken:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(more(), self.app.loop))
+        return await committed(self, tps)
+
+    async def more() -> None:
+        produce(broker, SOURCE, 100)
+        await worker.changed.until(lambda: fetched[-1] == 600, "fetched")
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(ConsumerThread, "_fetch_records", spy)
+    monkeypatch.setattr(ConsumerThread, "committed_with_metadata", slow)
+    produce(broker, SOURCE, 500)
+    async with engine(broker, worker, INPUTS, tmp_path, "between") as app:
+        await worker.until_read({SOURCE: 500})
+        await app.consumer.reopen()
+        assert worker.assignments[1].ends == {SOURCE: 500}
+        assert worker.answers[1] == {SOURCE: 500}
+        await worker.until_read({SOURCE: 600})
+
+    assert worker.offsets(SOURCE) == list(range(600))
 
 
 async def _seek(app: Any, offset: int) -> None:

@@ -38,30 +38,21 @@ def test_the_product_says_of_every_world_what_the_oracle_says(seeds: range, tmp_
     assert found == {}
 
 
-@pytest.fixture(scope="module")
-def counted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Counter[str], Counter[str]]:
-    """What all worlds plant, and what the oracle finds in them."""
-    directory = tmp_path_factory.mktemp("worlds")
+def test_over_all_worlds_every_fault_is_planted_often_and_every_verdict_found_often(tmp_path: Path) -> None:
     planted: Counter[str] = Counter(dict.fromkeys(KINDS, 0))
     found: Counter[str] = Counter(dict.fromkeys([*STATES, *FLAGS, *RECORDS, COMMANDED], 0))
     for seed in range(WORLDS):
-        planted.update(write_world(seed, directory / str(seed)))
-        said = judge(directory / str(seed))
+        planted.update(write_world(seed, tmp_path / str(seed)))
+        said = judge(tmp_path / str(seed))
         for sink in said["sinks"]:
             found.update(sink["counts"])
         for *_, flags in said["cells"]:
             found.update(flags)
         found.update({kind: len(said[kind]) for kind in RECORDS})
         found[COMMANDED] += sum(len(repair["must"]) for repair in said["repair"].values())
-    return planted, found
 
-
-def test_over_all_worlds_every_kind_of_fault_is_planted_often(counted: tuple[Counter[str], Counter[str]]) -> None:
-    assert {kind: count for kind, count in counted[0].items() if count < ENOUGH} == {}
-
-
-def test_over_all_worlds_every_verdict_is_found_often(counted: tuple[Counter[str], Counter[str]]) -> None:
-    assert {word: count for word, count in counted[1].items() if count < ENOUGH} == {}
+    assert {kind: count for kind, count in planted.items() if count < ENOUGH} == {}
+    assert {word: count for word, count in found.items() if count < ENOUGH} == {}
 
 
 def test_a_seed_is_always_the_same_world(tmp_path: Path) -> None:

@@ -172,7 +172,14 @@ class Worker:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "app.cli.main", "run", "--config", str(self.directory / "config.toml")]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.stack.brisk",
+            "run",
+            "--config",
+            str(self.directory / "config.toml"),
+        ]
         with (self.directory / "log").open("ab") as log:
             environ = {**os.environ, "PYTHONWARNINGS": "ignore"}
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environ)

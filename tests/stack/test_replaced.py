@@ -20,7 +20,7 @@ def test_a_change_topic_made_again_begins_a_new_epoch_and_nothing_of_it_is_calle
     deployment = Deployment(broker, registry, tmp_path, "replaced", seed=3)
     load = deployment.load
     with deployment.worker("only") as worker:
-        worker.start()
+        worker.start("tests.stack.brisk")
         _write(load)
         until(deployment.is_load_judged, [worker])
         old = dict(load.truth.bad)
