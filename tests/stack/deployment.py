@@ -10,7 +10,7 @@ from tests.simulation.compare import differences
 from tests.stack.broker import Broker
 from tests.stack.load import SINK, Load
 from tests.stack.reading import Telling, Told
-from tests.stack.simulated import Simulated, faults, watermark_faults
+from tests.stack.simulated import Simulated, faults, finding_faults, watermark_faults
 from tests.stack.worker import CONFIG, Worker, until
 
 LOAD_SINK = """
@@ -114,9 +114,10 @@ class Deployment:
         late: list[str] = []
 
         def is_told() -> bool:
-            late[:] = watermark_faults(
-                *world.judged(self.directory / "recording", self.prefix), self.telling.watermarks()
-            )
+            """What waits for changes that are read again is told after all was read, and moves no watermark."""
+            made, said = world.judged(self.directory / "recording", self.prefix)
+            late[:] = watermark_faults(made, said, self.telling.watermarks())
+            late[:] = late or finding_faults(said, self.telling.findings())
             return not late
 
         until(is_told, workers, lambda: "\n".join(late))
