@@ -34,6 +34,7 @@ from faust.types import TP, ConsumerMessage
 
 from app.worker.ports import Assignment, Committed, Input, Worker
 from topologies import fetching
+from topologies.assigning import apart
 from topologies.ending import NOT_COPARTITIONED, end_process
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ logger = logging.getLogger(__name__)
 OPEN_S = 60.0
 """Faust gives up on opening after `broker_request_timeout`, without a word; that must be longer than this."""
 ASK_PAUSE_S = 0.5
+APART_S, APART_PAUSE_S = 15.0, 1.0
+"""How long inputs that go together may be assigned apart: longer than a leader takes to hear of a topic; and asking again."""
 HELD_LOOK_S = 0.2
 """How soon it is seen that a held input was released."""
 SOUGHT_S = 2.0
@@ -140,6 +143,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         earliest, ends = await asyncio.gather(consumer.beginning_offsets(wanted), consumer.end_offsets(wanted))
         return {TP(*tp): o for tp, o in earliest.items()}, {TP(*tp): o for tp, o in ends.items()}
 
+    async def rejoin(self) -> None:
+        """Ask the group to assign anew."""
+        self._ensure_consumer()._coordinator.request_rejoin()  # noqa: SLF001 - it is not public
+
     async def committed_with_metadata(self, tps: set[TP]) -> dict[TP, Committed]:
         """What the group committed last."""
         consumer = self._ensure_consumer()
@@ -179,6 +186,7 @@ class Consumer(driver.Consumer):
         self.worker: Worker = self.app.worker
         self._sought: dict[Input, tuple[int, float]] = {}
         self._opening = asyncio.Lock()
+        self._apart_since: float | None = None
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -262,14 +270,17 @@ class Consumer(driver.Consumer):
         """What of an assignment is to be read: all of it, but for topics whose partition count has changed.
 
         The group's leader has made the assignment, and it may have heard of a new count before us: where inputs came
-        apart, the cluster is asked before that ends the process.
+        apart, the cluster is asked, and then the group to assign anew, before that ends the process.
+
+        Raises:
+            IllegalStateError: the group will assign anew.
         """
         tps, absent, suspended = await self._without_changed(assigned, is_fresh=False)
-        if self._apart(tps, absent | suspended):
+        if apart(tps, self.app.input_topics, absent | suspended):
             tps, absent, suspended = await self._without_changed(assigned, is_fresh=True)
         if absent:
             logger.critical("topics are gone, and wait until they are there again: %s", ", ".join(sorted(absent)))
-        self._check_copartitioned(tps, absent | suspended)
+        await self._check_copartitioned(tps, absent | suspended)
         return tps
 
     async def _without_changed(
@@ -347,26 +358,29 @@ class Consumer(driver.Consumer):
         await super().on_stop()
         self.worker.close(None)
 
-    def _check_copartitioned(self, tps: set[TP], absent: AbstractSet[str]) -> None:
-        """Inputs of one partition count go together by number, else receipts would be judged by half of the world."""
-        for number, wanted, here in self._apart(tps, absent):
-            logger.critical(
-                "partition %d of %s was assigned to another worker than that of %s: their subscribers differ; stop all "
-                "workers, compare their configurations, and start them with one",
-                number, sorted(wanted - here), sorted(here),
-            )  # fmt: skip
-            os._exit(NOT_COPARTITIONED)
+    async def _check_copartitioned(self, tps: set[TP], absent: AbstractSet[str]) -> None:
+        """Inputs of one partition count go together by number, else receipts would be judged by half of the world.
 
-    def _apart(self, tps: set[TP], absent: AbstractSet[str]) -> list[tuple[int, set[str], set[str]]]:
-        """Partition numbers whose inputs did not come together: the number, the topics wanted, those that came."""
-        found = []
-        counts = self.app.input_topics
-        for number, group in {(tp.partition, counts[tp.topic]) for tp in tps}:
-            here = {tp.topic for tp in tps if tp.partition == number and counts[tp.topic] == group}
-            wanted = {topic for topic, count in counts.items() if count == group} - absent
-            if here != wanted:
-                found.append((number, wanted, here))
-        return found
+        A leader that did not know of a topic for a moment assigns them apart, too; it is asked again for `APART_S`.
+        """
+        found = apart(tps, self.app.input_topics, absent)
+        if not found:
+            self._apart_since = None
+            return
+        number, wanted, here = found[0]
+        now = time.monotonic()
+        self._apart_since = now if self._apart_since is None else self._apart_since
+        if now - self._apart_since < APART_S:
+            logger.warning("partition %d of %s was not assigned with %s", number, sorted(wanted - here), sorted(here))
+            await asyncio.sleep(APART_PAUSE_S)
+            await self._thread.call_thread(self._thread.rejoin)
+            raise IllegalStateError("inputs were assigned apart; the group assigns anew")
+        logger.critical(
+            "partition %d of %s was assigned to another worker than that of %s: their subscribers differ; stop all "
+            "workers, compare their configurations, and start them with one",
+            number, sorted(wanted - here), sorted(here),
+        )  # fmt: skip
+        os._exit(NOT_COPARTITIONED)
 
 
 class Transport(driver.Transport):

@@ -183,7 +183,6 @@ def _straggler(straggler: Straggler) -> dict[str, Any]:
         "kind": straggler.kind,
         "state": int(straggler.state),
         "flags": int(straggler.flags),
-        "is_told": straggler.is_told,
         "command": straggler.command,
         "later": {name: getattr(straggler.later, name) for name in _LATER_FIELDS},
     }
@@ -192,7 +191,7 @@ def _straggler(straggler: Straggler) -> dict[str, Any]:
 def _to_straggler(fields: dict[str, Any]) -> Straggler:
     key = None if fields["key"] is None else bytes.fromhex(fields["key"])
     straggler = Straggler(fields["offset"], key, fields["kind"], State(fields["state"]), fields["flags"])
-    straggler.is_told, straggler.command = fields["is_told"], fields["command"]
+    straggler.command = fields["command"]
     for name, value in fields["later"].items():
         setattr(straggler.later, name, value)
     return straggler

@@ -314,11 +314,8 @@ def _judge_stragglers(sink: SinkPartition, fresh: list[Straggler], outcome: Outc
         waived = bool(sink.word(straggler.offset).bits & Bit.WAIVED)
         if SETTLED[state] or waived:
             closing.append((straggler, state, flags))
-        elif straggler.offset not in known and (
-            not straggler.is_told or (state, flags) != (straggler.state, straggler.flags)
-        ):
+        elif straggler.offset not in known and (state is not straggler.state or flags != straggler.flags):
             outcome.findings.append(Finding(offset=straggler.offset, state=state, flags=flags, is_closed=False))
-            straggler.is_told = True
         straggler.state, straggler.flags = state, int(flags)
     released = [straggler.key for straggler, _, _ in closing]
     for straggler, state, flags in closing:

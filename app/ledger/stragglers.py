@@ -22,11 +22,10 @@ class Straggler:
         key: the key's 16 bytes, or None for a null key.
         state, flags: as of the last verdict about it.
         later: facts of the closed later changes of its key (what is still open is asked for when needed).
-        is_told: whether a verdict record says so; not where it was withdrawn.
         command: id of the command that names it, or None.
     """
 
-    __slots__ = ("command", "flags", "is_told", "key", "kind", "later", "offset", "state")
+    __slots__ = ("command", "flags", "key", "kind", "later", "offset", "state")
 
     def __init__(self, offset: int, key: bytes | None, kind: int, state: State, flags: int) -> None:
         self.offset = offset
@@ -35,7 +34,6 @@ class Straggler:
         self.state = state
         self.flags = flags
         self.later = Later()
-        self.is_told = True
         self.command: str | None = None
 
 
@@ -99,11 +97,7 @@ class Stragglers:
                 straggler.later.add(fact)
                 self.dirty.add(straggler.offset)
 
-    def withdraw(self, offset: int, *, is_command: bool) -> None:
-        """A verdict, or a command, about an open cell was not sent after all: it is judged anew, as if it were new."""
-        straggler = self.by_offset[offset]
-        if is_command:
-            straggler.command = None
-        else:
-            straggler.is_told = False
+    def withdraw_command(self, offset: int) -> None:
+        """The command that named an open cell was sent without it: the next fence looks whether it is due again."""
+        self.by_offset[offset].command = None
         self.dirty.add(offset)

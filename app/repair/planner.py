@@ -57,12 +57,6 @@ def still_due(sink: SinkPartition, command: Command) -> Command | None:
     return replace(command, items=tuple(items)) if items else None
 
 
-def is_still_bad(sink: SinkPartition, offset: int) -> bool:
-    """Whether a cell that a fence found bad is so by all that has been read."""
-    straggler = sink.stragglers.by_offset.get(offset)
-    return straggler is not None and (_is_bad_now(sink, straggler) or straggler.state is State.DUPLICATED)
-
-
 def _is_due(sink: SinkPartition, straggler: Straggler) -> bool:
     if straggler.command is not None or straggler.state not in COMMANDED:
         return False

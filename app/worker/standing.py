@@ -9,14 +9,15 @@ from app.model.effects import Command, Verdict
 from app.repair import planner
 from app.worker.effects import Effect
 
-Withdrawn = tuple[str, str, int, str | None]
-"""Sink, topic and offset of a cell that is open and was not told of after all; a command's id, or None for a verdict."""
+Withdrawn = tuple[str, str, int]
+"""Sink, topic and offset of a cell that a command named which was sent without it."""
 
 
 def settle(fold: PartitionFold, held: Sequence[Effect]) -> tuple[list[Effect], list[Withdrawn]]:
-    """What is told, and what is withdrawn: the next fence that finds it bad tells of it as if it were the first.
+    """What is told now, and what is withdrawn: the next fence that finds it bad commands it as if it were the first.
 
-    Commands keep what is still bad; of a cell's verdicts the last stands, unless it is open and has turned good.
+    Of a cell's verdicts the last stands, for as long as the cell is open: only a fence takes a fence's word back. Of a
+    command's items those stand that are still bad (protocol section 5).
     """
     last = {_cell(effect): place for place, effect in enumerate(held) if isinstance(effect, Verdict)}
     kept: list[Effect] = []
@@ -25,18 +26,17 @@ def settle(fold: PartitionFold, held: Sequence[Effect]) -> tuple[list[Effect], l
         stands: Effect | None = None
         if isinstance(effect, Command):
             stands = _command(fold, effect)
-            withdrawn += _items_left_out(fold, effect, stands)
+            withdrawn += _left_out(fold, effect, stands)
         elif isinstance(effect, Verdict) and last[_cell(effect)] == place:
-            stands = effect if effect.closed or _is_still_bad(fold, effect) else None
-            withdrawn += [] if stands else _untold(fold, effect)
+            stands = effect if effect.closed or _is_open(fold, effect) else None
         kept += [] if stands is None else [stands]
     return kept, withdrawn
 
 
 def withdraw(fold: PartitionFold, cells: Sequence[Withdrawn]) -> None:
-    """Make open cells as if no fence had told of them."""
-    for sink, topic, offset, command in cells:
-        fold.sinks[sink, topic].stragglers.withdraw(offset, is_command=command is not None)
+    """Make open cells as if no command had named them."""
+    for sink, topic, offset in cells:
+        fold.sinks[sink, topic].stragglers.withdraw_command(offset)
 
 
 def _command(fold: PartitionFold, command: Command) -> Command | None:
@@ -44,7 +44,7 @@ def _command(fold: PartitionFold, command: Command) -> Command | None:
     return None if sink is None else planner.still_due(sink, command)
 
 
-def _items_left_out(fold: PartitionFold, command: Command, stands: Command | None) -> Iterator[Withdrawn]:
+def _left_out(fold: PartitionFold, command: Command, stands: Command | None) -> Iterator[Withdrawn]:
     sink = fold.sinks.get((command.sink, command.topic))
     if sink is None or sink.is_ended or sink.generation != command.generation:
         return
@@ -52,20 +52,12 @@ def _items_left_out(fold: PartitionFold, command: Command, stands: Command | Non
     for item in command.items:
         straggler = sink.stragglers.by_offset.get(item.offset)
         if item.offset not in kept and straggler is not None and straggler.command == command.id:
-            yield command.sink, command.topic, item.offset, command.id
+            yield command.sink, command.topic, item.offset
 
 
-def _is_still_bad(fold: PartitionFold, verdict: Verdict) -> bool:
+def _is_open(fold: PartitionFold, verdict: Verdict) -> bool:
     sink = fold.sinks.get((verdict.sink, verdict.topic))
-    return sink is not None and planner.is_still_bad(sink, verdict.offset)
-
-
-def _untold(fold: PartitionFold, verdict: Verdict) -> Iterator[Withdrawn]:
-    sink = fold.sinks.get((verdict.sink, verdict.topic))
-    if sink is None or (sink.generation, sink.epoch) != (verdict.generation, verdict.epoch):
-        return
-    if verdict.offset in sink.stragglers:
-        yield verdict.sink, verdict.topic, verdict.offset, None
+    return sink is not None and sink.epoch == verdict.epoch and verdict.offset in sink.stragglers
 
 
 def _cell(verdict: Verdict) -> tuple[object, ...]:

@@ -19,7 +19,7 @@ from app.adapters.brokers.embedded import EmbeddedBroker
 from app.model import RawBatch
 from app.worker.ports import Assignment, Input
 from tests.engine.engines import CountingWorker, engine, is_contiguous, produce
-from topologies import ending
+from topologies import ending, transport
 from topologies.engine import until_stopped
 from topologies.transport import ConsumerThread
 
@@ -265,16 +265,42 @@ async def test_a_store_that_does_not_open_ends_the_process(
 
 
 async def test_inputs_that_came_apart_end_the_process(
-    broker: EmbeddedBroker, tmp_path: Path, exits: list[int], caplog: pytest.LogCaptureFixture
+    broker: EmbeddedBroker,
+    tmp_path: Path,
+    exits: list[int],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(transport, "APART_S", 0.0)
     worker = CountingWorker()
     async with engine(broker, worker, INPUTS, tmp_path, "apart") as app:
-        app.consumer._check_copartitioned({TP(*source) for source in EVERY}, set())
+        await app.consumer._check_copartitioned({TP(*source) for source in EVERY}, set())
         assert exits == []
-        app.consumer._check_copartitioned({TP("changes", 0), TP("changes", 1), TP("receipts", 1)}, set())
+        await app.consumer._check_copartitioned({TP("changes", 0), TP("changes", 1), TP("receipts", 1)}, set())
 
     assert exits == [71]
     assert "partition 0 of ['receipts'] was assigned to another worker than that of ['changes']" in caplog.text
+
+
+async def test_a_leader_that_assigned_inputs_apart_is_asked_again_before_that_ends_the_process(
+    broker: EmbeddedBroker, tmp_path: Path, exits: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have assigned while a topic was gone for a moment."""
+    worker, assigned = CountingWorker(), []
+    whole = transport.Consumer._without_changed
+
+    async def first_without(self: Any, tps: set[TP], *, is_fresh: bool) -> Any:
+        found, absent, suspended = await whole(self, tps, is_fresh=is_fresh)
+        assigned.append(is_fresh)
+        return ({tp for tp in found if tp.topic == "changes"} if len(assigned) < 3 else found), absent, suspended
+
+    monkeypatch.setattr(transport.Consumer, "_without_changed", first_without)
+    produce(broker, A, 10)
+    async with engine(broker, worker, INPUTS, tmp_path, "again"):
+        await worker.until_read({A: 10})
+
+    assert exits == []
+    assert assigned == [False, True, False]
 
 
 async def test_a_crash_of_faust_ends_the_process(broker: EmbeddedBroker, tmp_path: Path, exits: list[int]) -> None:

@@ -49,7 +49,7 @@ MUTANTS = [
     ("a cell has one id at all fences", "app/model/identity.py", "partition, offset, *fence_origin]", "partition, offset]"),
     ("a fence has one command for all segments", "app/model/identity.py", "partition, segment, *fence_origin", "partition, *fence_origin"),
     ("nothing stands after a catch-up", "app/worker/standing.py",
-     "stands = effect if effect.closed or _is_still_bad(fold, effect) else None", "stands = effect if effect.closed else None"),
+     "stands = effect if effect.closed or _is_open(fold, effect) else None", "stands = effect if effect.closed else None"),
     ("positions are forgotten at a restart", "app/worker/partition.py", "Head.load(store.get(SNAPSHOT_HEAD))", "Head()"),
 ]  # fmt: skip
 

@@ -60,8 +60,6 @@ class Judge:
     """What commands have to name, as things stand."""
     left: set[int] = field(default_factory=set)
     """What was found bad and at some time needed no command: a restart then may command it anew when it needs one again."""
-    wavering: set[int] = field(default_factory=set)
-    """What was not bad at some time since the last fence: a restart then leaves it to the next fence to tell."""
     spared: set[int] = field(default_factory=set)
     """What a fence found bad below a truncate that was applied at that time."""
 
@@ -94,7 +92,6 @@ class Judge:
             cell.receipts.append((self.place, receipt))
             self.standing = still_standing(self.standing, cell, life)
             self.left |= self.found - self.standing
-            self.wavering |= self.found - still_standing(self.found, cell, life)
         else:
             self._after_closing(cell, receipt)
 
@@ -183,7 +180,6 @@ class Judge:
         self.spared.update(offset for offset in bad if is_wiped(offset, life, {"delivered", "duplicated"}))
         self.standing |= newest_bad(bad, life) - self.spared
         self.left |= self.found - self.standing
-        self.wavering = set()
         self.findings.append(
             Finding(
                 mark=mark,

@@ -167,7 +167,7 @@ def verdict_faults(by_name: dict[LaneName, Judge], verdicts: list[Told]) -> Iter
         last[lane_of(told), told["generation"], told["offset"]] = word
     for one in by_name.values():
         for cell, word in last_words(one).items():
-            if must_be_told(one, cell, word) and last.get(cell) != word:
+            if is_of_this_life(one, cell) and last.get(cell) != word:
                 yield f"verdict: {cell} was last told to be {last.get(cell)}, not {word}"
 
 
@@ -189,12 +189,9 @@ def last_words(one: Judge) -> dict[Cell, Word]:
     return last
 
 
-def must_be_told(one: Judge, cell: Cell, word: Word) -> bool:
-    """What was held back while a store caught up need not be told of an old life, or if it was good at any time since."""
-    _, generation, offset = cell
-    if generation != one.life.generation or one.life.is_ended:
-        return False
-    return word[2] or (one.verdicts()[offset][0] in BAD and offset not in one.wavering)
+def is_of_this_life(one: Judge, cell: Cell) -> bool:
+    """What was held back while a store caught up need not be told of an old life."""
+    return cell[1] == one.life.generation and not one.life.is_ended
 
 
 # -------------------------------------------------------------------- beside cells

@@ -55,48 +55,48 @@ def store(request, tmp_path):
     made.close()
 
 
-def test_what_was_found_in_a_catch_up_is_told_when_it_ends_if_it_still_stands(store):
+def test_what_was_found_and_closed_within_a_catch_up_was_never_open_to_anybody(store):
     worker = opened(store)
-    worker.catch_up({"t": 3, "receipts": 4})
+    worker.catch_up({"t": 3, "receipts": 5})
     worker.take_changes(changes(0, 1, 2))
     worker.take_evidence(said(good(0), fence(3)))
 
     assert told(worker) == []
 
-    worker.take_evidence(said(good(1), good(2), start=2))
+    worker.take_evidence(said(good(1), good(2), fence(3), start=2))
     assert worker.check_caught_up()
 
-    assert told(worker) == []  # both came after all: nothing was ever wrong to anybody
+    found = [effect for _, effect in worker.outbox(100)]
+    assert [(effect.offset, effect.closed) for effect in found if isinstance(effect, Verdict)] == [(1, True), (2, True)]
+    assert commanded(worker) == []
 
 
-def test_what_is_bad_at_the_end_of_a_catch_up_is_told_once(store):
+def test_a_fences_last_word_is_told_when_a_catch_up_ends_and_only_what_is_bad_by_then_is_commanded(store):
+    """Only the next fence takes the word about 2 back."""
     worker = opened(store)
     worker.catch_up({"t": 3, "receipts": 3})
     worker.take_changes(changes(0, 1, 2))
     worker.take_evidence(said(good(0), fence(3), good(2)))
     worker.check_caught_up()
 
-    found = [effect for _, effect in worker.outbox(100)]
-
-    assert [effect.offset for effect in found if isinstance(effect, Verdict)] == [1]
+    assert [e.offset for _, e in worker.outbox(100) if isinstance(e, Verdict)] == [1, 2]
     assert commanded(worker) == [[1]]
 
 
 @pytest.mark.parametrize("is_restarted", [False, True])
-def test_what_stood_no_more_when_a_catch_up_ended_and_is_found_bad_again_is_told_and_commanded(store, is_restarted):
+def test_what_a_command_was_sent_without_is_commanded_by_the_fence_that_finds_it_bad_again(store, is_restarted):
     worker = opened(store)
     worker.catch_up({"t": 2, "receipts": 3})
     worker.take_changes(changes(0, 1))
     worker.take_evidence(said(refused(0), fence(2), good(0)))
     assert worker.check_caught_up()
-    worker.acknowledge([key for key, _ in worker.outbox(100)])
+    assert commanded(worker) == [[1]]
     if is_restarted:
         worker = opened(store)
+
     worker.take_evidence(said(refused(0), fence(2), start=3))
 
-    found = [effect for _, effect in worker.outbox(100)]
-    assert [effect.offset for effect in found if isinstance(effect, Verdict)] == [0]
-    assert commanded(worker) == [[0]]
+    assert commanded(worker) == [[1], [0]]
 
 
 def test_a_change_that_a_newer_bad_one_kept_out_of_a_held_command_is_commanded_when_that_one_is_settled(store):
@@ -123,7 +123,8 @@ def test_a_restart_in_the_middle_of_a_catch_up_holds_what_was_held(store):
     worker.take_evidence(said(good(2), start=2))
 
     assert worker.check_caught_up()
-    assert [effect.offset for _, effect in worker.outbox(100) if isinstance(effect, Verdict)] == [1]
+    assert [effect.offset for _, effect in worker.outbox(100) if isinstance(effect, Verdict)] == [1, 2]
+    assert commanded(worker) == [[1]]
 
 
 def test_what_the_broker_acknowledged_is_not_told_again(store):
