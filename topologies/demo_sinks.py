@@ -7,6 +7,7 @@ seen by the verifier but Kafka records.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -120,7 +121,8 @@ class SimulatedSink:
         """The sink has disposed of everything below an offset: a fence of its own, or an offset it commits."""
         if not self.emits_fences:
             return Spoken(row, None, offset, is_in_outage)
-        mark = Mark(sink=self.name, topic=topic, partition=partition, kind=MarkKind.FENCE, offset=offset, at=1)
+        at = round(time.time() * 1000)
+        mark = Mark(sink=self.name, topic=topic, partition=partition, kind=MarkKind.FENCE, offset=offset, at=at)
         return Spoken(row, encode_mark(mark, ids["SinkMark"]), None, is_in_outage)
 
     def _orphan(self, batch: ChangeBatch, offset: int, ids: dict[str, int]) -> bytes:

@@ -113,7 +113,9 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     prepared = await asyncio.to_thread(prepare, settings, connection, counts)
     layout, partitions = prepared.layout, prepared.ledger_partitions
     registry = _registry(settings, metrics)
-    ids = await registry.register({**SCHEMAS, **{name: schemas.text(name) for name in (*SCHEMA_NAMES, "EvidenceLoss")}})
+    ids = await registry.register(
+        {**SCHEMAS, **{name: schemas.text(name) for name in (*SCHEMA_NAMES, "EvidenceLoss", "Waiver")}}
+    )
     shipper = _shipper(settings, metrics, ids, partitions)
     group = settings.verifier.application_id  # never joined: a right on a second group would be one to ask for
     reader = LedgerReader(client_config(settings), ledger_topic(settings), partitions, group)
@@ -131,11 +133,21 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     if counts is None:
         worker.logs = Logs(partial(topic_ids, connection.admin, sorted(layout.inputs)), partial(_reopen, app))
     app.finalize()
+    served = _served(settings, metrics)
     await app.start()
     worker.bounds = app.consumer.bounds_of
     worker.seek = app.consumer.seek_input
-    served = serve(metrics, settings.metrics.host, settings.metrics.port)
     return Running(app, worker, metrics, served, shipper)
+
+
+def _served(settings: Settings, metrics: Metrics) -> Served | None:
+    host, port = settings.metrics.host, settings.metrics.port
+    try:
+        return serve(metrics, host, port)
+    except OSError as error:
+        raise ConfigError(
+            [f"metrics.port: {host}:{port} can't be served ({error.strerror}); choose another port"]
+        ) from None
 
 
 async def _committed(admin: AdminClient, group: str, sources: Sequence[Input]) -> dict[tuple[str, int], int]:

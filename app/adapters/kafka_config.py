@@ -9,12 +9,16 @@ import faust
 
 from app.config import Settings
 
+CRITICAL = 2
+"""Librdkafka's own lines about a broker that is away come ten times a second; ours say it, too."""
+
 
 def client_config(settings: Settings) -> dict[str, Any]:
     """Librdkafka's properties; secrets leave their `Secret` only here."""
     kafka = settings.kafka
     found: dict[str, Any] = {
         "bootstrap.servers": ",".join(kafka.brokers),
+        "log_level": CRITICAL,
         "security.protocol": kafka.security_protocol,
         "ssl.ca.location": kafka.ssl_ca_file,
         "ssl.certificate.location": kafka.ssl_certificate_file,

@@ -8,7 +8,7 @@ of them counts (ages). A worker shows the partitions that it owns, so a sum over
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from threading import Lock
 
 from prometheus_client import CollectorRegistry, Histogram, start_http_server
@@ -70,9 +70,7 @@ class Metrics(Collector):
     def watermark(
         self, watermark: SinkWatermark, *, end: int, oldest_open_ts_ms: int | None, fence_at_ms: int | None
     ) -> None:
-        """One sink on one source partition: when its store was opened, after each fence, and on a timer.
-
-        Counters count what was added since the first call, so that a takeover is no new fault.
+        """One sink on one source partition, on a timer; `opened` was called before.
 
         Args:
             watermark: as it is written to the watermarks topic.
@@ -97,14 +95,27 @@ class Metrics(Collector):
         for bit, flag in enumerate(Flag):
             self._count_to(f"cdc_verifier_{flag.words()[0]}_cells_total", labels, place, watermark.flags[bit])
 
+    def opened(self, sink: str, topic: str, partition: int, rows: Mapping[str, int], flags: Sequence[int]) -> None:
+        """A store was opened with these totals: what they grow by from here on is counted, so that a takeover is no new fault."""
+        place = (topic, partition)
+        labels = (sink, *self._topic(*place))
+        totals = {
+            (f"cdc_verifier_{flag.words()[0]}_cells_total", labels): count
+            for flag, count in zip(Flag, flags, strict=False)
+        }
+        totals |= {("cdc_verifier_evidence_rows_total", (*labels, word)): count for word, count in _shown(rows).items()}
+        with self._lock:
+            for (name, where), total in totals.items():
+                self._seen.setdefault((name, where, place), total)
+        for name, where in totals:
+            self._count(name, where, 0)
+        for name in ("orphan_receipts", "contradicted_cells", "acknowledged_commands"):
+            self._count(f"cdc_verifier_{name}_total", (sink, topic), 0)
+
     def evidence_rows(self, sink: str, topic: str, partition: int, rows: Mapping[str, int]) -> None:
         """Where the rows of one lane went so far, by the words of `ROW_STATES`."""
         place = (topic, partition)
-        sums: dict[str, int] = {}
-        for word, count in rows.items():
-            shown = word if word in ROW_STATES else "other"
-            sums[shown] = sums.get(shown, 0) + count
-        for word, count in sums.items():
+        for word, count in _shown(rows).items():
             self._count_to("cdc_verifier_evidence_rows_total", (sink, *self._topic(*place), word), place, count)
 
     def conservation(self, sink: str, topic: str, partition: int, difference_changes: int) -> None:
@@ -231,9 +242,9 @@ class Metrics(Collector):
                 counts[labels] = counts.get(labels, 0.0) + amount
 
     def _count_to(self, name: str, labels: Labels, place: Place, total: float) -> None:
-        """Count what a total of the fold has grown by since this worker first saw it."""
+        """Count what a total of the fold has grown by since its store was opened."""
         with self._lock:
-            before = self._seen.get((name, labels, place), total)
+            before = self._seen.get((name, labels, place), 0)
             self._seen[name, labels, place] = total
         self._count(name, labels, max(total - before, 0))
 
@@ -242,6 +253,15 @@ class Metrics(Collector):
             return True
         self._dropped += 1
         return False
+
+
+def _shown(rows: Mapping[str, int]) -> dict[str, int]:
+    """Rows by the words of `ROW_STATES`."""
+    sums: dict[str, int] = {}
+    for word, count in rows.items():
+        shown = word if word in ROW_STATES else "other"
+        sums[shown] = sums.get(shown, 0) + count
+    return sums
 
 
 def _drop(values: dict[Labels, dict[Place, float]], place: Place) -> None:

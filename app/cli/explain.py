@@ -13,7 +13,7 @@ from app.errors import BadInput
 from app.ledger import watermarks
 from app.ledger.lane import LaneRows
 from app.ledger.sink import SinkPartition
-from app.model import ChangeKind, EvidenceKind, Flag, ReceiptStatus, SinkTopic, State
+from app.model import NO_TIME, ChangeKind, EvidenceKind, Flag, ReceiptStatus, SinkTopic, State
 from app.model.words import ANY_KIND, INDEX
 from app.repair import reporting
 from app.worker.recorded import RecordedRun
@@ -49,9 +49,10 @@ def explain(recording: Path, config: Path | None, change: str) -> Story:
     changes = sinks[0].changes
     kind = changes.kind(offset)
     if kind is ChangeKind.ABSENT:
-        raise BadInput(f"{change}: nothing stands there; the log runs from {changes.first} to {changes.next - 1}")
+        raise BadInput(_nothing(run, sinks, change, offset))
     segment = changes.segment_of(offset)
     index = offset & INDEX
+    at = NO_TIME if segment is None else int(segment.source_ts_ms[index])
     return {
         "change": {
             "topic": topic,
@@ -59,7 +60,7 @@ def explain(recording: Path, config: Path | None, change: str) -> Story:
             "offset": offset,
             "kind": kind.word,
             "key_hash": key.hex() if segment is not None and (key := segment.key(index)) else None,
-            "source_ts_ms": None if segment is None else int(segment.source_ts_ms[index]),
+            "source_ts_ms": None if segment is None or at == NO_TIME else at,
             "reason": None if segment is None else segment.reasons.get(index),
         },
         "sinks": [_sink_story(run, sink, offset) for sink in sinks],
@@ -70,7 +71,8 @@ def story(told: Story) -> Iterator[str]:
     """The same as text."""
     change = told["change"]
     yield f"{change['topic']}:{change['partition']}:{change['offset']}  {change['kind']}"
-    yield f"  key hash {change['key_hash'] or '(null key)'}, source time {change['source_ts_ms']} ms"
+    at = "unknown" if change["source_ts_ms"] is None else f"{change['source_ts_ms']} ms"
+    yield f"  key hash {change['key_hash'] or '(null key)'}, source time {at}"
     if change["reason"]:
         yield f"  undecodable: {change['reason']}"
     for sink in told["sinks"]:
@@ -105,8 +107,28 @@ def _sink_story(run: RecordedRun, sink: SinkPartition, offset: int) -> Story:
         "evidence": [] if rows is None else list(_evidence(rows, offset, expected)),
         "rule": RULES[state]
         + ("; the sink has ended" if sink.is_ended else "")
-        + (f" ({why})" if (why := reporting.reason(sink, offset)) else ""),
+        + (f" ({why})" if state is State.UNVERIFIABLE and (why := reporting.reason(sink, offset)) else "")
+        + ("; CONTRADICTED by what was said after it closed" if _is_contradicted(sink, offset) else ""),
     }
+
+
+def _is_contradicted(sink: SinkPartition, offset: int) -> bool:
+    return any((remark.kind, remark.offset) == ("contradicted", offset) for remark in sink.remarks)
+
+
+def _nothing(run: RecordedRun, sinks: list[SinkPartition], change: str, offset: int) -> str:
+    """Why there is no story, and the evidence that names the place all the same (orphans)."""
+    changes = sinks[0].changes
+    told = [f"{change}: no change stands there; the log runs from {changes.first} to {changes.next - 1}"]
+    for sink in sinks:
+        rows = run.evidence.lanes.get(SinkTopic(sink.contract.sink, changes.topic, changes.partition))
+        if rows is None:
+            continue
+        about = (rows.kinds == EvidenceKind.RECEIPT) & (rows.offsets == offset)
+        for row in np.flatnonzero(about).tolist():
+            at = "{}:{}:{}".format(*rows.origin(row))
+            told.append(f"an orphan of {sink.contract.sink}: {at} {_receipt(rows, row, None)}")
+    return "\n".join(told)
 
 
 def _expected(sink: SinkPartition, offset: int) -> str | None:

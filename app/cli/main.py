@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
     top = argparse.ArgumentParser(prog="cdc-verifier", description="Proves, change by change, what became of it.")
+    top.add_argument("--version", action="version", version=f"%(prog)s {version('cdc-verifier')}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add(commands, "run", _run, "judge live, beside Kafka Connect, until a signal stops it", config="required")
     _add(commands, "demo", _demo, "a whole run in one process, with planted faults; no Kafka needed").add_argument(

@@ -11,6 +11,7 @@ from app.adapters.recording import Recording
 from app.config.load import load
 from app.decode.changes import ReferenceChangeDecoder
 from app.decode.listing import change_lines
+from app.errors import BadInput
 from app.model import State
 from app.worker.recorded import RecordedRun
 
@@ -30,6 +31,8 @@ def open_run(recording: Path, config: Path | None = None, grace_s: float | None 
     """
     found = Recording(recording)
     settings = load(config or found.config, os.environ)
+    if not settings.sinks:
+        raise BadInput(f"{config or found.config}: no [sinks.<name>] is configured, so that nothing would be judged")
     return RecordedRun(settings, found, None if grace_s is None else round(grace_s * 1000))
 
 

@@ -96,7 +96,7 @@ def unpack_cells(number: int, block: bytes) -> CellSegment:
 
 _CHANGES_FIELDS = ("first", "next", "read", "expired")
 _SINK_FIELDS = (
-    "generation", "epoch", "beginning", "fence", "frontier", "horizon", "at", "is_ended", "is_evidence_lost",
+    "generation", "epoch", "beginning", "fence", "frontier", "horizon", "at", "fence_at", "is_ended", "is_evidence_lost",
     "is_compacted", "queued", "seals", "sealed_at", "since", "unseen",
 )  # fmt: skip
 _SINK_SETS = ("verified_stop", "truncates", "orphans", "unsealed")

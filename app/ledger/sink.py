@@ -70,6 +70,7 @@ class SinkPartition:
         self.frontier = 0
         self.horizon = 0
         self.at = NO_TIME
+        self.fence_at = NO_TIME
         self.is_ended = False
         self.skips: list[tuple[int, int]] = []
         self.cells: dict[int, CellSegment] = {}
@@ -250,6 +251,7 @@ class SinkPartition:
     def _fence(self, rows: LaneRows, row: int, offset: int) -> tuple[int, Origin] | None:
         self.frontier = max(self.frontier, offset)
         self.horizon = max(self.horizon, offset)
+        self.fence_at = max(self.fence_at, int(rows.applied_at[row]))
         if offset < self.fence:
             self.tally.rows["fences_below"] += 1
             return None

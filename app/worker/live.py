@@ -169,6 +169,7 @@ class LiveWorker:
         worker = self._workers[place]
         mine = [source for source in self._inputs(place) if source in ends]  # a topic that is gone is waited for
         worker.suspend(self.suspension.names(place.width))
+        self._teller.begin(worker)
         ids = {} if self.logs is None else self.logs.ids
         positions = {
             source: self._positions.start(worker, source, earliest[source], ends[source], ids) for source in mine

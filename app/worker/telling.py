@@ -42,12 +42,19 @@ class Teller:
                 told,
                 end=end,
                 oldest_open_ts_ms=watermarks.oldest_open_time(sink),
-                fence_at_ms=None if sink.at == NO_TIME else sink.at,
+                fence_at_ms=None if sink.fence_at == NO_TIME else sink.fence_at,
             )
             self._metrics.evidence_rows(name, topic, worker.partition, sink.tally.rows)
             left = watermarks.difference(sink, sum(told.open_counts))
             self._metrics.conservation(name, topic, worker.partition, left)
             self._metrics.held(name, topic, worker.partition, is_held=sink.queued > HELD_ROWS)
+
+    def begin(self, worker: PartitionWorker) -> None:
+        """A store was opened: counters count from here on, and are on the page from here on."""
+        for sink in worker.fold.sinks.values():
+            self._metrics.opened(
+                sink.contract.sink, sink.changes.topic, worker.partition, sink.tally.rows, sink.tally.flags.tolist()
+            )
 
     def send_watermarks(self, worker: PartitionWorker) -> None:
         """Whoever reads that a sink is verified up to an offset can read every verdict below it."""

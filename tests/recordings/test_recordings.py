@@ -93,6 +93,18 @@ def test_a_change_is_explained_by_its_evidence_and_the_rule(capsys):
     assert "audit: delivered  [recovered, repaired], closed" in told
 
 
+def test_an_orphan_and_a_contradiction_are_explained(capsys):
+    assert main(["explain", "--recording", str(PLANTED), "shop.public.customers:0:3101"]) == 0
+    assert "CONTRADICTED by what was said after it closed" in capsys.readouterr().out
+    assert main(["explain", "--recording", str(PLANTED), "shop.public.customers:0:3373"]) == 2
+    assert "an orphan of audit: receipts.audit.customers:0:65 APPLIED" in capsys.readouterr().err
+
+
+def test_a_configuration_without_sinks_judges_nothing_and_says_so(capsys):
+    assert main(["verify", "--recording", str(REAL)]) == 2
+    assert "no [sinks.<name>] is configured" in capsys.readouterr().err
+
+
 def test_a_recording_says_where_a_line_is_wrong(tmp_path):
     (tmp_path / "t.jsonl.gz").write_bytes(b"no gzip")
 

@@ -12,8 +12,11 @@ from prometheus_client import generate_latest
 from app.adapters import metrics as module
 from app.adapters.metrics import Metrics, Served, serve
 from app.adapters.shapes import METRICS
+from app.config import Settings
+from app.errors import ConfigError
 from app.model import Flag, Origin
 from app.model.effects import Contradicted, Orphan, SinkWatermark, UnknownSink, Unreadable
+from topologies.verifier import _served
 
 NOW_MS = 1_000_000
 WATERMARK = SinkWatermark(
@@ -99,6 +102,7 @@ def test_an_unknown_age_is_not_on_the_page(metrics: Metrics) -> None:
 
 def test_flags_count_from_the_moment_the_partition_was_taken_over(metrics: Metrics) -> None:
     series = 'cdc_verifier_late_cells_total{sink="s",topic="orders"}'
+    metrics.opened("s", "orders", 0, {}, WATERMARK.flags)
     show(metrics, WATERMARK)
 
     assert page(metrics)[series] == 0
@@ -108,7 +112,18 @@ def test_flags_count_from_the_moment_the_partition_was_taken_over(metrics: Metri
     assert page(metrics)[series] == 4
 
 
+def test_what_can_be_counted_of_a_sink_is_on_the_page_before_it_happens(metrics: Metrics) -> None:
+    """Else the first one would be no increase."""
+    metrics.opened("s", "orders", 0, {}, (0,) * 8)
+    found = page(metrics)
+
+    for name in ("late_cells", "orphan_receipts", "contradicted_cells", "acknowledged_commands"):
+        assert found[f'cdc_verifier_{name}_total{{sink="s",topic="orders"}}'] == 0
+
+
 def test_a_partition_given_up_leaves_the_page_but_not_the_counters(metrics: Metrics) -> None:
+    for partition in range(2):
+        metrics.opened("s", "orders", partition, {}, WATERMARK.flags)
     show(metrics, WATERMARK)
     show(metrics, replace(WATERMARK, flags=(7, 0, 0, 0, 0, 0, 0, 0)))
     show(metrics, replace(WATERMARK, partition=1))
@@ -139,7 +154,7 @@ def test_findings_errors_and_commands_are_counted(metrics: Metrics) -> None:
 
 
 def test_evidence_rows_of_a_new_word_are_other(metrics: Metrics) -> None:
-    metrics.evidence_rows("s", "orders", 0, {"cells": 1, "new": 0, "newer": 0})
+    metrics.opened("s", "orders", 0, {"cells": 1, "new": 0, "newer": 0}, WATERMARK.flags)
     metrics.evidence_rows("s", "orders", 0, {"cells": 4, "new": 1, "newer": 1})
     found = page(metrics)
 
@@ -189,5 +204,15 @@ def test_the_page_is_served_and_port_0_serves_none(metrics: Metrics) -> None:
     try:
         with urlopen(f"http://127.0.0.1:{served.port}/metrics", timeout=5) as answer:
             assert b"cdc_verifier_dropped_series 0.0" in answer.read()
+    finally:
+        served.close()
+
+
+def test_a_port_that_is_taken_is_a_mistake_of_the_configuration(metrics: Metrics) -> None:
+    served = Served(metrics, "127.0.0.1", 0)
+    settings = Settings(metrics=replace(Settings().metrics, port=served.port))
+    try:
+        with pytest.raises(ConfigError, match=f"metrics.port: 127.0.0.1:{served.port} can't be served"):
+            _served(settings, metrics)
     finally:
         served.close()
