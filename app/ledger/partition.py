@@ -148,6 +148,8 @@ class PartitionFold:
             if changes.first >= 0:
                 sink.begin_here()
         elif sink.contract != contract:
+            if (sink.contract.mode, contract.mode) == ("dry-run", "apply"):
+                sink.stragglers.withdraw_commands()
             sink.terms.amend(contract, projection, changes.next)
 
     def recall(self, contracts: Sequence[Contract], projections: Sequence[frozenset[str]]) -> None:

@@ -101,3 +101,8 @@ class Stragglers:
         """The command that named an open cell was sent without it: the next fence looks whether it is due again."""
         self.by_offset[offset].command = None
         self.dirty.add(offset)
+
+    def withdraw_commands(self) -> None:
+        """What commands named so far was only to be looked at: the next fence commands it."""
+        for offset in self.by_offset:
+            self.withdraw_command(offset)

@@ -9,7 +9,7 @@ from app.adapters.store import MemoryStore
 from app.ledger import watermarks
 from app.ledger.partition import PartitionFold
 from app.model import ChangeKind, Contract, SinkTopic, State
-from app.model.effects import Seal, Verdict
+from app.model.effects import Command, Seal, Verdict
 from app.testing import Change, Row, change_batch, evidence_batch, fence
 from app.worker.partition import PartitionWorker
 
@@ -116,6 +116,22 @@ def test_a_sink_that_is_taken_out_leaves_and_the_others_go_on():
 
     assert states(worker) == {0: ("s", State.MISSING)}
     assert ("gone", "t") not in worker.fold.sinks
+
+
+def test_what_was_commanded_to_be_looked_at_is_commanded_to_be_applied_when_the_mode_says_so():
+    store = MemoryStore()
+    worker = opened(store, contract(mode="dry-run"))
+    worker.take_changes(changes(0, UPSERT, UPSERT))
+    worker.take_evidence(said(fence(1), fence(2)))
+    worker = opened(store, contract(mode="apply"))
+    worker.take_evidence(said(Row(offset=0, content=1), fence(2), start=2))
+
+    commands = [effect for _, effect in worker.outbox(100) if isinstance(effect, Command)]
+    assert [(c.mode.value, [item.offset for item in c.items]) for c in commands] == [
+        ("DRY_RUN", [0]),
+        ("DRY_RUN", [1]),
+        ("APPLY", [1]),
+    ]
 
 
 def test_a_configuration_that_promises_the_same_changes_nothing():
