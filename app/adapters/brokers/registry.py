@@ -85,6 +85,9 @@ class _Handler(BaseHTTPRequestHandler):
                     self._answer(200, {"schema": schema})
             case ["subjects", subject, "versions"]:
                 self._answer(200, list(range(1, len(self.registry.versions(subject)) + 1)))
+            case ["subjects", subject, "versions", "latest"] if numbers := self.registry.versions(subject):
+                latest = {"version": len(numbers), "id": numbers[-1], "schema": self.registry.schema(numbers[-1])}
+                self._answer(200, {"subject": subject, **latest})
             case ["subjects"]:
                 self._answer(200, self.registry.subjects())
             case ["config", *_]:
