@@ -7,6 +7,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,14 @@ from app.model import RawBatch, RawRecord
 
 SUFFIX = ".jsonl.gz"
 _MALFORMED = (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, OverflowError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedTable:
+    """One table of a sink's store: (name, short name of the type) of its columns, and its rows as PostgreSQL's text."""
+
+    columns: list[tuple[str, str]]
+    rows: list[list[str | None]]
 
 
 class Recording:
@@ -42,6 +51,43 @@ class Recording:
     def topics(self) -> list[str]:
         """Every topic recorded, sorted."""
         return sorted(file.name.removesuffix(SUFFIX) for file in self.path.glob(f"*{SUFFIX}"))
+
+    def tables(self, name: str) -> dict[str, RecordedTable]:
+        """The tables of a sink's store in one file of the recording; raises `BadInput` where it is no such file."""
+        file = self.path / name
+        try:
+            with gzip.open(file, "rt") as text:
+                return {
+                    table: RecordedTable(
+                        columns=[(column["name"], column["udt"]) for column in told["columns"]],
+                        rows=told["rows_as_pg_text"],
+                    )
+                    for table, told in json.load(text).items()
+                }
+        except _MALFORMED as error:
+            raise BadInput(f"{file}: no tables of a store: {error}") from error
+
+    def committed(self, group: str) -> dict[tuple[str, int], int]:
+        """The offsets that a consumer group had committed at the recording's end; empty where nobody knows."""
+        file = self.path / "consumer_groups.json"
+        if not file.exists():
+            return {}
+        try:
+            told = json.loads(file.read_text()).get(group, ())
+            return {(one["topic"], one["partition"]): one["committed"] for one in told if one["committed"] >= 0}
+        except _MALFORMED as error:
+            raise BadInput(f"{file}: no committed offsets of groups: {error}") from error
+
+    def connectors(self) -> dict[str, dict[str, Any]]:
+        """What Connect answered: by connector ``config``, ``status``, ``offsets``; empty where nobody asked."""
+        file = self.path / "connect.json"
+        if not file.exists():
+            return {}
+        try:
+            found: dict[str, dict[str, Any]] = json.loads(file.read_text())
+        except _MALFORMED as error:
+            raise BadInput(f"{file}: no answers of Connect: {error}") from error
+        return found
 
     def partitions(self, topic: str) -> list[RawBatch]:
         """A topic's partitions, each whole, ascending; none where the topic was not recorded.

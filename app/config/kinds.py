@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 MASK = "***"
@@ -169,6 +170,48 @@ class Columns(Texts):
         return tuple(sorted(columns))
 
 
+class TextMap(Kind):
+    """A table of texts, as ``{ "orders.total" = "amount" }``; in the environment an inline table."""
+
+    allowed = 'a table of texts, such as { "orders.total" = "amount" }'
+
+    def read(self, value: object) -> Mapping[str, str]:
+        if not isinstance(value, dict) or not all(isinstance(text, str) and text.strip() for text in value.values()):
+            raise self.refuse()
+        return MappingProxyType(dict(sorted(value.items())))
+
+    def parse(self, text: str) -> object:
+        return _toml(text)
+
+    def show(self, value: object) -> str:
+        return _inline(value)
+
+
+@dataclass(frozen=True, slots=True)
+class WordsMap(Kind):
+    """A table of lists of words of a closed list, as ``{ "*" = ["blanks"] }``; in the environment an inline table."""
+
+    words: tuple[str, ...]
+
+    @property
+    def allowed(self) -> str:  # type: ignore[override]  # computed from the words
+        return 'a table of lists such as { "orders.total" = ["double"] }, the words being ' + ", ".join(self.words)
+
+    def read(self, value: object) -> Mapping[str, tuple[str, ...]]:
+        if not isinstance(value, dict):
+            raise self.refuse()
+        for words in value.values():
+            if not isinstance(words, list) or not set(words) <= set(self.words):
+                raise self.refuse()
+        return MappingProxyType({name: tuple(words) for name, words in sorted(value.items())})
+
+    def parse(self, text: str) -> object:
+        return _toml(text)
+
+    def show(self, value: object) -> str:
+        return _inline(value)
+
+
 @dataclass(frozen=True, slots=True)
 class OneOf(Kind):
     """One word of a closed list."""
@@ -248,6 +291,16 @@ def size(low_bytes: int = 0) -> Amount:
 def is_pattern(topic: str) -> bool:
     """Whether a topic's setting is a regular expression: it stands between slashes."""
     return len(topic) > 2 and topic.startswith("/") and topic.endswith("/")
+
+
+def _inline(value: object) -> str:
+    """A mapping as an inline table of TOML."""
+    found = value if isinstance(value, Mapping) else {}
+    parts = [
+        f"{json.dumps(name, ensure_ascii=False)} = {json.dumps(list(v) if isinstance(v, tuple) else v, ensure_ascii=False)}"
+        for name, v in found.items()
+    ]
+    return "{ " + ", ".join(parts) + " }" if parts else "{}"
 
 
 def _toml(text: str) -> object:

@@ -14,14 +14,21 @@ from typing import Any, Literal
 from app.config import kinds, topics
 from app.config.kinds import Kind, Secret
 from app.model import Contract
+from app.model.tolerances import TOLERANCES
 
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
 def setting(kind: Kind, default: object, text: str) -> Any:  # stands for a default of the field's type
     """A field of a section: its kind, its default and what it is for."""
-    return field(default=default, metadata={"kind": kind, "text": text})
+    metadata = {"kind": kind, "text": text}
+    if isinstance(default, Mapping):  # dataclasses take no default that can't be hashed
+        return field(default_factory=lambda: default, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +141,10 @@ class SinkSettings:
     )
     grace_ms: int = setting(kinds.duration(), 30_000, "the probe's wait before it fences; no clock is read elsewhere")
     late_after_ms: int = setting(kinds.duration(), 10_000, "first receipt after the source's time, flag late")
-    deletes: Literal["apply", "ignore"] = setting(kinds.OneOf(("apply", "ignore")), "apply", "what it does with them")
+    deletes: Literal["apply", "ignore", "soft"] = setting(
+        kinds.OneOf(("apply", "ignore", "soft")), "apply", "what it does with them; soft: it keeps the row and marks it"
+    )
+    soft_delete: str = setting(kinds.Text(), "__deleted", "the column that marks a row as deleted")
     truncates: Literal["apply", "ignore"] = setting(
         kinds.OneOf(("apply", "ignore")), "ignore", "what it does with them"
     )
@@ -142,6 +152,27 @@ class SinkSettings:
         kinds.OneOf(("legal", "fault")), "legal", "fault: a change applied twice is duplicated"
     )
     ignore_columns: tuple[str, ...] = setting(kinds.Columns(), (), "table.column, left out on both sides")
+    table_name: str = setting(
+        kinds.Text(),
+        "${topic}",
+        "its table of a change: ${topic} (dots become underscores), ${source.db}, .schema, .table",
+    )
+    tables: Mapping[str, str] = setting(
+        kinds.TextMap(), _NOTHING, "by change topic, a table that the template does not give"
+    )
+    renames: Mapping[str, str] = setting(
+        kinds.TextMap(), _NOTHING, "by the source's table.column, the column in the sink"
+    )
+    tolerances: Mapping[str, tuple[str, ...]] = setting(
+        kinds.WordsMap(tuple(TOLERANCES)), _NOTHING, "by table.column, *.column or *, what its types do to values"
+    )
+    sets: Literal["every-column", "changed-columns"] = setting(
+        kinds.OneOf(("every-column", "changed-columns")), "changed-columns", "what a write of it sets of a row"
+    )
+    change_log: tuple[str, ...] = setting(
+        kinds.Topics(), (), "change topics of its own database, written by a second Debezium connector"
+    )
+    recorded_tables: str | None = setting(kinds.Text(), None, "in a recording, the file that holds its tables")
     mode: Literal["dry-run", "apply"] = setting(
         kinds.OneOf(("dry-run", "apply")), "dry-run", "what replay commands say"
     )

@@ -32,7 +32,7 @@ _KINDS = {"c": ChangeKind.UPSERT, "r": ChangeKind.UPSERT, "u": ChangeKind.UPSERT
 
 
 _MASK = (1 << 64) - 1
-_MALFORMED = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
+MALFORMED = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
 """What a record whose fields are of other types than Debezium's makes of code that reads them."""
 
 RowFunction = Callable[[Any], Sequence[int]]
@@ -84,23 +84,33 @@ class EnvelopePlan:
         Raises:
             Undecodable: bytes that are no such record, bytes left over, an unknown op, or no row where there must be one.
         """
+        value = self.value(body)
+        try:
+            return self._change(value)
+        except MALFORMED as error:
+            raise Undecodable(f"no envelope of Debezium's: {type(error).__name__}: {error}") from error
+
+    def value(self, body: bytes) -> Any:
+        """One record's body as Avro gives it; raises `Undecodable` for bytes that are no such record, or too many."""
         stream = io.BytesIO(body)
         try:
-            value: Any = schemaless_reader(stream, self.parsed, None)
+            found: Any = schemaless_reader(stream, self.parsed, None)
         except Exception as error:  # whatever hostile bytes make of a decoder
             raise Undecodable(f"the bytes are no record of their schema: {type(error).__name__}: {error}") from error
         if stream.tell() != len(body):
             raise Undecodable(f"{len(body) - stream.tell()} bytes left over")
-        try:
-            return self._change(value)
-        except _MALFORMED as error:
-            raise Undecodable(f"no envelope of Debezium's: {type(error).__name__}: {error}") from error
+        return found
+
+    def row_maker(self) -> RowFingerprinter | None:
+        """What makes atoms of ``after``; None where it is no record (MongoDB's is a text)."""
+        inner, _, _ = self.names.branch(self._after, self.namespace)
+        if inner["type"] != "record":
+            return None
+        return RowFingerprinter(inner, (), self.unavailable_value, names=self.names)
 
     def _change(self, value: Mapping[str, Any]) -> Decoded:
         op = value["op"]
-        kind = _KINDS.get(op)
-        if kind is None:
-            raise Undecodable(f"unknown op {op!r}")
+        kind = kind_of(op)
         source = value["source"] or {}
         fingerprints: Sequence[int] = self.zeros
         if kind is ChangeKind.UPSERT:
@@ -147,6 +157,14 @@ class EnvelopePlan:
             return [(total - sum([hashes[at] for at in places]) if places else total) & _MASK for places in left_out]
 
         return make
+
+
+def kind_of(op: str | None) -> ChangeKind:
+    """What an envelope's op makes of a change; raises `Undecodable` for one that nobody knows."""
+    kind = _KINDS.get(op or "")
+    if kind is None:
+        raise Undecodable(f"unknown op {op!r}")
+    return kind
 
 
 def position(source: Mapping[str, Any], op: str) -> bytes | None:

@@ -27,6 +27,14 @@ def merge(logs: list[LaneRows]) -> LaneRows:
     return LaneRows(logs=joined.logs, texts={place[row]: text for row, text in joined.texts.items()}, **columns)
 
 
+def followed(lane: LaneRows, rows: LaneRows) -> LaneRows:
+    """A lane with more rows behind it."""
+    joined = concatenate([lane, rows])
+    columns = {name: getattr(joined, name) for name in ROW_COLUMNS}
+    columns["ranks"] = np.arange(len(joined), dtype=np.int64)
+    return LaneRows(logs=joined.logs, texts=joined.texts, **columns)
+
+
 def _order(logs: list[LaneRows]) -> np.ndarray:
     """Rows of the concatenated logs in merged order."""
     if len(logs) == 1:

@@ -53,7 +53,7 @@ class Expectations:
     def __init__(self, contract: Contract) -> None:
         expected: Bools = np.zeros(256, np.bool_)
         expected[[ChangeKind.UPSERT, ChangeKind.UNREADABLE, ChangeKind.LOST]] = True
-        expected[ChangeKind.DELETE] = contract.deletes == "apply"
+        expected[ChangeKind.DELETE] = contract.deletes != "ignore"
         expected[ChangeKind.TRUNCATE] = contract.truncates == "apply"
         self.expected: Bools = expected
         self.is_progress = contract.evidence == "progress"

@@ -29,7 +29,7 @@ class Contract:
     expect: Literal["every-change", "latest-state"] = "every-change"
     writes: Literal["upsert", "append"] = "upsert"
     late_after_ms: int = 10_000
-    deletes: Literal["apply", "ignore"] = "apply"
+    deletes: Literal["apply", "ignore", "soft"] = "apply"
     truncates: Literal["apply", "ignore"] = "ignore"
     redelivery: Literal["legal", "fault"] = "legal"
     ignore_columns: tuple[str, ...] = ()

@@ -20,13 +20,14 @@ from app.ledger import watermarks
 from app.ledger.far import resolve
 from app.ledger.graced import with_fences
 from app.ledger.lane import LaneRows, concatenate, lane_ranks, split
-from app.ledger.merging import merge, without_repeats
+from app.ledger.merging import followed, merge, without_repeats
 from app.ledger.partition import PartitionFold, projections_of
 from app.ledger.sink import SinkPartition
 from app.model import ChangeBatch, SinkTopic, State
 from app.model.effects import Command
 from app.repair import planner, reporting
 from app.worker.lanes import owners, reader_of
+from app.worker.recorded_stores import RecordedStores, StoreEvidence
 
 Line = dict[str, Any]
 
@@ -58,6 +59,7 @@ class RecordedRun:
         self.source_topics = settings.source_topics(existing)
         self.changes = self._read_changes()
         self.ends = {(batch.topic, batch.partition): batch.next for batch in self.changes}
+        self.stores = self._read_stores()
         self.evidence = self._read_evidence()
         self.graced: list[SinkTopic] = [] if grace_ms is None else self._add_fences(grace_ms)
         self.folds: dict[int, PartitionFold] = {}
@@ -87,10 +89,13 @@ class RecordedRun:
     def lines(self) -> Iterator[Line]:
         """The lines of ``verify --json``."""
         for sink in self.sinks():
-            where = {"sink": sink.contract.sink, "topic": sink.changes.topic, "partition": sink.changes.partition}
+            name = SinkTopic(sink.contract.sink, sink.changes.topic, sink.changes.partition)
+            where = name._asdict()
             for offset, state, flags in (*watermarks.closed_cells(sink), *watermarks.open_cells(sink)):
                 if state not in FINE or flags:
-                    yield {"kind": "cell", **where, "offset": offset, "state": state.word, "flags": flags.words()}
+                    line = {"kind": "cell", **where, "offset": offset, "state": state.word, "flags": flags.words()}
+                    columns = self.stores.columns.get((name, offset)) if state is State.DIVERGED else None
+                    yield line | ({} if columns is None else {"columns": columns})
             for remark in sink.remarks:
                 yield {"kind": remark.kind, **where, "offset": remark.offset}
         for kind, found in (("unreadable", self.evidence.unreadable), ("unknown_sink", self.evidence.unknown)):
@@ -116,6 +121,8 @@ class RecordedRun:
             "settled_watermark": watermarks.settled_watermark(sink),
             "verified_watermark": watermarks.verified_watermark(sink),
         }
+        if name in self.stores.lanes:
+            return line | {"fences": "by the recorded progress"}
         return line | ({"fences": "by --grace"} if name in self.graced else {})
 
     # ---------------------------------------------------------------- reading
@@ -148,11 +155,20 @@ class RecordedRun:
                     else:
                         found.unknown += [(topic, raw.partition, int(at), name.sink) for at in np.unique(rows.records)]
         routed = self._read_lanes(receipts, found)
+        for name, rows in self.stores.logs.items():
+            logs.setdefault(name, []).append(rows)
         for name, parts in logs.items():
             if name not in routed:
                 found.lanes[name] = merge(parts)
         found.lanes |= routed
+        for name, rows in self.stores.lanes.items():
+            before = found.lanes.get(name)
+            found.lanes[name] = rows if before is None else followed(before, rows)
         return found
+
+    def _read_stores(self) -> StoreEvidence:
+        topics = {contract.sink: contract.topics for contract in self.contracts}
+        return RecordedStores(self.settings, self.recording, topics, self.ends).read()
 
     def _read_lanes(self, receipts: Any, found: Evidence) -> dict[SinkTopic, LaneRows]:
         """The internal lanes, where the recording holds them: they are read, and nothing is merged."""

@@ -1,0 +1,176 @@
+"""Whole rows of changes: what a content comparison needs beyond fingerprints, made for the few changes that are compared.
+
+A `ChangeBatch` holds no values; where a row of a sink's store is to be held against a change, the change is fetched again by
+its coordinates and read here. The same reader reads the change log of a sink's own database.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastavro import parse_schema, schemaless_reader
+
+from app.decode.envelope import MALFORMED, EnvelopePlan, kind_of
+from app.decode.framing import unframed
+from app.decode.schemas import SchemaSource, UnknownSchema
+from app.errors import BadInput, Unavailable, Undecodable
+from app.model import ChangeKind, RawBatch
+from cdc_receipts.fingerprint import RowFingerprinter
+from cdc_receipts.schemas import loaded
+
+Row = Mapping[str, bytes]
+"""Atoms by column."""
+Read = tuple[ChangeKind, Mapping[str, Any], Row | None, frozenset[str]]
+"""Of one envelope: its kind, its source block, the row, and the columns that are unavailable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """One change with its values.
+
+    Attributes:
+        timestamp: the record's own, ms; ``at``: the source's ``ts_ms``, or the record's where it has none.
+        database, schema, table: of the source block, empty where it names none.
+        key: atoms of the record key's columns; None for a null key, or one that can't be read.
+        row: atoms of ``after``; None where there is no row.
+        unavailable: columns that hold the unavailable-value placeholder; they are not in ``row``.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    at: int
+    kind: ChangeKind
+    database: str
+    schema: str
+    table: str
+    key: Row | None
+    row: Row | None
+    unavailable: frozenset[str]
+
+
+class ImageDecoder:
+    """Reads changes whole, with fastavro.
+
+    Args:
+        schemas: where writer schemas come from.
+        unavailable_value: the placeholder's text.
+    """
+
+    def __init__(self, schemas: SchemaSource, unavailable_value: str) -> None:
+        self._schemas = schemas
+        self._unavailable_value = unavailable_value
+        self._values: dict[int, _ValuePlan | str] = {}
+        self._keys: dict[int, _KeyPlan | str] = {}
+
+    def decode(self, raw: RawBatch, wanted: Collection[int] | None = None) -> Iterator[Image]:
+        """The readable changes of one fetch.
+
+        Args:
+            wanted: offsets to read; None for all.
+
+        Raises:
+            Unavailable: a schema can't be had now.
+        """
+        for index, offset in enumerate(raw.offsets.tolist()):
+            if wanted is not None and offset not in wanted:
+                continue
+            value = raw.value(index)
+            if value is None:
+                continue
+            try:
+                kind, source, row, unavailable = self._value(value)
+            except Undecodable:
+                continue
+            timestamp = int(raw.timestamps[index])
+            at = source.get("ts_ms")
+            yield Image(
+                topic=raw.topic,
+                partition=raw.partition,
+                offset=offset,
+                timestamp=timestamp,
+                at=at if isinstance(at, int) else timestamp,
+                kind=kind,
+                database=source.get("db") or "",
+                schema=source.get("schema") or "",
+                table=source.get("table") or source.get("collection") or "",
+                key=self.key(raw.key(index)),
+                row=row,
+                unavailable=unavailable,
+            )
+
+    def key(self, key: bytes | None) -> Row | None:
+        """The columns of a record key; None for a null key, and for one that is no record."""
+        if key is None:
+            return None
+        try:
+            schema_id, body = unframed(key)
+            plan: _KeyPlan = self._plan(self._keys, schema_id, _KeyPlan)
+            return plan.read(body)
+        except Undecodable:
+            return None
+
+    def _value(self, value: bytes) -> Read:
+        schema_id, body = unframed(value)
+        plan: _ValuePlan = self._plan(self._values, schema_id, self._value_plan)
+        return plan.read(body)
+
+    def _value_plan(self, schema: Any) -> _ValuePlan:
+        return _ValuePlan(schema, self._unavailable_value)
+
+    def _plan(self, plans: dict[int, Any], schema_id: int, make: Any) -> Any:
+        plan = plans.get(schema_id)
+        if plan is None:
+            try:
+                plan = make(self._schemas.get(schema_id))
+            except Unavailable:
+                raise
+            except (UnknownSchema, BadInput) as error:
+                plan = str(error)
+            except Exception as error:  # noqa: BLE001 - fastavro raises many kinds for a schema that is none
+                plan = f"the writer schema can't be read: {error}"
+            plans[schema_id] = plan
+        if isinstance(plan, str):
+            raise Undecodable(plan)
+        return plan
+
+
+class _ValuePlan:
+    """How envelopes of one writer schema are read."""
+
+    def __init__(self, schema: Any, unavailable_value: str) -> None:
+        self._plan = EnvelopePlan(schema, [frozenset()], unavailable_value)
+        self._rows = self._plan.row_maker()
+
+    def read(self, body: bytes) -> Read:
+        value = self._plan.value(body)
+        try:
+            kind, source = kind_of(value["op"]), value["source"] or {}
+            row = value.get("after") if kind is ChangeKind.UPSERT else None
+            if row is None or self._rows is None:
+                return kind, source, None, frozenset()
+            found = self._rows.atoms(row)
+        except MALFORMED as error:
+            raise Undecodable(f"no envelope of Debezium's: {type(error).__name__}: {error}") from error
+        unavailable = frozenset(column.name for column in self._rows.columns if column.name not in found)
+        return kind, source, found, unavailable
+
+
+class _KeyPlan:
+    """How record keys of one writer schema are read."""
+
+    def __init__(self, schema: Any) -> None:
+        bare = loaded(schema)
+        self._parsed = parse_schema(bare)
+        self._maker = RowFingerprinter(bare, unavailable_value="\0")
+
+    def read(self, body: bytes) -> Row:
+        try:
+            record: Any = schemaless_reader(io.BytesIO(body), self._parsed, None)
+            return self._maker.atoms(record)
+        except Exception as error:  # whatever hostile bytes make of a decoder
+            raise Undecodable(f"the key is no record of its schema: {type(error).__name__}: {error}") from error

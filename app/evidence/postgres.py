@@ -1,0 +1,198 @@
+"""What a PostgreSQL cell's text means: atoms of values as ``column::text`` writes them.
+
+The session that reads them has TimeZone UTC, DateStyle ISO and IntervalStyle postgres, which is also the form of a
+recording's tables. A text that its type can't read is text, as in protocol section 2.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+
+from cdc_receipts import atoms, texts
+
+Reader = Callable[[str], bytes | None]
+
+_INTERVAL_PART = re.compile(r"([+-]?\d+) (year|mon|day)s?")
+_INTERVAL_CLOCK = re.compile(r"([+-]?)(\d+):(\d\d):(\d\d)(?:\.(\d{1,9}))?")
+_ARRAY_ITEM = re.compile(r'"((?:[^"\\]|\\.)*)"|([^,{}"]+)')
+_PAIR = re.compile(r'"((?:[^"\\]|\\.)*)"=>(?:"((?:[^"\\]|\\.)*)"|(NULL))(?:, |$)')
+_MONTHS = {"year": 12, "mon": 1}
+
+
+def atom_of_text(kind: str, text: str | None) -> bytes:
+    """The atom of a cell.
+
+    Args:
+        kind: the column's type by its short name, ``pg_type.typname``: ``int8``, ``bpchar``, ``_int4`` for an array.
+        text: the cell's text, None for NULL.
+    """
+    if text is None:
+        return atoms.NULL
+    read = _READERS.get(kind)
+    found = _array(kind[1:], text) if kind.startswith("_") else read(text) if read else None
+    return atoms.text(text) if found is None else found
+
+
+def _integer(text: str) -> bytes | None:
+    return atoms.integer(int(text)) if re.fullmatch(r"[+-]?\d{1,18}|-?\d{19}", text) else None
+
+
+def _numeric(text: str) -> bytes | None:
+    """NaN and the infinities are no decimals."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    if not number.is_finite():
+        return None
+    sign, digits, exponent = number.as_tuple()
+    unscaled = int("".join(map(str, digits))) * (-1 if sign else 1)
+    return atoms.decimal(unscaled, -int(exponent))
+
+
+def _money(text: str) -> bytes | None:
+    """The sign of the currency stands in front; brackets or a minus make it negative."""
+    digits = re.sub(r"[^0-9.]", "", text)
+    return _numeric(("-" if text.startswith(("-", "(")) else "") + digits)
+
+
+def _double(text: str) -> bytes | None:
+    try:
+        return atoms.floating(float(text))
+    except ValueError:
+        return None
+
+
+def _single(text: str) -> bytes | None:
+    try:
+        return atoms.floating(struct.unpack("<f", struct.pack("<f", float(text)))[0])
+    except (ValueError, OverflowError):
+        return None
+
+
+def _boolean(text: str) -> bytes | None:
+    return {"true": b"\x01\x01", "t": b"\x01\x01", "false": b"\x01\x00", "f": b"\x01\x00"}.get(text)
+
+
+def _bytea(text: str) -> bytes | None:
+    try:
+        return b"\x06" + bytes.fromhex(text[2:]) if text.startswith("\\x") else None
+    except ValueError:
+        return None
+
+
+def _timestamp(text: str) -> bytes | None:
+    return texts.local_timestamp(text.replace(" ", "T", 1))
+
+
+def _timestamptz(text: str) -> bytes | None:
+    zoned = re.sub(r"([+-]\d\d)$", r"\1:00", text.replace(" ", "T", 1))
+    return texts.instant(zoned)
+
+
+def _bits(text: str) -> bytes | None:
+    if not re.fullmatch("[01]*", text):
+        return None
+    number = int(text or "0", 2)
+    return b"\x0f" + number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+def _interval(text: str) -> bytes | None:
+    """The style "postgres": ``1 year 2 mons -3 days +04:05:06.7``."""
+    months = days = ns = 0
+    rest = text
+    for amount, unit in _INTERVAL_PART.findall(text):
+        if unit == "day":
+            days += int(amount)
+        else:
+            months += int(amount) * _MONTHS[unit]
+    rest = _INTERVAL_PART.sub("", text).strip()
+    if rest:
+        clock = _INTERVAL_CLOCK.fullmatch(rest)
+        if clock is None:
+            return None
+        sign, hours, minutes, seconds, fraction = clock.groups()
+        whole = (int(hours) * 3600 + int(minutes) * 60 + int(seconds)) * 10**9 + int((fraction or "").ljust(9, "0"))
+        ns = -whole if sign == "-" else whole
+    try:
+        return b"\x0e" + struct.pack("<iiq", months, days, ns)
+    except struct.error:
+        return None
+
+
+def _hstore(text: str) -> bytes | None:
+    at, found = 0, []
+    while at < len(text):
+        pair = _PAIR.match(text, at)
+        if pair is None:
+            return None
+        key, value, null = pair.groups()
+        found.append((_unescaped(key).encode(), atoms.NULL if null else atoms.text(_unescaped(value))))
+        at = pair.end()
+    return packed_map(found)
+
+
+def _array(item: str, text: str) -> bytes | None:
+    """One dimension: a text with more of them, or with bounds, is left as text."""
+    if not (text.startswith("{") and text.endswith("}")) or "{" in text[1:]:
+        return None
+    body, at, found = text[1:-1], 0, []
+    while at < len(body):
+        part = _ARRAY_ITEM.match(body, at)
+        if part is None:
+            return None
+        quoted, bare = part.groups()
+        if quoted is not None:
+            found.append(atom_of_text(item, _unescaped(quoted)))
+        else:
+            found.append(atom_of_text(item, None if bare == "NULL" else bare))
+        at = part.end()
+        if at < len(body):
+            if body[at] != ",":
+                return None
+            at += 1
+    return packed_list(found)
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
+
+
+def packed_list(found: list[bytes]) -> bytes:
+    """Tag 10 of some atoms."""
+    return b"".join([b"\x10", _size(len(found)), *(_size(len(item)) + item for item in found)])
+
+
+def packed_map(found: list[tuple[bytes, bytes]]) -> bytes:
+    """Tag 11 of some keys and atoms; of a key that is there twice the last."""
+    pairs = sorted(dict(found).items())
+    return b"".join([b"\x11", _size(len(pairs)), *(_size(len(k)) + k + _size(len(v)) + v for k, v in pairs)])
+
+
+def _size(number: int) -> bytes:
+    return struct.pack("<I", number)
+
+
+_READERS: dict[str, Reader] = {
+    **dict.fromkeys(("int2", "int4", "int8", "oid"), _integer),
+    "numeric": _numeric,
+    "money": _money,
+    "float8": _double,
+    "float4": _single,
+    "bool": _boolean,
+    "bytea": _bytea,
+    "timestamp": _timestamp,
+    "timestamptz": _timestamptz,
+    "date": texts.date,
+    "time": texts.time_of_day,
+    "uuid": texts.uuid,
+    "json": texts.json_text,
+    "jsonb": texts.json_text,
+    "interval": _interval,
+    "bit": _bits,
+    "varbit": _bits,
+    "hstore": _hstore,
+}

@@ -1,0 +1,71 @@
+"""How a sink keeps a table: what a row of its store is called and how it may differ, by its contract.
+
+The words are the contract's own (docs/contracts.md); what a connector's configuration says of them is read by
+``cdc-verifier doctor``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from app.decode.images import Image
+
+EVERY = "*"
+"""Stands for every column where a contract names one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreTerms:
+    """What a sink's contract says of its rows.
+
+    Attributes:
+        table_name: a template, as the JDBC sink's ``collection.name.format``: ``${topic}`` (dots become underscores),
+            ``${source.db}``, ``${source.schema}``, ``${source.table}``.
+        tables: by change topic, a table's name that no template gives.
+        ignore_columns: ``table.column``, the source's names.
+        renames: by ``table.column``, the source's names, the column's name in the sink.
+        tolerances: by ``table.column``, ``*.column`` or ``*``, names of `app.model.tolerances`.
+        deletes: what a delete does; ``soft`` keeps the row and says so in ``soft_delete``.
+        truncates: whether a truncate empties the sink's table.
+        sets_every_column: whether a write of the sink sets every column that the change's record has.
+        is_every_change: whether every change must have been applied, or only the newest of its key.
+        unavailable_value: the text of the unavailable-value placeholder.
+    """
+
+    table_name: str = "${topic}"
+    tables: Mapping[str, str] = field(default_factory=dict)
+    ignore_columns: tuple[str, ...] = ()
+    renames: Mapping[str, str] = field(default_factory=dict)
+    tolerances: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    deletes: Literal["apply", "ignore", "soft"] = "apply"
+    soft_delete: str = "__deleted"
+    truncates: bool = False
+    sets_every_column: bool = False
+    is_every_change: bool = True
+    unavailable_value: str = "__debezium_unavailable_value"
+
+    def table_of(self, image: Image) -> str:
+        """The name of the table that a change's row stands in."""
+        if image.topic in self.tables:
+            return self.tables[image.topic]
+        name = self.table_name.replace("${topic}", image.topic.replace(".", "_"))
+        for part, value in (("db", image.database), ("schema", image.schema), ("table", image.table)):
+            name = name.replace("${source." + part + "}", value)
+        return name
+
+    def is_ignored(self, table: str, column: str) -> bool:
+        """Whether a column of a source's table is left out on both sides."""
+        return f"{table}.{column}" in self.ignore_columns
+
+    def name_in_sink(self, table: str, column: str) -> str:
+        """A column's name in the sink."""
+        return self.renames.get(f"{table}.{column}", column)
+
+    def allowed(self, table: str, column: str) -> tuple[str, ...]:
+        """What the sink may do to a column's values."""
+        if not self.tolerances:
+            return ()
+        places = (EVERY, f"*.{column}", f"{table}.{column}")
+        return tuple(name for place in places for name in self.tolerances.get(place, ()))
