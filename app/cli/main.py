@@ -61,6 +61,8 @@ def parser() -> argparse.ArgumentParser:
     _add(commands, "changes", _changes, "list every change of a recording", config="recording", is_json=True)
     explain = _add(commands, "explain", _explain, "tell the story of one change", config="recording", is_json=True)
     explain.add_argument("change", metavar="TOPIC:PARTITION:OFFSET", help="the change's coordinates")
+    doctor = _add(commands, "doctor", _doctor, "propose the contracts of sinks from what Connect says of them")
+    doctor.add_argument("--recording", type=Path, required=True, metavar="DIR", help="of a recording's connect.json")
     _add(
         commands, "fingerprint", _fingerprint, 'fingerprint rows: JSON lines {"schema", "avro_b64", "ignore"} on stdin'
     )
@@ -126,6 +128,14 @@ def _explain(options: argparse.Namespace) -> int:
 
     told = explain(options.recording, options.config, options.change)
     print(json.dumps(told) if options.json else "\n".join(story(told)))
+    return OK
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from app.cli.doctor import recorded_contracts  # noqa: PLC0415
+
+    for line in recorded_contracts(options.recording):
+        print(line)
     return OK
 
 

@@ -101,9 +101,15 @@ class EnvelopePlan:
             raise Undecodable(f"{len(body) - stream.tell()} bytes left over")
         return found
 
+    def row_type(self) -> dict[str, Any]:
+        """The Avro type of ``after``, without null; ``null`` where envelopes have none, as a logical message's."""
+        if self._after is None:
+            return {"type": "null"}
+        return self.names.branch(self._after, self.namespace)[0]
+
     def row_maker(self) -> RowFingerprinter | None:
         """What makes atoms of ``after``; None where it is no record (MongoDB's is a text)."""
-        inner, _, _ = self.names.branch(self._after, self.namespace)
+        inner = self.row_type()
         if inner["type"] != "record":
             return None
         return RowFingerprinter(inner, (), self.unavailable_value, names=self.names)
@@ -145,7 +151,7 @@ class EnvelopePlan:
             for names in self.projections
         ]
         everywhere = frozenset.intersection(*ignored) if ignored else frozenset()
-        inner, _, _ = self.names.branch(self._after, self.namespace)
+        inner = self.row_type()
         is_text = inner["type"] != "record"
         record = {"type": "record", "name": "Row", "fields": [{"name": "after", "type": inner}]} if is_text else inner
         maker = RowFingerprinter(record, everywhere, self.unavailable_value, names=self.names)

@@ -48,10 +48,14 @@ class StoreTerms:
 
     def table_of(self, image: Image) -> str:
         """The name of the table that a change's row stands in."""
-        if image.topic in self.tables:
-            return self.tables[image.topic]
-        name = self.table_name.replace("${topic}", image.topic.replace(".", "_"))
-        for part, value in (("db", image.database), ("schema", image.schema), ("table", image.table)):
+        return self.table_named(image.topic, image.database, image.schema, image.table)
+
+    def table_named(self, topic: str, database: str, schema: str, table: str) -> str:
+        """The same, of a source's table by its names."""
+        if topic in self.tables:
+            return self.tables[topic]
+        name = self.table_name.replace("${topic}", topic.replace(".", "_"))
+        for part, value in (("db", database), ("schema", schema), ("table", table)):
             name = name.replace("${source." + part + "}", value)
         return name
 

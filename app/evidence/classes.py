@@ -1,0 +1,59 @@
+"""What classes a source's columns have by their schema, and what a sink's types do to their values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from app.decode.envelope import EnvelopePlan
+from app.evidence.atoms import Tag
+from cdc_receipts.atoms import CONNECT, DEBEZIUM, DECIMAL
+
+_NAMED: Mapping[str, Tag] = {
+    DECIMAL: Tag.DECIMAL,
+    DEBEZIUM + "data.VariableScaleDecimal": Tag.DECIMAL,
+    **dict.fromkeys(
+        (DEBEZIUM + "time.Timestamp", DEBEZIUM + "time.MicroTimestamp", DEBEZIUM + "time.NanoTimestamp",
+         DEBEZIUM + "time.IsoTimestamp", CONNECT + "Timestamp"),
+        Tag.LOCAL_TIMESTAMP,
+    ),
+    DEBEZIUM + "time.ZonedTimestamp": Tag.INSTANT,
+    DEBEZIUM + "data.Uuid": Tag.UUID,
+    DEBEZIUM + "data.Json": Tag.JSON,
+}  # fmt: skip
+_NANO = (DEBEZIUM + "time.NanoTimestamp", DEBEZIUM + "time.NanoTime")
+_PLAIN: Mapping[str, Tag] = {
+    "boolean": Tag.BOOLEAN, "int": Tag.INTEGER, "long": Tag.INTEGER, "float": Tag.FLOAT, "double": Tag.FLOAT,
+    "string": Tag.TEXT, "bytes": Tag.BYTES,
+}  # fmt: skip
+
+Columns = Mapping[str, tuple[Tag | None, str]]
+"""By column: its class, where it is one that a sink's types may change, and its Connect name."""
+
+
+def columns_of(plan: EnvelopePlan) -> Columns:
+    """The columns of an envelope's rows."""
+    inner = plan.row_type()
+    found: dict[str, tuple[Tag | None, str]] = {}
+    for column in inner.get("fields", ()):
+        kind: dict[str, Any] = plan.names.branch(column["type"], plan.namespace)[0]
+        name = kind.get("connect.name", "")
+        found[column["name"]] = (_NAMED.get(name) or (None if name else _PLAIN.get(kind["type"])), name)
+    return found
+
+
+def tolerances(column: tuple[Tag | None, str], kind: str) -> Iterable[str]:
+    """What a PostgreSQL type, by its short name, does to the values of a column."""
+    tag, name = column
+    if kind in ("float4", "float8") and tag is Tag.DECIMAL:
+        yield "double" if kind == "float8" else "float32"
+    if kind == "float4" and tag is Tag.FLOAT:
+        yield "float32"
+    if kind == "bpchar" and tag is Tag.TEXT:
+        yield "blanks"
+    if kind == "inet" and tag is Tag.TEXT:
+        yield "inet"
+    if (kind, tag) in {("timestamptz", Tag.LOCAL_TIMESTAMP), ("timestamp", Tag.INSTANT)}:
+        yield "utc"
+    if name in _NANO and kind.startswith("time"):
+        yield "microseconds"
