@@ -61,7 +61,7 @@ class StretchReader:
                 for message in consumer.consume(STRETCH_RECORDS, TIMEOUT_S):
                     error = message.error()
                     if error is None:
-                        records.append(_record(message))
+                        records.append(record_of(message))
                     elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
                         end = max(int(message.offset() or 0), offset + 1)
                         return earliest, RawBatch.of(topic, partition, records, offset, end)
@@ -72,7 +72,8 @@ class StretchReader:
             consumer.close()
 
 
-def _record(message: Message) -> RawRecord:
+def record_of(message: Message) -> RawRecord:
+    """One message of librdkafka's as a record."""
     headers: Any = message.headers() or ()
     key: Any = message.key()
     value: Any = message.value()

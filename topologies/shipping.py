@@ -74,9 +74,9 @@ class Shipper:
         if entries:
             self._flights[id(worker)] = self._start(entries)
 
-    def send(self, effect: Effect) -> None:
-        """Send what needs no outbox because it is made again at any time (watermarks)."""
-        self._produce(self._record(effect), lambda *_: None)
+    def send(self, effect: Effect) -> bool:
+        """Send what needs no outbox because it is made again at any time (watermarks); False where it was refused."""
+        return self._produce(self._record(effect), lambda *_: None)
 
     def put(self, number: int, records: Sequence[tuple[str, bytes | None]], answer: Callable[[bool], None]) -> None:
         """Write records of one partition number to the ledger topic; ``answer`` is told once whether all arrived."""

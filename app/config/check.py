@@ -80,5 +80,9 @@ def _live_sink_problems(sink: SinkSettings) -> Iterator[str]:
         yield 'fences = "progress": needs connector or group, whose committed offsets are the progress'
     if sink.fences in {"emitter", "receipts"} and not sink.receipts:
         yield f'fences = "{sink.fences}": needs receipts, where the sink writes them'
+    if sink.store is not None and sink.fences != "progress":
+        yield f'store: rows are read back before fences of progress, and fences = "{sink.fences}"'
+    if sink.store is not None and sink.writes == "append":
+        yield 'store: rows are read back by the key of their change, which a sink that appends does not keep'
     if sink.start == "committed" and sink.group is None:
         yield 'start = "committed": needs connector or group'

@@ -92,6 +92,34 @@ class Url(Text):
         return text.rstrip("/")
 
 
+class StoreUrl(Text):
+    """The address of a SQL database, with a user and without a password."""
+
+    allowed = "postgresql://user@host:port/database or mysql://user@host:port/database (its password goes into store_password)"
+
+    def read(self, value: object) -> str:
+        text = super().read(value)
+        parts = urlsplit(text)
+        is_whole = parts.hostname and parts.username and parts.path.strip("/")
+        if parts.scheme not in {"postgresql", "mysql"} or not is_whole or parts.password is not None:
+            raise self.refuse()
+        return text
+
+
+class Share(Kind):
+    """A part of a whole, 0 to 1."""
+
+    allowed = "a number from 0 to 1"
+
+    def read(self, value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise self.refuse()
+        return float(value)
+
+    def parse(self, text: str) -> object:
+        return _toml(text)
+
+
 class SecretText(Kind):
     """A text that is never shown."""
 

@@ -14,7 +14,7 @@ from typing import Any
 from fastavro import parse_schema, schemaless_reader
 
 from app.decode.envelope import MALFORMED, EnvelopePlan, kind_of
-from app.decode.framing import unframed
+from app.decode.framing import HEADER_BYTES, schema_ids, unframed
 from app.decode.schemas import SchemaSource, UnknownSchema
 from app.errors import BadInput, Unavailable, Undecodable
 from app.model import ChangeKind, RawBatch
@@ -102,6 +102,12 @@ class ImageDecoder:
                 row=row,
                 unavailable=unavailable,
             )
+
+    def missing(self, raw: RawBatch) -> set[int]:
+        """Schema ids of a batch's keys and values that were not asked for yet."""
+        found = schema_ids(raw) - self._values.keys()
+        framed = [key for key in raw.keys() if key and len(key) >= HEADER_BYTES and key[0] == 0]  # noqa: SIM118 - no dict
+        return found | ({unframed(key)[0] for key in framed} - self._keys.keys())
 
     def key(self, key: bytes | None) -> Row | None:
         """The columns of a record key; None for a null key, and for one that is no record."""

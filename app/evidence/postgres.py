@@ -36,6 +36,11 @@ def atom_of_text(kind: str, text: str | None) -> bytes:
     return atoms.text(text) if found is None else found
 
 
+def read_number(kind: str, text: str) -> bytes | None:
+    """A number of a type that other databases write in the same form; None where it is none."""
+    return _READERS[kind](text)
+
+
 def _integer(text: str) -> bytes | None:
     return atoms.integer(int(text)) if re.fullmatch(r"[+-]?\d{1,18}|-?\d{19}", text) else None
 

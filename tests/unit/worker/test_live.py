@@ -50,8 +50,9 @@ class Ships:
     def is_flying(self, worker: object) -> bool:
         return False
 
-    def send(self, effect: object) -> None:
+    def send(self, effect: object) -> bool:
         self.sent.append(effect)
+        return True
 
     def put(self, number: int, records: object, answer: object) -> None: ...
     def poll(self) -> None: ...

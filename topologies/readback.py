@@ -1,0 +1,208 @@
+"""Read-back live: the gate before a fence, the changes fetched again, and what is said on its way into the lanes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from app.errors import Unavailable
+from app.model import Origin, RawBatch, RawRecord
+from app.worker.effects import Routed
+from app.worker.layout import Layout
+from app.worker.live import LiveWorker
+from app.worker.ports import Input
+from app.worker.readback import ReadBack
+from cdc_receipts.codec import Mark, MarkKind, Receipt, encode_mark, encode_receipt
+from topologies.again import record_of
+from topologies.shipping import Shipper
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_S = 10.0
+GAP = 2_000
+"""Offsets nearer than this are read in one go: reading is cheaper than seeking."""
+RECHECK_S = 60.0
+
+
+class ChangeReader:
+    """Fetches changes by their offsets, in a thread, with a consumer of its own that joins no group."""
+
+    def __init__(self, client: Mapping[str, Any], group: str) -> None:
+        self._settings = {
+            **client,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "error",
+            "fetch.queue.backoff.ms": 10,
+        }
+        self._lock = asyncio.Lock()
+        self._consumer: Consumer | None = None
+
+    async def fetch(self, source: Input, offsets: Sequence[int]) -> RawBatch:
+        """The records at some ascending offsets; those that are gone are absent.
+
+        Raises:
+            Unavailable: the broker does not answer now.
+        """
+        async with self._lock:
+            return await asyncio.to_thread(self._fetch, source, offsets)
+
+    def _fetch(self, source: Input, offsets: Sequence[int]) -> RawBatch:
+        records: list[RawRecord] = []
+        try:
+            if self._consumer is None:
+                self._consumer = Consumer(self._settings)
+            place = TopicPartition(source.topic, source.partition)
+            earliest, end = self._consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
+            there = [offset for offset in offsets if earliest <= offset < end]
+            for run in _runs(there):
+                records += _read(self._consumer, source, run)
+        except KafkaException as error:
+            self.close()
+            raise Unavailable(f"{source.topic}:{source.partition} can't be read again: {error}") from error
+        last = records[-1].offset + 1 if records else 0
+        return RawBatch.of(source.topic, source.partition, records, records[0].offset if records else 0, last)
+
+    def close(self) -> None:
+        """Let the consumer go; the next fetch makes another."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close()
+
+
+def _read(consumer: Consumer, source: Input, run: Sequence[int]) -> list[RawRecord]:
+    consumer.assign([TopicPartition(source.topic, source.partition, run[0])])
+    found: list[RawRecord] = []
+    wanted = set(run)
+    while True:
+        messages = consumer.consume(1_000, TIMEOUT_S)
+        if not messages:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - its public name
+        for message in messages:
+            error = message.error()
+            if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+                return found
+            if error is not None:
+                raise KafkaException(error)
+            offset = int(message.offset() or 0)
+            if offset in wanted:
+                found.append(record_of(message))
+            if offset >= run[-1]:
+                return found
+
+
+def _runs(offsets: Sequence[int]) -> list[list[int]]:
+    """Offsets in stretches that are read in one go."""
+    found: list[list[int]] = []
+    for offset in offsets:
+        if found and offset - found[-1][-1] <= GAP:
+            found[-1].append(offset)
+        else:
+            found.append([offset])
+    return found
+
+
+class ReadBackGate:
+    """Before a fence of a sink with a store is written, its rows are read back (`app.worker.readback`).
+
+    Args:
+        sinks: by name, what reads its rows back.
+        clock: seconds, monotonic; it delays looks at bad cells and decides nothing.
+    """
+
+    def __init__(
+        self,
+        sinks: Mapping[str, ReadBack],
+        worker: LiveWorker,
+        layout: Layout,
+        shipper: Shipper,
+        schema_ids: Mapping[str, int],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._sinks = sinks
+        self._worker = worker
+        self._layout = layout
+        self._shipper = shipper
+        self._schema_ids = schema_ids
+        self._clock = clock
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._read_up: dict[tuple[str, Input], int] = {}
+        self._next_recheck: dict[tuple[str, Input], float] = {}
+
+    async def gate(self, name: str, source: Input, offset: int) -> bool:
+        """Whether the rows below ``offset`` have been read back and what they say stands in the lane."""
+        reader = self._sinks.get(name)
+        if reader is None or self._read_up.get((name, source), 0) >= offset:
+            return True
+        sink = self._worker.lanes().get((name, source))
+        if sink is None or sink.changes.next < offset or sink.queued:
+            return False  # the fold does not know yet what a fence would judge
+        self._start(name, source, lambda: self._before(reader, name, source, offset))
+        return False
+
+    async def recheck(self) -> None:
+        """Read bad cells back now and then: a repair that nobody reports is found, also where nothing moves."""
+        now = self._clock()
+        for (name, source), sink in self._worker.lanes().items():
+            reader = self._sinks.get(name)
+            if reader is None or not len(sink.stragglers) or sink.queued:
+                continue
+            if now >= self._next_recheck.setdefault((name, source), now + RECHECK_S):
+                self._next_recheck[name, source] = now + RECHECK_S
+                self._start(name, source, lambda r=reader, n=name, s=source: self._again(r, n, s))  # type: ignore[misc]
+
+    def _start(self, name: str, source: Input, work: Callable[[], Any]) -> None:
+        """One look at a store at a time; whoever comes while one goes on asks again."""
+        task = self._running.get(name)
+        if task is None or task.done():
+            self._running[name] = asyncio.create_task(self._guarded(name, source, work))
+
+    async def _guarded(self, name: str, source: Input, work: Callable[[], Any]) -> None:
+        tally = self._sinks[name].tally
+        try:
+            await work()
+            tally.problem = ""
+        except Unavailable as error:
+            if tally.problem != str(error):
+                logger.warning("%s can't be read back, no fence is written for %s:%d: %s", name, *source, error)
+            tally.problem = str(error)
+
+    async def _before(self, reader: ReadBack, name: str, source: Input, offset: int) -> None:
+        sink = self._worker.lanes().get((name, source))
+        if sink is None:
+            return
+        said = await reader.look(sink, source, offset)
+        if self._worker.lanes().get((name, source)) is sink:  # else it went to another worker meanwhile
+            self._say(name, source, said)
+            self._read_up[name, source] = offset
+
+    async def _again(self, reader: ReadBack, name: str, source: Input) -> None:
+        sink = self._worker.lanes().get((name, source))
+        if sink is None:
+            return
+        fence = sink.fence
+        said = await reader.look(sink, source, fence, has_bad=True)
+        if said and self._worker.lanes().get((name, source)) is sink:
+            mark = Mark(
+                sink=name, topic=source.topic, partition=source.partition, kind=MarkKind.FENCE, offset=fence,
+                at=int(time.time() * 1000), generation=sink.generation, reason="read back again",
+            )  # fmt: skip
+            self._say(name, source, [*said, mark])
+
+    def _say(self, name: str, source: Input, said: Sequence[Receipt | Mark]) -> None:
+        lane = self._layout.group_of(source.topic).lanes[name]
+        for one in said:
+            if isinstance(one, Receipt):
+                value = encode_receipt(one, self._schema_ids["DeliveryReceipt"])
+            else:
+                value = encode_mark(one, self._schema_ids["SinkMark"])
+            effect = Routed(topic=lane, partition=source.partition, origin=Origin("", -1, -1), value=value)
+            if not self._shipper.send(effect):
+                raise Unavailable(f"{lane} takes no records now; what was read back is read back again")
