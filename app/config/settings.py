@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from app.config import kinds, topics
 from app.config.kinds import Kind, Secret
-from app.model import Contract
+from app.model import MODES, Contract, Mode
 from app.model.tolerances import TOLERANCES
 
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
@@ -179,9 +179,7 @@ class SinkSettings:
     read_back_timeout_ms: int = setting(kinds.duration(100), 10_000, "of one statement in the store")
     second_look_ms: int = setting(kinds.duration(), 5_000, "a row is wrong if it is so twice, this long apart")
     recorded_tables: str | None = setting(kinds.Text(), None, "in a recording, the file that holds its tables")
-    mode: Literal["dry-run", "apply"] = setting(
-        kinds.OneOf(("dry-run", "apply")), "dry-run", "what replay commands say"
-    )
+    mode: Mode = setting(kinds.OneOf(MODES), "dry-run", "what replay commands say; observe: none are made")
     commands_per_minute: int = setting(kinds.Whole(1, 1_000_000), 60, "a limit of sending; it changes no command")
     command_ttl_ms: int = setting(kinds.duration(1_000), 3_600_000, "after it a command is void")
 

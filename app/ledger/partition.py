@@ -16,7 +16,7 @@ from app.ledger.fence import Outcome, evaluate
 from app.ledger.lane import LaneRows
 from app.ledger.replacing import begun_anew, close_log
 from app.ledger.sink import SinkPartition
-from app.model import ChangeBatch, Contract, SinkTopic
+from app.model import MODES, ChangeBatch, Contract, SinkTopic
 
 
 def projections_of(contracts: Iterable[Contract]) -> list[frozenset[str]]:
@@ -148,7 +148,7 @@ class PartitionFold:
             if changes.first >= 0:
                 sink.begin_here()
         elif sink.contract != contract:
-            if (sink.contract.mode, contract.mode) == ("dry-run", "apply"):
+            if MODES.index(contract.mode) > MODES.index(sink.contract.mode):
                 sink.stragglers.withdraw_commands()
             sink.terms.amend(contract, projection, changes.next)
 

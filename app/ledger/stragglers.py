@@ -103,6 +103,6 @@ class Stragglers:
         self.dirty.add(offset)
 
     def withdraw_commands(self) -> None:
-        """What commands named so far was only to be looked at: the next fence commands it."""
+        """What commands named so far, if any did, was only to be looked at: the next fence commands it."""
         for offset in self.by_offset:
             self.withdraw_command(offset)

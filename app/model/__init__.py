@@ -1,7 +1,7 @@
 """Words every part shares: vocabularies, batches, contracts. Imports nothing of the other stages."""
 
 from app.model.batches import ChangeBatch, EvidenceBatch, Origin, RawBatch, RawRecord, SinkTopic
-from app.model.contract import Contract
+from app.model.contract import MODES, Contract, Mode
 from app.model.words import (
     BAD,
     NO_TIME,
@@ -18,6 +18,7 @@ from app.model.words import (
 
 __all__ = [
     "BAD",
+    "MODES",
     "NO_TIME",
     "SEGMENT_BITS",
     "SEGMENT_OFFSETS",
@@ -29,6 +30,7 @@ __all__ = [
     "EvidenceBatch",
     "EvidenceKind",
     "Flag",
+    "Mode",
     "Origin",
     "RawBatch",
     "RawRecord",

@@ -7,6 +7,10 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+Mode = Literal["observe", "dry-run", "apply"]
+MODES: tuple[Mode, ...] = ("observe", "dry-run", "apply")
+"""What is made of bad cells: verdicts alone, commands to be looked at, commands to be carried out; each more than the last."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
@@ -17,6 +21,7 @@ class Contract:
         connector: the Connect connector's name, or None.
         late_after_ms, command_ttl_ms: milliseconds.
         ignore_columns: ``table.column`` texts, sorted.
+        mode: one of `MODES`.
         commands_per_minute: limit of sending; it changes no verdict and no command.
     """
 
@@ -33,7 +38,7 @@ class Contract:
     truncates: Literal["apply", "ignore"] = "ignore"
     redelivery: Literal["legal", "fault"] = "legal"
     ignore_columns: tuple[str, ...] = ()
-    mode: Literal["dry-run", "apply"] = "dry-run"
+    mode: Mode = "dry-run"
     commands_per_minute: int = 60
     command_ttl_ms: int = 3_600_000
 

@@ -55,7 +55,7 @@ class CommandMode(StrEnum):
 
     @classmethod
     def of(cls, setting: str) -> CommandMode:
-        """The mode that a contract's ``mode`` means: ``apply`` or ``dry-run``."""
+        """The mode that a contract's ``mode`` means: ``apply`` or ``dry-run``; one that observes makes no commands."""
         return cls(setting.upper().replace("-", "_"))
 
 

@@ -22,7 +22,12 @@ COMMANDED = (State.MISSING, State.DIVERGED, State.REJECTED)
 
 
 def plan(sink: SinkPartition, outcome: Outcome) -> list[Command]:
-    """The commands of one fence, one per segment, right after its evaluation; marks what they name as commanded."""
+    """The commands of one fence, one per segment, right after its evaluation; marks what they name as commanded.
+
+    A sink that is only observed is commanded nothing.
+    """
+    if sink.contract.mode == "observe":
+        return []
     due = [straggler for straggler in outcome.candidates if _is_due(sink, straggler)]
     if not due:
         return []
@@ -44,7 +49,7 @@ def still_due(sink: SinkPartition, command: Command) -> Command | None:
 
     It keeps the items that are still bad, still the newest bad of their key, and not older than an applied truncate.
     """
-    if sink.is_ended or sink.generation != command.generation:
+    if sink.is_ended or sink.generation != command.generation or sink.contract.mode == "observe":
         return None
     items = []
     for item in command.items:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from itertools import islice
 
 from app.adapters.store import Store
@@ -55,13 +55,17 @@ class Outbox:
 
     def hold(self) -> None:
         """Hold what was not acknowledged: a worker elsewhere has gone on since, and it may not stand any more."""
-        moved = [
-            (key, value)
-            for prefix in (EFFECTS, COMMANDS)
-            for key, value in self._store.scan(prefix)
-            if isinstance(effects.load(value), Verdict | Command)
-        ]
-        self._store.write([(HELD + key[1:], value) for key, value in moved], [key for key, _ in moved])
+        self._hold((EFFECTS, COMMANDS), lambda effect: isinstance(effect, Verdict | Command))
+
+    def hold_commands(self, sinks: Container[str]) -> None:
+        """Hold the commands of some sinks that were not acknowledged."""
+        self._hold((COMMANDS,), lambda effect: isinstance(effect, Command) and effect.sink in sinks)
+
+    def _hold(self, prefixes: Iterable[bytes], is_meant: Callable[[Effect], bool]) -> None:
+        found = [entry for prefix in prefixes for entry in self._store.scan(prefix)]
+        moved = [(key, value) for key, value in found if is_meant(effects.load(value))]
+        if moved:
+            self._store.write([(HELD + key[1:], value) for key, value in moved], [key for key, _ in moved])
 
     def held(self) -> list[tuple[bytes, Effect]]:
         """What is held back, in the order in which it was made, with its keys."""

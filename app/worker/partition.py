@@ -85,6 +85,7 @@ class PartitionWorker:
         self._load()
         self._delta = 1 + max((number_of(key) for key, _ in store.scan(b"d")), default=-1)
         if not same(contracts, list(self.fold.contracts.values())):
+            self.effects.hold_commands({contract.sink for contract in contracts if contract.mode == "observe"})
             self._happens("amended", **agreements.told(contracts, self._decoded))
 
     # ---------------------------------------------------------------- input

@@ -134,6 +134,56 @@ def test_what_was_commanded_to_be_looked_at_is_commanded_to_be_applied_when_the_
     ]
 
 
+def commands_of(worker):
+    return [
+        (effect.mode.value, [item.offset for item in effect.items])
+        for _, effect in [*worker.outbox(100), *worker.effects.held()]
+        if isinstance(effect, Command)
+    ]
+
+
+def test_where_a_sink_is_only_observed_its_cells_are_judged_and_no_command_is_made_or_held():
+    worker = opened(MemoryStore(), contract(mode="observe"))
+    worker.take_changes(changes(0, UPSERT, UPSERT))
+    worker.take_evidence(said(fence(1)))
+    worker.catch_up({"receipts": 9})
+    worker.take_evidence(said(fence(2), start=1))
+
+    assert worker.fold.sinks["s", "t"].stragglers.by_offset.keys() == {0, 1}
+    assert commands_of(worker) == []
+
+
+@pytest.mark.parametrize(("mode", "said_mode"), [("dry-run", "DRY_RUN"), ("apply", "APPLY")])
+def test_what_was_only_observed_is_commanded_once_commands_are_asked_for_if_it_is_still_bad(mode, said_mode):
+    store = MemoryStore()
+    worker = opened(store, contract(mode="observe"))
+    worker.take_changes(changes(0, UPSERT, UPSERT))
+    worker.take_evidence(said(fence(1), fence(2)))
+    worker = opened(store, contract(mode=mode))
+    worker.take_evidence(said(Row(offset=0, content=1), fence(2), start=2))
+
+    assert commands_of(worker) == [(said_mode, [1])]
+
+
+@pytest.mark.parametrize("is_held", [False, True])
+def test_a_sink_that_is_only_observed_from_now_on_gets_no_command_that_was_not_sent_yet(is_held):
+    """Held back in a catch-up, or waiting for its minute in the outbox."""
+    store = MemoryStore()
+    worker = opened(store, contract(mode="apply"))
+    worker.take_changes(changes(0, UPSERT))
+    if is_held:
+        worker.catch_up({"receipts": 9})
+    worker.take_evidence(said(fence(1)))
+    assert commands_of(worker) == [("APPLY", [0])]
+    worker = opened(store, contract(mode="observe"))
+    worker.catch_up({})
+
+    assert commands_of(worker) == []
+    worker = opened(store, contract(mode="apply"))
+    worker.take_evidence(said(fence(1), start=1))
+    assert commands_of(worker) == [("APPLY", [0])]
+
+
 def test_a_configuration_that_promises_the_same_changes_nothing():
     store = MemoryStore()
     opened(store, contract(), contract("b"))
