@@ -94,7 +94,7 @@ def unpack_cells(number: int, block: bytes) -> CellSegment:
 
 # -------------------------------------------------------------------- small state
 
-_CHANGES_FIELDS = ("first", "next", "read", "expired")
+_CHANGES_FIELDS = ("first", "next", "read", "expired", "forgotten")
 _SINK_FIELDS = (
     "generation", "epoch", "beginning", "fence", "frontier", "horizon", "at", "fence_at", "is_ended", "is_evidence_lost",
     "is_compacted", "queued", "seals", "sealed_at", "since", "unseen",
@@ -112,7 +112,7 @@ def restore_source(changes: Changes, block: bytes) -> None:
     """Give a source partition its counters; its segments are loaded before."""
     header, _ = unpack(block)
     for name in _CHANGES_FIELDS:
-        setattr(changes, name, header[name])
+        setattr(changes, name, header.get(name, 0))  # a store of an older version knows less
     changes.remember_positions()
 
 

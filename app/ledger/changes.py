@@ -62,6 +62,7 @@ class Changes:
         first: the offset at which reading began; what lies below has no cells.
         next: the offset that will be read next.
         read: number of changes read; expired: number of offsets that were lost before they could be read.
+        forgotten: below it segments were pruned: what is not held there may be a change all the same.
         changed: segments that were written to since the last snapshot.
     """
 
@@ -73,6 +74,7 @@ class Changes:
         self.next = 0
         self.read = 0
         self.expired = 0
+        self.forgotten = 0
         self.segments: dict[int, ChangeSegment] = {}
         self.changed: set[int] = set()
         self._positions: dict[int, tuple[int, int]] = {}
@@ -130,6 +132,7 @@ class Changes:
         for number in gone:
             del self.segments[number]
             self.changed.discard(number)
+            self.forgotten = max(self.forgotten, (number + 1) << SEGMENT_BITS)
         return gone
 
     def remember_positions(self) -> None:

@@ -125,7 +125,7 @@ def _no_change(sink: SinkPartition, receipt: Receipt, offset: int, *, is_held: b
     """A receipt whose offset holds no change: orphan, or the change is gone."""
     if offset < sink.changes.first:
         sink.tally.rows["too_late"] += 1
-    elif not is_held and offset < sink.fence - TAIL_OFFSETS:
+    elif not is_held and offset < max(sink.fence - TAIL_OFFSETS, sink.changes.forgotten):
         sink.far.append((receipt, offset))
     elif sink.is_compacted:
         sink.tally.rows["compacted"] += 1

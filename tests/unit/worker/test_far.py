@@ -6,7 +6,7 @@ import asyncio
 
 from app.adapters.store import MemoryStore
 from app.ledger.partition import PartitionFold
-from app.model import TAIL_OFFSETS, ChangeKind, Contract, RawBatch, ReceiptStatus, SinkTopic
+from app.model import TAIL_OFFSETS, ChangeKind, Contract, EvidenceKind, RawBatch, ReceiptStatus, SinkTopic
 from app.model.effects import Contradicted, Orphan
 from app.testing import Change, Row, change_batch, evidence_batch, fence
 from app.worker.partition import PartitionWorker
@@ -62,6 +62,21 @@ LATE = (
     Row(offset=2, content=7),  # wrong kind
     Row(offset=3, content=8),  # differs
 )
+
+
+def test_a_rebuild_below_what_is_held_makes_no_orphans_of_changes_that_were_forgotten():
+    """They keep their verdicts; what is said of them now is judged by itself, over a restart, too."""
+    store = MemoryStore()
+    worker = judged(store)
+    start = Row(offset=0, kind=EvidenceKind.START, generation=1)
+    worker.take_evidence(said(start, *LATE[:3], Row(offset=FAR, content=9), start=5))
+    again = opened(store)
+
+    assert list(again.fold.far()) == [("t", 0)]
+    assert findings(again) == []
+
+    again.read_again(change_batch(CHANGES[:3], start=0, end=4), earliest=0)
+    assert findings(again) == [("Contradicted", 0, 7), ("Orphan", 1, 8)]
 
 
 def test_evidence_about_a_forgotten_change_waits_until_it_was_read_again_also_over_a_restart():
