@@ -202,6 +202,13 @@ def encode_watermark(watermark: SinkWatermark) -> Datum:
         "seal_hash": watermark.seal_hash or None,
         "at": watermark.at,
         "owner": watermark.owner,
+        "beginning": watermark.beginning,
+        "next_offset": watermark.next_offset,
+        "fence": watermark.fence,
+        "fence_at": watermark.fence_at,
+        "ended": watermark.is_ended,
+        "held_from": watermark.held_from,
+        "rows": dict(watermark.rows),
     }
 
 

@@ -97,7 +97,7 @@ def unpack_cells(number: int, block: bytes) -> CellSegment:
 _CHANGES_FIELDS = ("first", "next", "read", "expired", "forgotten")
 _SINK_FIELDS = (
     "generation", "epoch", "beginning", "fence", "frontier", "horizon", "at", "fence_at", "is_ended", "is_evidence_lost",
-    "is_compacted", "queued", "seals", "sealed_at", "since", "unseen",
+    "is_compacted", "queued", "seals", "sealed_at", "since", "unseen", "is_begun",
 )  # fmt: skip
 _SINK_SETS = ("verified_stop", "truncates", "orphans", "unsealed")
 _LATER_FIELDS = Later.__slots__
@@ -145,7 +145,7 @@ def restore_sink(sink: SinkPartition, block: bytes) -> None:
     """Give a (sink, source partition) its state; its segments are loaded before."""
     header, arrays = unpack(block)
     for name in _SINK_FIELDS:
-        setattr(sink, name, header[name])
+        setattr(sink, name, header.get(name, getattr(sink, name)))  # a store of an older version knows less
     for name in _SINK_SETS:
         setattr(sink, name, set(header[name]))
     sink.seal_hash = bytes.fromhex(header["seal_hash"])

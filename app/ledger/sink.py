@@ -53,6 +53,7 @@ class SinkPartition:
         terms: its contracts over time.
         since, unseen: a sink that was added later has no cells below ``since``; ``unseen`` of the changes read lie there.
         generation, beginning, fence, frontier, skips, at: as the marks read so far say; ``at`` is the highest time.
+        is_begun: whether a START was read, or where judging begins was said otherwise.
         parked, far: receipts that wait for a change that was not read yet, or that must be read again (`app.ledger.far`).
         horizon: keyed questions see changes below it.
         verified_stop: closed unverifiable cells that no operator waived.
@@ -66,6 +67,7 @@ class SinkPartition:
         self.generation = 0
         self.epoch = 0
         self.beginning = 0
+        self.is_begun = False
         self.fence = 0
         self.frontier = 0
         self.horizon = 0
@@ -259,6 +261,7 @@ class SinkPartition:
 
     def begin(self, offset: int) -> None:
         """START of the same generation moves the beginning forward only; what is closed stays."""
+        self.is_begun = True
         if offset > self.beginning:
             self.beginning = offset
             self.stragglers.dirty |= {o for o in self.stragglers.by_offset if o < offset}
@@ -295,6 +298,7 @@ class SinkPartition:
             held = self.changes.slices(offset, self.since)
             self.unseen -= sum(int(np.count_nonzero(segment.kinds[lo:hi])) for segment, lo, hi in held)
             self.since = offset
+        self.is_begun = True
         self.beginning = offset
         self.fence = min(self.fence, offset)
         self.frontier = min(self.frontier, offset)

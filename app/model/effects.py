@@ -6,7 +6,8 @@ Avro forms stand in ``schemas/``, their encoders in `app.adapters.encode`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from app.model.batches import Origin
@@ -180,6 +181,11 @@ class SinkWatermark:
         seals, seal_hash: how many seals were made and the last one's hash, so that a cut-off tail shows.
         at: the highest ``at`` of the lane's marks, ms.
         owner: address of the worker that says so, empty offline.
+        beginning: the START, None before the first; next_offset: the changes below it were read.
+        fence: the highest fence; fence_at: when the newest was written, ms, None before the first.
+        is_ended: an END was read, and no START of a higher generation since.
+        held_from: the changes below are forgotten.
+        rows: rows of evidence by what became of them.
     """
 
     sink: str
@@ -199,6 +205,13 @@ class SinkWatermark:
     seal_hash: bytes
     at: int
     owner: str = ""
+    beginning: int | None = None
+    next_offset: int = 0
+    fence: int = 0
+    fence_at: int | None = None
+    is_ended: bool = False
+    held_from: int = 0
+    rows: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -133,6 +133,13 @@ def watermark(sink: SinkPartition, owner: str = "") -> SinkWatermark:
         seal_hash=sink.seal_hash,
         at=mark_time(sink),
         owner=owner,
+        beginning=sink.beginning if sink.is_begun else None,
+        next_offset=sink.changes.next,
+        fence=sink.fence,
+        fence_at=None if sink.fence_at == NO_TIME else sink.fence_at,
+        is_ended=sink.is_ended,
+        held_from=max(sink.changes.first, sink.changes.forgotten, 0),
+        rows={name: count for name, count in sink.tally.rows.items() if count},
     )
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import json
 import struct
+from dataclasses import replace
 
 import fastavro
 import pytest
 
 import schemas
 from app.adapters import encode
+from app.adapters.told import ToldReader
+from app.decode.schemas import RecordedSchemas
+from app.errors import BadInput
 from app.model import ChangeKind, Flag, Origin, State
 from app.model.effects import (
     Command,
@@ -108,6 +112,12 @@ WATERMARK = SinkWatermark(
     seals=0,
     seal_hash=b"",
     at=3,
+    beginning=2,
+    next_offset=9,
+    fence=8,
+    fence_at=3,
+    held_from=1,
+    rows={"cells": 7},
 )
 FINDINGS = [
     Orphan(sink="s", topic="t", partition=1, offset=5, origin=ORIGIN),
@@ -128,6 +138,33 @@ def test_every_effect_is_read_back_by_its_schema(effect: encode.Effect) -> None:
     assert framed[:5] == b"\x00" + struct.pack(">I", ids[name])
     assert fastavro.schemaless_reader(body, fastavro.parse_schema(schemas.load(name)), None) == encode.datum(effect)
     assert not body.read()
+
+
+@pytest.mark.parametrize("effect", [VERDICT, WATERMARK, *FINDINGS], ids=lambda effect: type(effect).__name__)
+def test_what_commands_read_of_our_topics_is_what_was_told(effect: encode.Effect) -> None:
+    name = encode.schema_name(effect)
+    value = encode.framed(name, encode.datum(effect), 7)
+
+    assert ToldReader(RecordedSchemas({7: schemas.text(name)})).told(value) == effect
+
+
+def test_a_watermark_of_an_older_version_is_read_with_what_it_knew() -> None:
+    old = schemas.load("Watermark")
+    old["fields"] = old["fields"][: [field["name"] for field in old["fields"]].index("owner") + 1]
+    value = io.BytesIO()
+    fastavro.schemaless_writer(value, fastavro.parse_schema(old), encode.datum(WATERMARK))
+
+    told = ToldReader(RecordedSchemas({7: json.dumps(old)})).told(b"\x00\x00\x00\x00\x07" + value.getvalue())
+
+    assert told == replace(WATERMARK, beginning=None, next_offset=0, fence=0, fence_at=None, held_from=0, rows={})
+
+
+@pytest.mark.parametrize("value", [None, b"", b"\x00\x00\x00\x00\x07", b"\x00\x00\x00\x00\x08"])
+def test_a_record_that_is_none_of_ours_is_bad_input(value: bytes | None) -> None:
+    others = {7: schemas.text("Watermark"), 8: schemas.text("Waiver")}
+
+    with pytest.raises(BadInput):
+        ToldReader(RecordedSchemas(others)).told(value)
 
 
 @pytest.mark.parametrize("name", encode.SCHEMA_NAMES)
