@@ -45,13 +45,13 @@ def prepare(settings: Settings, connection: Connection, counts: Mapping[str, int
         Unavailable: no broker answers.
     """
     if counts is not None:
-        known = _recalled(settings, counts)
-        return _prepared(settings, plan(settings, _as_known(counts, known)), counts, known)
+        known = recalled(settings, counts)
+        return _prepared(settings, plan(settings, as_known(counts, known)), counts, known)
     existing = connection.partition_counts()
-    known = _recalled(settings, existing) if _may_recall(settings, connection, existing) else {}
+    known = recalled(settings, existing) if _may_recall(settings, connection, existing) else {}
     missing = missing_topics(settings, existing)
     is_empty = not settings.source_topics(existing)
-    found = None if missing or is_empty else plan(settings, _as_known(existing, known))
+    found = None if missing or is_empty else plan(settings, as_known(existing, known))
     needs = needs_of(settings, found)
     rights = _rights(connection, needs)
     faults = [absent(topic) for topic in missing if topic not in rights.hidden()]
@@ -76,7 +76,7 @@ def _prepared(settings: Settings, layout: Layout, counts: Mapping[str, int], kno
     )
 
 
-def _as_known(counts: Mapping[str, int], known: Mapping[str, int]) -> dict[str, int]:
+def as_known(counts: Mapping[str, int], known: Mapping[str, int]) -> dict[str, int]:
     """The counts that state was made under, of the topics that are there."""
     return {topic: known.get(topic, count) for topic, count in counts.items()}
 
@@ -91,7 +91,7 @@ def _may_recall(settings: Settings, connection: Connection, existing: Mapping[st
     return ledger in existing and all(map(_rights(connection, needs).has, needs))
 
 
-def _recalled(settings: Settings, existing: Mapping[str, int]) -> dict[str, int]:
+def recalled(settings: Settings, existing: Mapping[str, int]) -> dict[str, int]:
     """Partition counts of topics that were read before."""
     ledger = ledger_topic(settings)
     if ledger not in existing:

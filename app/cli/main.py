@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from app.cli.operator import add_commands
 from app.errors import BadInput, InvariantBroken, Unavailable
 
 OK, WRONG, BAD_INPUT, BROKEN, DISK = 0, 1, 2, 70, 74
@@ -66,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     _add(
         commands, "fingerprint", _fingerprint, 'fingerprint rows: JSON lines {"schema", "avro_b64", "ignore"} on stdin'
     )
+    add_commands(commands, _add)
     config = commands.add_parser("config", help="look at the configuration")
     shown = config.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add(shown, "show", _config_show, "print the settings in force, secrets masked", config="optional")
