@@ -9,16 +9,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # its stubs forget it
 
-import schemas
 from app.adapters.connection import Connection
-from app.adapters.encode import framed
 from app.adapters.groups import committed_offsets
 from app.adapters.kafka_config import client_config
 from app.adapters.registry import Registry
@@ -29,10 +27,10 @@ from app.decode.framing import unframed
 from app.errors import BadInput, ConfigError, Unavailable
 from app.model.effects import SinkWatermark
 from app.worker.layout import Layout, absent, missing_topics, plan
-from app.worker.marking import Standing, Step, Waiver
+from app.worker.marking import Standing
 from app.worker.needs import principal_of
 from app.worker.ports import Input
-from cdc_receipts.codec import SCHEMAS, Mark, encode_mark
+from app.worker.readiness import Seen
 from topologies.reading import NewestOf, read_topic
 from topologies.starting import as_known, ledger_topic, recalled
 
@@ -52,14 +50,6 @@ class ToldAt:
 
     told: Told
     at_ms: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """A step with the offset that its record has in the lane; None where nothing was written."""
-
-    step: Step
-    lane_offset: int | None = None
 
 
 class Operator:
@@ -134,7 +124,7 @@ class Operator:
         """
         lane = layout.group_of(topic).lanes[sink]
         for one in (topic, lane):
-            if self.counts.get(one, layout.inputs[one]) != layout.inputs[one]:
+            if self._is_suspended(layout, one):
                 raise BadInput(
                     f"topic {one} has {self.counts[one]} partitions, and its state was made under {layout.inputs[one]}: it is "
                     'suspended, and a mark would be passed over. See README.md, "When a topic\'s partition count changes"'
@@ -197,7 +187,7 @@ class Operator:
 
     def decoded(self, messages: Iterable[Message]) -> Iterable[ToldAt]:
         """What records tell; one that is none of ours is said on the log, and passed over."""
-        registry = _registry(self.settings)
+        registry = registry_of(self.settings)
         reader = ToldReader(registry)
         seen: set[int] = set()
         for message in messages:
@@ -205,7 +195,7 @@ class Operator:
             try:
                 number = unframed(value or b"")[0]
                 if number not in seen:
-                    _patiently(partial(registry.fetch, [number]))
+                    patiently(partial(registry.fetch, [number]))
                     seen.add(number)
                 yield ToldAt(told=reader.told(value), at_ms=message.timestamp()[1])
             except BadInput as error:
@@ -241,69 +231,61 @@ class Operator:
             for source in sources
         ]
 
-    # ---------------------------------------------------------------- writing
+    def configured(self) -> set[tuple[str, Input]]:
+        """Every sink and source partition that is configured and that the cluster shows us."""
+        return {
+            (sink, Input(topic, number))
+            for sink in self.settings.sinks
+            for topic in self.settings.sink_topics(sink, self.counts)
+            for number in range(self.counts.get(topic, 0))
+        }
 
-    def write(self, steps: Sequence[Step]) -> list[Written]:
-        """Write what steps hold to the lanes; returns when the broker has all of it.
+    def seen(self, layout: Layout, told: Mapping[tuple[str, Input], ToldAt]) -> dict[str, list[Seen]]:
+        """By sink, every source partition: where its log is, and what was told of it."""
+        by_sink = {sink: self.sources(layout, sink) for sink in self.settings.sinks}
+        there = {one for sources in by_sink.values() for one in sources if one.partition < self.counts[one.topic]}
+        bounds = self.bounds(there)
+        return {sink: [self._seen(layout, sink, one, bounds, told) for one in by_sink[sink]] for sink in by_sink}
 
-        Raises:
-            Unavailable: it has not; the message says which are written, and repeating the command is right.
-        """
-        due = [step for step in steps if step.record is not None]
-        if not due:
-            return [Written(step=step) for step in steps]
-        ids = _patiently(lambda: _registry(self.settings).register(_schemas_of(due)))
-        producer = Producer(
-            self._client | {"enable.idempotence": True, "linger.ms": 5, "message.timeout.ms": int(TIMEOUT_S * 1000)}
+    def _seen(
+        self,
+        layout: Layout,
+        sink: str,
+        source: Input,
+        bounds: Mapping[Input, tuple[int, int]],
+        told: Mapping[tuple[str, Input], ToldAt],
+    ) -> Seen:
+        earliest, end = bounds.get(source, (0, 0))
+        one = told.get((sink, source))
+        lane = layout.group_of(source.topic).lanes[sink]
+        return Seen(
+            source=source,
+            earliest=earliest,
+            end=end,
+            told=_watermark(one),
+            told_at_ms=0 if one is None else one.at_ms,
+            is_suspended=any(self._is_suspended(layout, topic) for topic in (source.topic, lane)),
         )
-        offsets: dict[int, int] = {}
-        failed: list[str] = []
-        for place, step in enumerate(steps):
-            if step.record is not None:
-                producer.produce(
-                    step.standing.lane,
-                    _encoded(step.record, ids),
-                    partition=step.standing.source.partition,
-                    on_delivery=_noting(place, offsets, failed),
-                )
-                producer.poll(0)
-        left = producer.flush(TIMEOUT_S + 5)
-        if failed or left:
-            reasons = "; ".join(dict.fromkeys(failed)) or "no answer in time"
-            raise Unavailable(
-                f"the broker has {len(offsets)} of {len(due)} records: {reasons}. Repeat the command: what is there already "
-                "stays as it is"
-            )
-        return [Written(step=step, lane_offset=offsets.get(place)) for place, step in enumerate(steps)]
 
+    def _is_suspended(self, layout: Layout, topic: str) -> bool:
+        return self.counts.get(topic, layout.inputs[topic]) != layout.inputs[topic]
 
-def _noting(place: int, offsets: dict[int, int], failed: list[str]) -> Callable[[KafkaError | None, Message], None]:
-    def done(error: KafkaError | None, message: Message) -> None:
-        if error is None:
-            offsets[place] = message.offset() or 0
-        else:
-            failed.append(error.str())
-
-    return done
-
-
-def _encoded(record: Mark | Waiver, ids: Mapping[str, int]) -> bytes:
-    if isinstance(record, Waiver):
-        return framed("Waiver", asdict(record), ids["Waiver"])
-    return encode_mark(record, ids["SinkMark"])
-
-
-def _schemas_of(steps: Iterable[Step]) -> dict[str, str]:
-    known = {"SinkMark": SCHEMAS["SinkMark"], "Waiver": schemas.text("Waiver")}
-    names = {"Waiver" if isinstance(step.record, Waiver) else "SinkMark" for step in steps}
-    return {name: known[name] for name in sorted(names)}
+    def listeners(self, layout: Layout) -> dict[str, frozenset[str]]:
+        """By evidence topic, the sinks that it may speak for."""
+        found: dict[str, set[str]] = {}
+        for name, sink in self.settings.sinks.items():
+            lanes = [group.lanes[name] for group in layout.groups.values() if name in group.lanes]
+            for topic in (*sink.receipts, *sink.dead_letters, *sink.success_topics, *lanes):
+                found.setdefault(topic, set()).add(name)
+        return {topic: frozenset(sinks) for topic, sinks in found.items()}
 
 
 def _watermark(told: ToldAt | None) -> SinkWatermark | None:
     return told.told if told is not None and isinstance(told.told, SinkWatermark) else None
 
 
-def _registry(settings: Settings) -> Registry:
+def registry_of(settings: Settings) -> Registry:
+    """The schema registry that settings name."""
     password = settings.registry.password
     return Registry(
         settings.registry.url or "",
@@ -312,7 +294,7 @@ def _registry(settings: Settings) -> Registry:
     )
 
 
-def _patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:
+def patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:
     """Ask the registry, which waits as long as it is away; a command does not."""
 
     async def asked() -> Answer:

@@ -18,12 +18,13 @@ from app.errors import BadInput
 if TYPE_CHECKING:
     from app.worker.marking import Step
     from app.worker.ports import Input
-    from topologies.operating import Operator, Written
+    from topologies.marks import Written
+    from topologies.operating import Operator
 
 Line = dict[str, Any]
 Add = Callable[..., argparse.ArgumentParser]
 
-OK, WRONG = 0, 1
+OK = 0
 STARTS = ("earliest", "committed", "held")
 
 
@@ -61,6 +62,57 @@ def add_commands(commands: Any, add: Add) -> None:
     waive.add_argument("--who", required=True, metavar="NAME", help="who decided it")
     waive.add_argument("--reason", required=True, metavar="TEXT", help="why")
 
+    add(commands, "status", _status, "where every sink stands, and what is bad", config="required", is_json=True)
+    text = "whether what was observed may raise alerts and make commands"
+    _add_limits(add(commands, "readiness", _readiness, text, config="required", is_json=True))
+
+
+def _add_limits(ready: argparse.ArgumentParser) -> None:
+    ready.add_argument(
+        "--within", type=_duration, metavar="DURATION", help='changes wait for a fence no longer; default "10m"'
+    )
+    ready.add_argument(
+        "--window",
+        type=_duration,
+        metavar="DURATION",
+        help='findings, and verdicts that were taken back, count for so long; default "1d"',
+    )
+    ready.add_argument("--late-share", type=_share, metavar="SHARE", help="of all cells, may be late; default 0.05")
+    ready.add_argument(
+        "--accept-bad", action="store_true", help="open bad cells were looked at; commands are to mend them"
+    )
+
+
+def _duration(text: str) -> int:
+    from app.config.kinds import duration  # noqa: PLC0415
+
+    try:
+        return duration(1_000).read(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be {error}") from None
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError("must be a number from 0 to 1")
+    return share
+
+
+def _status(options: argparse.Namespace) -> int:
+    from app.cli.standings import status  # noqa: PLC0415
+
+    return status(options)
+
+
+def _readiness(options: argparse.Namespace) -> int:
+    from app.cli.standings import report  # noqa: PLC0415
+
+    return report(options)
+
 
 def _marking(
     commands: Any, add: Add, name: str, run: Callable[[argparse.Namespace], int], text: str
@@ -75,7 +127,7 @@ def _onboard(options: argparse.Namespace) -> int:
     from app.worker import marking  # noqa: PLC0415 - the client is not needed by the other commands
     from topologies.operating import now_ms  # noqa: PLC0415
 
-    operator = _operator(options.config)
+    operator = open_operator(options.config)
     standings = operator.standings(options.sink, options.topic, is_committed=options.at == "committed")
     return _write(operator, marking.onboard(standings, options.at, now_ms(), is_again=options.again), options)
 
@@ -85,7 +137,7 @@ def _rebuild(options: argparse.Namespace) -> int:
     from topologies.operating import now_ms  # noqa: PLC0415
 
     start = options.start if options.start in STARTS else _offsets(options.start)
-    operator = _operator(options.config)
+    operator = open_operator(options.config)
     everywhere = operator.standings(options.sink, is_committed=start == "committed")
     meant = _meant(everywhere, options, start)
     present = max((one.generation for one in everywhere), default=0)
@@ -118,7 +170,7 @@ def _retire(options: argparse.Namespace) -> int:
     from app.worker import marking  # noqa: PLC0415
     from topologies.operating import now_ms  # noqa: PLC0415
 
-    operator = _operator(options.config)
+    operator = open_operator(options.config)
     return _write(operator, marking.retire(operator.standings(options.sink), now_ms()), options)
 
 
@@ -127,7 +179,7 @@ def _waive(options: argparse.Namespace) -> int:
     from topologies.operating import now_ms  # noqa: PLC0415
 
     topic, partition, first, last = _cells(options.cells)
-    operator = _operator(options.config)
+    operator = open_operator(options.config)
     standings = operator.standings(options.sink, topic)
     found = [one for one in standings if one.source.partition == partition]
     if not found:
@@ -136,7 +188,8 @@ def _waive(options: argparse.Namespace) -> int:
     return _write(operator, steps, options)
 
 
-def _operator(config: Path) -> Operator:
+def open_operator(config: Path) -> Operator:
+    """A command's look at the cluster that a configuration names."""
     from app.config.load import load  # noqa: PLC0415
     from topologies.operating import Operator  # noqa: PLC0415
 
@@ -167,10 +220,10 @@ def _cells(text: str) -> tuple[str, int, int, int]:
 
 
 def _write(operator: Operator, steps: Sequence[Step], options: argparse.Namespace) -> int:
-    from topologies.operating import Written  # noqa: PLC0415
+    from topologies.marks import Written, write  # noqa: PLC0415
 
-    written = [Written(step=step) for step in steps] if options.dry_run else operator.write(steps)
-    _print(map(_line, written), options, lambda lines: _rows(lines, is_dry=options.dry_run))
+    written = [Written(step=step) for step in steps] if options.dry_run else write(operator.settings, steps)
+    print_lines(map(_line, written), options, lambda lines: _rows(lines, is_dry=options.dry_run))
     return OK
 
 
@@ -203,7 +256,10 @@ def _rows(lines: Iterable[Line], *, is_dry: bool) -> Iterator[str]:
         yield f"{place}  {line['kind']}{at}{generation}  {to}{rest}"
 
 
-def _print(lines: Iterable[Line], options: argparse.Namespace, text: Callable[[list[Line]], Iterable[str]]) -> None:
+def print_lines(
+    lines: Iterable[Line], options: argparse.Namespace, text: Callable[[list[Line]], Iterable[str]]
+) -> None:
+    """Lines as JSON, or as the text that is made of them."""
     found = list(lines)
     for row in map(json.dumps, found) if options.json else text(found):
         print(row)

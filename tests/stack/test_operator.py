@@ -63,51 +63,73 @@ def open_bad(deployment: Deployment) -> dict[int, int]:
     return {number: sum(one["open_counts"].get(state, 0) for state in bad) for number, one in told.items()}
 
 
-def test_a_sink_is_onboarded_where_it_stands_then_waived_and_retired_and_its_counts_follow(
+def begun(deployment: Deployment) -> dict[int, int | None]:
+    """Where judging begins, by partition."""
+    return {number: one["beginning"] for number, one in deployment.load_watermarks().items()}
+
+
+def test_a_sink_is_onboarded_where_it_stands_and_what_was_judged_before_is_exempt(
     broker: Broker, registry: EmbeddedRegistry, tmp_path: Path
 ) -> None:
+    """Its group has committed nothing of partition 0, which is judged from the log's start."""
     deployment = Deployment(broker, registry, tmp_path, "onboarded", seed=21)
     load = deployment.load
     with deployment.worker("only") as worker:
-        configured(worker, group="loader", mode="observe")
+        configured(worker, group="loader")
         worker.start("tests.stack.brisk")
         write(deployment, 2)
         until(deployment.is_load_judged, [worker])
-        stood = dict(load.truth.ends)
+        stood = {number: end if number else 0 for number, end in load.truth.ends.items()}
         commit(deployment, {number: end for number, end in stood.items() if number})
 
         shown = typed(worker, "onboard", SINK, "--dry-run")
         assert [(line["kind"], line["offset"], line["lane"]["offset"]) for line in shown] == [
-            ("START", stood[number] if number else 0, None) for number in range(PARTITIONS)
+            ("START", stood[number], None) for number in range(PARTITIONS)
         ]
-        before = open_bad(deployment)
         written = typed(worker, "onboard", SINK)
         assert all(line["lane"]["topic"] == load.receipts and line["lane"]["offset"] > 0 for line in written)
-        write(deployment, 2)
+        write(deployment, 1)
         until(deployment.is_load_judged, [worker])
-        until(lambda: all(one["beginning"] is not None for one in deployment.load_watermarks().values()), [worker])
+        until(lambda: begun(deployment) == stood, [worker])
 
-        told = deployment.load_watermarks()
-        left = {(p, offset) for p, offset in load.truth.bad if p == 0 or offset >= stood[p]}
-        assert {n: told[n]["beginning"] for n in told} == {n: stood[n] if n else 0 for n in stood}
-        assert open_bad(deployment) == {n: sum(p == n for p, _ in left) for n in told}
-        assert open_bad(deployment)[0] > before[0]
+        left = [place for place in load.truth.bad if place[1] >= stood[place[0]]]
+        assert open_bad(deployment) == {n: sum(p == n for p, _ in left) for n in stood}
         commit(deployment, load.truth.ends)
         assert {line["kind"] for line in typed(worker, "onboard", SINK)} == {"nothing"}
 
-        number, offset = min(place for place in left if place[0] == 1)
-        refusal = said(worker, "waive", SINK, f"{load.topic}:1:{10**6}", "--who", "ada", "--reason", "r", status=2)
-        assert "no fence above 1000000 was read yet" in refusal
-        typed(worker, "waive", SINK, f"{load.topic}:{number}:{offset}", "--who", "ada", "--reason", "mended by hand")
-        load.fence_all()
-        until(lambda: deployment.load_watermarks()[1]["verified_watermark"] > offset, [worker])
 
-        assert deployment.telling.commands() == []
+def test_what_stands_is_told_without_a_worker_a_waived_cell_is_passed_and_a_retired_sink_leaves_the_counts(
+    broker: Broker, registry: EmbeddedRegistry, tmp_path: Path
+) -> None:
+    deployment = Deployment(broker, registry, tmp_path, "retired", seed=24)
+    load = deployment.load
+    with deployment.worker("only") as worker:
+        worker.start("tests.stack.brisk")
+        write(deployment, 1)
+        until(deployment.is_load_judged, [worker])
+
+        standing = {line["partition"]: line for line in typed(worker, "status", status=1)}
+        assert {n: line["bad"] for n, line in standing.items()} == open_bad(deployment)
+        assert f"{SINK}  {load.topic}  {PARTITIONS} partitions: " in said(worker, "status", status=1)
+        (ready,) = typed(worker, "readiness", status=1)
+        assert [(one["level"], one["what"]) for one in ready["points"]] == [("blocks", "bad")]
+        bad = {f"{load.topic}:{p}:{offset} {state}" for (p, offset), state in load.truth.bad.items()}
+        assert set(ready["points"][0]["places"]) == bad
+
+        number, offset = min(load.truth.bad)
+        why = ("--who", "ada", "--reason", "mended by hand")
+        refusal = said(worker, "waive", SINK, f"{load.topic}:{number}:1000000", *why, status=2)
+        assert "no fence above 1000000 was read yet" in refusal
+        typed(worker, "waive", SINK, f"{load.topic}:{number}:{offset}", *why)
+        load.fence_all()
+        until(lambda: deployment.load_watermarks()[number]["verified_watermark"] > offset, [worker])
+
         typed(worker, "retire", SINK)
-        until(lambda: not any(open_bad(deployment).values()), [worker])
         until(lambda: all(one["ended"] for one in deployment.load_watermarks().values()), [worker])
+        assert not any(open_bad(deployment).values())
         assert {line["kind"] for line in typed(worker, "retire", SINK)} == {"nothing"}
-        assert "use: cdc-verifier rebuild" in said(worker, "onboard", SINK, status=2)
+        assert {line["wrong"] for line in typed(worker, "status")} == {False}
+        assert [one["what"] for one in typed(worker, "readiness")[0]["points"]] == ["retired"]
 
 
 def test_a_rebuilt_sink_is_judged_anew_by_what_is_said_from_then_on(
