@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, assert_never
 
 import fastavro
 
 import schemas
-from app.model import Flag, Origin, State
+from app.model import Flag, Level, Origin, State
 from app.model.effects import (
     Command,
     CommandItem,
@@ -187,6 +187,11 @@ def encode_seal(seal: Seal) -> Datum:
     }
 
 
+def level_counts(levels: Sequence[int]) -> dict[str, int]:
+    """Counts per `Level` by its word, those that are not zero."""
+    return {Level(level).word: int(count) for level, count in enumerate(levels) if count}
+
+
 def encode_watermark(watermark: SinkWatermark) -> Datum:
     """Watermarks as Avro ``Watermark``."""
     return _coordinates(watermark) | {
@@ -209,6 +214,7 @@ def encode_watermark(watermark: SinkWatermark) -> Datum:
         "ended": watermark.is_ended,
         "held_from": watermark.held_from,
         "rows": dict(watermark.rows),
+        "levels": level_counts(watermark.levels),
     }
 
 

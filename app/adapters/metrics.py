@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from app.adapters.shapes import METRICS, ROW_STATES, Shape
 from app.config.topics import is_match
-from app.model import BAD, Flag, State
+from app.model import BAD, Flag, Level, State
 from app.model.effects import Contradicted, Finding, Orphan, SinkWatermark, UnknownSink, Unreadable
 
 MAX_SERIES = 25_000
@@ -92,6 +92,8 @@ class Metrics(Collector):
         self._set("cdc_verifier_bad_cells", labels, place, bad)
         for state in State:
             self._set("cdc_verifier_state_cells", (*labels, state.word), place, watermark.counts[state])
+        for level, count in zip(Level, watermark.levels, strict=False):
+            self._set("cdc_verifier_evidence_cells", (*labels, level.word), place, count)
         for bit, flag in enumerate(Flag):
             self._count_to(f"cdc_verifier_{flag.words()[0]}_cells_total", labels, place, watermark.flags[bit])
 

@@ -51,6 +51,10 @@ _METRICS = {
     "cdc_verifier_open_cell_age_seconds": Shape("age of the oldest open cell, 0 if none is open", _LANE, "max"),
     "cdc_verifier_fence_age_seconds": Shape("time since the last fence was written", _LANE, "max"),
     "cdc_verifier_state_cells": Shape("cells by state", ("sink", "topic", "partition", "state")),
+    "cdc_verifier_evidence_cells": Shape(
+        "closed cells that are delivered or attempted, by the strength of their evidence",
+        ("sink", "topic", "partition", "state"),
+    ),
     "cdc_verifier_bad_cells": Shape("open cells that are missing, diverged, rejected or duplicated", _LANE),
     "cdc_verifier_conservation_difference_changes": Shape("changes read minus cells; anything but 0 is a bug", _LANE),
     "cdc_verifier_held_lanes": Shape("lanes that wait at a fence for their changes", _LANE),

@@ -8,6 +8,14 @@ from typing import Any
 
 Line = dict[str, Any]
 
+LEVELS = {
+    "attempted": "attempted only",
+    "present": "present",
+    "fingerprint": "equal by fingerprint",
+    "read_back": "read back and equal",
+}
+"""How the strength of evidence is told."""
+
 
 def summary(lines: Sequence[Line], grace_s: float | None) -> Iterator[str]:
     """One row per sink and source partition, then everything that is wrong, by kind."""
@@ -20,10 +28,26 @@ def summary(lines: Sequence[Line], grace_s: float | None) -> Iterator[str]:
     if graced:
         yield f"\n{len(graced)} of these have no fences of their own; theirs stand {grace_s:g} s behind, by --grace."
     yield ""
+    yield from _levels(lines)
     found = Counter(_wrong(line) for line in lines)
     for what, count in sorted(found.items()):
         if what:
             yield f"{count:6}  {what}"
+
+
+def _levels(lines: Sequence[Line]) -> Iterator[str]:
+    """Of each sink, the evidence that its delivered and attempted cells rest on, and what share of them."""
+    by_sink: dict[str, Counter[str]] = {}
+    for line in lines:
+        if line["kind"] == "evidence":
+            by_sink.setdefault(line["sink"], Counter()).update(line["counts"])
+    for sink, levels in by_sink.items():
+        total = sum(levels.values())
+        told = ", ".join(f"{count} {LEVELS[level]} ({count / total:.0%})" for level, count in levels.items())
+        if total:
+            yield f"{sink}: {told}"
+    if by_sink:
+        yield ""
 
 
 def _sink_row(line: Line) -> tuple[str, ...]:

@@ -172,10 +172,14 @@ class SinkSettings:
     change_log: tuple[str, ...] = setting(
         kinds.Topics(), (), "change topics of its own database, written by a second Debezium connector"
     )
-    store: str | None = setting(kinds.StoreUrl(), None, "its database, whose rows are read back; SELECT is all it needs")
+    store: str | None = setting(
+        kinds.StoreUrl(), None, "its database, whose rows are read back; SELECT is all it needs"
+    )
     store_password: Secret | None = setting(kinds.SecretText(), None, "of the store's user; best from the environment")
     read_back_share: float = setting(kinds.Share(), 1.0, "the part of the changes whose rows are read back")
-    read_back_rate: int = setting(kinds.Whole(0, 1_000_000), 2_000, "rows a second at most, by a worker; 0 for no limit")
+    read_back_rate: int = setting(
+        kinds.Whole(0, 1_000_000), 2_000, "rows a second at most, by a worker; 0 for no limit"
+    )
     read_back_timeout_ms: int = setting(kinds.duration(100), 10_000, "of one statement in the store")
     second_look_ms: int = setting(kinds.duration(), 5_000, "a row is wrong if it is so twice, this long apart")
     recorded_tables: str | None = setting(kinds.Text(), None, "in a recording, the file that holds its tables")

@@ -127,6 +127,7 @@ def pack_sink(sink: SinkPartition) -> bytes:
         "rows": dict(sorted(sink.tally.rows.items())),
         "closed": sink.tally.closed.tolist(),
         "flags": sink.tally.flags.tolist(),
+        "levels": sink.tally.levels.tolist(),
         "left": sink.tally.left,
     }
     header["parked"] = [[_receipt(receipt), offset] for receipt, offset in sink.parked]
@@ -155,6 +156,7 @@ def restore_sink(sink: SinkPartition, block: bytes) -> None:
     sink.tally.rows.update(tally["rows"])
     sink.tally.closed[:] = tally["closed"]
     sink.tally.flags[:] = tally["flags"]
+    sink.tally.levels[:] = tally.get("levels", 0)  # a store of an older version has not counted them
     sink.tally.left = tally["left"]
     sink.parked = [(Receipt(**receipt), offset) for receipt, offset in header["parked"]]
     sink.far = [(Receipt(**receipt), offset) for receipt, offset in header["far"]]

@@ -40,6 +40,8 @@ class Bit:
     """Evidence that could have spoken for this cell was lost."""
     CONTRADICTED = 8192
     SEALED = 16384
+    READ_BACK = 32768
+    """The last word is of somebody who looked into the sink's store, with its content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,7 @@ class Receipt:
     sequence: int | None
     names_command: bool
     rank: int
+    is_read_back: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +116,9 @@ class Word:
 def _spoken(bits: int, receipt: Receipt, good: bool, is_passed: bool) -> int:
     """Bits after ``receipt`` became the last word."""
     was_good = bits & Bit.GOOD
-    bits &= ~(Bit.GOOD | Bit.WORD_HAS_FINGERPRINT | Bit.WORD_NAMES_COMMAND)
+    bits &= ~(Bit.GOOD | Bit.WORD_HAS_FINGERPRINT | Bit.WORD_NAMES_COMMAND | Bit.READ_BACK)
+    if receipt.is_read_back:
+        bits |= Bit.READ_BACK
     if receipt.fingerprint is not None:
         bits |= Bit.WORD_HAS_FINGERPRINT
     if receipt.names_command:
@@ -182,6 +187,7 @@ class CellSegment:
         bits |= np.where(good & receipts.names_command, np.uint16(Bit.MADE_GOOD_BY_COMMAND), np.uint16(0))
         applied = reached & ~receipts.names_command
         bits |= np.where(applied & receipts.has_sequence, np.uint16(Bit.HAS_SEQUENCE), np.uint16(0))
+        bits |= np.where(receipts.read_back, np.uint16(Bit.READ_BACK), np.uint16(0))
         self.bits[index] |= bits  # an operator's bits stay
         self.status[index] = status
         self.fingerprints[index] = np.where(receipts.has_fingerprint, receipts.fingerprints, np.uint64(0))
@@ -203,6 +209,7 @@ class ReceiptArrays:
     sequences: Int64s
     has_sequence: Bools
     names_command: Bools
+    read_back: Bools
     ranks: Int64s
 
     def __len__(self) -> int:
@@ -220,6 +227,7 @@ class ReceiptArrays:
             sequence=int(self.sequences[row]) if self.has_sequence[row] else None,
             names_command=bool(self.names_command[row]),
             rank=int(self.ranks[row]),
+            is_read_back=bool(self.read_back[row]),
         )
 
 

@@ -228,7 +228,7 @@ def _close_passed(sink: SinkPartition, slices: list[Slice], outcome: Outcome) ->
         settled = SETTLED[part.states] | (waived & (part.states != NOTHING))
         part.cells.closed[rows][settled] = part.states[settled] + 1
         part.cells.flags[rows][settled] = part.flags[settled]
-        _count(sink, part.states[settled], part.flags[settled])
+        _count(sink, part.states[settled], part.flags[settled], part.cells.bits[rows][settled])
         sink.unsealed.add(part.changes.base >> SEGMENT_BITS)
         odd = (
             (part.states == State.UNVERIFIABLE)
@@ -253,7 +253,8 @@ def _close_passed(sink: SinkPartition, slices: list[Slice], outcome: Outcome) ->
     return fresh
 
 
-def _count(sink: SinkPartition, states: UInt8s, flags: UInt8s) -> None:
+def _count(sink: SinkPartition, states: UInt8s, flags: UInt8s, bits: np.ndarray) -> None:
+    sink.tally.levels += rules.level_counts(states, bits)
     sink.tally.closed += np.bincount(states, minlength=10)
     if flags.any():
         for bit in range(8):
@@ -341,7 +342,8 @@ def _close_straggler(sink: SinkPartition, straggler: Straggler, state: State, fl
     cells = sink.cells_at(number)
     cells.closed[offset & INDEX] = state + 1
     cells.flags[offset & INDEX] = int(flags)
-    _count(sink, np.array([state], np.uint8), np.array([int(flags)], np.uint8))
+    at = slice(offset & INDEX, (offset & INDEX) + 1)
+    _count(sink, np.array([state], np.uint8), np.array([int(flags)], np.uint8), cells.bits[at])
     sink.unsealed.add(number)
     if state is State.UNVERIFIABLE and not cells.bits[offset & INDEX] & Bit.WAIVED:
         sink.verified_stop.add(offset)

@@ -173,6 +173,7 @@ def one(receipt: Receipt, offset: int) -> ReceiptArrays:
         sequences=np.array([receipt.sequence or 0], np.int64),
         has_sequence=np.array([receipt.sequence is not None]),
         names_command=np.array([receipt.names_command]),
+        read_back=np.array([receipt.is_read_back]),
         ranks=np.array([receipt.rank], np.int64),
     )
 

@@ -12,11 +12,15 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from app.ledger.cells import NEVER, ReceiptArrays
-from app.model import EvidenceBatch, EvidenceKind, Origin, SinkTopic
+from app.model import EvidenceBatch, EvidenceKind, Origin, ReceiptStatus, SinkTopic
 from app.model.batches import Bools, Int32s, Int64s, UInt8s, UInt64s
 
 RANK_BITS = 24
 """A lane record may stand for up to 2**24 receipts; rank = lane offset << 24 | index inside the record."""
+
+
+READ_BACK = ("read-back", "change-log")
+"""Kinds of evidence that show what a sink's store holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +88,17 @@ class LaneRows:
             sequences=self.sequences[take],
             has_sequence=self.has_sequence[take],
             names_command=self.names_command[take],
+            read_back=self._read_back(lo, hi)[rows - lo],
             ranks=self.ranks[take],
         )
+
+    def _read_back(self, lo: int, hi: int) -> Bools:
+        """``bool[hi - lo]``: the content was seen in the sink's store, by somebody else than the sink."""
+        found = np.zeros(hi - lo, np.bool_)
+        for row, texts in self.texts.items():
+            if lo <= row < hi and texts[2] in READ_BACK:
+                found[row - lo] = self.has_fingerprint[row] or self.statuses[row] == ReceiptStatus.DELETED
+        return found
 
     def needs(self) -> Int64s:
         """``int64[n]``: up to which offset the changes must have been read before a row may be judged by.

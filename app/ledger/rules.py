@@ -12,7 +12,7 @@ import numpy as np
 
 from app.ledger.cells import Bit, CellSegment, Receipt, ReceiptArrays, Word
 from app.ledger.changes import ChangeSegment
-from app.model import NO_TIME, ChangeKind, Contract, Flag, ReceiptStatus, State
+from app.model import NO_TIME, ChangeKind, Contract, Flag, Level, ReceiptStatus, State
 from app.model.batches import Bools, Int64s, UInt8s, UInt64s
 from app.model.words import ANY_KIND
 
@@ -159,6 +159,20 @@ def plain_flags(
     fine = (states == State.DELIVERED) | (states == State.DUPLICATED)
     flags[fine & ((bits & Bit.MADE_GOOD_BY_COMMAND) != 0)] |= np.uint8(Flag.REPAIRED)
     return flags
+
+
+def level_counts(states: UInt8s, bits: np.ndarray) -> Int64s:
+    """``int64[4]``: how many of some closed cells rest on evidence of each `Level`; of those delivered or attempted."""
+    fine = (states == State.DELIVERED) | (states == State.DUPLICATED)
+    words = bits[fine]
+    levels = np.where(
+        words & Bit.READ_BACK,
+        Level.READ_BACK,
+        np.where(words & Bit.WORD_HAS_FINGERPRINT, Level.FINGERPRINT, Level.PRESENT),
+    )
+    counts: Int64s = np.bincount(levels, minlength=len(Level))
+    counts[Level.ATTEMPTED] += np.count_nonzero(states == State.ATTEMPTED)
+    return counts
 
 
 def _is_late(rules: Expectations, changes: ChangeSegment, cells: CellSegment, lo: int, hi: int) -> Bools:

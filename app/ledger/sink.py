@@ -17,7 +17,7 @@ from app.ledger.changes import Changes, ChangeSegment
 from app.ledger.hearing import hear, one, straggler_spoke
 from app.ledger.keyed import FINE, Fact, facts
 from app.ledger.lane import LaneRows
-from app.ledger.rules import View
+from app.ledger.rules import NOTHING, View
 from app.ledger.stragglers import Stragglers
 from app.ledger.terms import Agreed, Terms
 from app.model import (
@@ -41,6 +41,8 @@ class Tally:
     rows: Counter[str] = field(default_factory=Counter)
     closed: np.ndarray = field(default_factory=lambda: np.zeros(10, np.int64))
     flags: np.ndarray = field(default_factory=lambda: np.zeros(8, np.int64))
+    levels: np.ndarray = field(default_factory=lambda: np.zeros(4, np.int64))
+    """Closed cells that are delivered or attempted, by `Level`."""
     left: int = 0
     """Cells that left the counts with an END."""
 
@@ -323,6 +325,7 @@ class SinkPartition:
                 continue
             forgotten = cells.closed[lo:]
             self.tally.closed -= np.bincount(forgotten[forgotten > 0] - 1, minlength=10)
+            self.tally.levels -= rules.level_counts(np.where(forgotten > 0, forgotten - 1, NOTHING), cells.bits[lo:])
             for bit in range(8):
                 self.tally.flags[bit] -= int((((cells.flags[lo:] >> bit) & 1)[forgotten > 0]).sum())
             fresh = CellSegment(number)

@@ -12,6 +12,7 @@ from app.model.words import (
     ChangeKind,
     EvidenceKind,
     Flag,
+    Level,
     ReceiptStatus,
     State,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "EvidenceBatch",
     "EvidenceKind",
     "Flag",
+    "Level",
     "Mode",
     "Origin",
     "RawBatch",

@@ -186,6 +186,7 @@ class SinkWatermark:
         is_ended: an END was read, and no START of a higher generation since.
         held_from: the changes below are forgotten.
         rows: rows of evidence by what became of them.
+        levels: closed cells that are delivered or attempted, per `Level`.
     """
 
     sink: str
@@ -212,6 +213,7 @@ class SinkWatermark:
     is_ended: bool = False
     held_from: int = 0
     rows: Mapping[str, int] = field(default_factory=dict)
+    levels: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

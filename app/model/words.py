@@ -88,6 +88,24 @@ BAD = frozenset({State.MISSING, State.DIVERGED, State.REJECTED, State.DUPLICATED
 SETTLED = frozenset({State.EXEMPT, State.DELIVERED, State.ATTEMPTED, State.SUPERSEDED, State.UNVERIFIABLE})
 
 
+class Level(IntEnum):
+    """How strong the evidence is that a settled cell rests on, from weak to strong."""
+
+    ATTEMPTED = 0
+    """The sink passed it; more is not known."""
+    PRESENT = 1
+    """It says that it applied the change, and nothing of the content."""
+    FINGERPRINT = 2
+    """It says what it stored, and that is the change's."""
+    READ_BACK = 3
+    """What its store holds was seen by somebody else, and is the change's."""
+
+    @property
+    def word(self) -> str:
+        """The level as the outputs print it."""
+        return self.name.lower()
+
+
 class Flag(IntFlag):
     """Flags of a cell (protocol section 4)."""
 

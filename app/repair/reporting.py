@@ -129,6 +129,7 @@ def watermark(sink: SinkPartition, owner: str = "") -> SinkWatermark:
         open_counts=tuple(opened.tolist()),
         counts=tuple((sink.tally.closed + opened).tolist()),
         flags=tuple(sink.tally.flags.tolist()),
+        levels=tuple(sink.tally.levels.tolist()),
         seals=sink.seals,
         seal_hash=sink.seal_hash,
         at=mark_time(sink),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from app.adapters.encode import command_line
+from app.adapters.encode import command_line, level_counts
 from app.adapters.recording import Recording
 from app.config.settings import Settings
 from app.decode.changes import ReferenceChangeDecoder
@@ -107,6 +107,8 @@ class RecordedRun:
                 yield {"kind": "command", **command_line(standing)}
         for sink in self.sinks():
             yield self._sink_line(sink)
+            where = SinkTopic(sink.contract.sink, sink.changes.topic, sink.changes.partition)._asdict()
+            yield {"kind": "evidence", **where, "counts": level_counts(sink.tally.levels.tolist())}
 
     def _sink_line(self, sink: SinkPartition) -> Line:
         counts = sink.tally.closed.copy()
