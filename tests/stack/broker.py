@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import shutil
 import socket
 import subprocess
@@ -11,7 +10,9 @@ import time
 import uuid
 from pathlib import Path
 
-HERE = Path(__file__).parent
+from tests.stack.child import free_port
+from tests.stack.jars import fetched
+
 START_S = 60.0
 
 PROPERTIES = """
@@ -45,16 +46,6 @@ def is_missing() -> str | None:
     return f"no {' and no '.join(lacking)} on this machine" if lacking else None
 
 
-def jars() -> Path:
-    """The broker's jars, fetched once into the user's cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cdc-verifier" / "kafka-4.3.1"
-    if not (cache / "done").exists():
-        command = ["mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), "dependency:copy-dependencies"]
-        subprocess.run([*command, f"-DoutputDirectory={cache}"], check=True, timeout=600)
-        (cache / "done").touch()
-    return cache
-
-
 class Broker:
     """One broker over a directory; `start` and `stop` may be called again and again.
 
@@ -65,7 +56,7 @@ class Broker:
 
     def __init__(self, directory: Path, properties: str = "") -> None:
         self.directory = directory
-        self.port, controller, other = _free_port(), _free_port(), _free_port()
+        self.port, controller, other = free_port(), free_port(), free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
         self.other_bootstrap = f"127.0.0.1:{other}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -104,14 +95,9 @@ class Broker:
     def _java(self, *arguments: str) -> subprocess.Popen[bytes]:
         heap = ["-Xms128m", "-Xmx384m", "-XX:+UseSerialGC"]
         with (self.directory / "broker.log").open("ab") as log:
-            return subprocess.Popen(["java", *heap, "-cp", f"{jars()}/*", *arguments], stdout=log, stderr=log)
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
+            return subprocess.Popen(
+                ["java", *heap, "-cp", f"{fetched('broker')}/*", *arguments], stdout=log, stderr=log
+            )
 
 
 def _cluster_id() -> str:
