@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 
 from app.adapters.brokers.registry import EmbeddedRegistry
 from tests.simulation.recording import Record
+from tests.stack.apicurio import Apicurio
 
 READ_S = 60.0
 
@@ -76,7 +77,7 @@ def ends(bootstrap: str, topics: Iterable[str]) -> dict[tuple[str, int], int]:
 class Telling:
     """What a verifier tells in its topics; ``prefix`` begins their names."""
 
-    def __init__(self, bootstrap: str, registry: EmbeddedRegistry, prefix: str) -> None:
+    def __init__(self, bootstrap: str, registry: EmbeddedRegistry | Apicurio, prefix: str) -> None:
         self.bootstrap = bootstrap
         self.registry = registry
         self.prefix = prefix
