@@ -161,7 +161,13 @@ def subject_of(name: str) -> str:
 def _refused(subject: str, answer: httpx.Response) -> str:
     """One refusal as people read it."""
     body = _json_of(answer)
-    said = body.get("messages") or body.get("message") or answer.text[:SHOWN] or f"status {answer.status_code}"
+    said = (
+        body.get("messages")
+        or body.get("message")
+        or body.get("reason")
+        or answer.text[:SHOWN]
+        or f"status {answer.status_code}"
+    )
     why = "; ".join(map(str, said)) if isinstance(said, list) else str(said)
     if answer.status_code in NO_RIGHTS:
         return (
