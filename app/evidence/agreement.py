@@ -13,6 +13,7 @@ import json
 import re
 import struct
 from collections.abc import Callable, Collection, Mapping
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
@@ -21,9 +22,13 @@ from app.evidence.atoms import NS, Tag
 from cdc_receipts import texts
 from cdc_receipts.atoms import NULL
 from cdc_receipts.atoms import decimal as decimal_atom
+from cdc_receipts.atoms import floating as floating_atom
 
 _UNITS_NS = {"seconds": NS, "milliseconds": 10**6, "microseconds": 10**3}
-_ZONED_TIME = re.compile(r"(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(?:Z|([+-])(\d\d)(?::?(\d\d))?)")
+_ZONED_TIME = re.compile(
+    r"([01]\d|2[0-4]):([0-5]\d)(?::([0-5]\d)(?:\.(\d{1,9}))?)?(?:Z|([+-])(\d\d)(?::?(\d\d))?)", re.ASCII
+)
+_FLOAT = re.compile(r"[+-]?(?:\d+(?:\.\d*)?(?:[eE][+-]?\d{1,4})?|NaN|Infinity)", re.ASCII)
 _INFINITY = {9_223_372_036_825_200_000: "infinity", -9_223_372_036_832_400_000: "-infinity"}
 """What Debezium makes of PostgreSQL's infinite timestamps, in microseconds."""
 
@@ -64,9 +69,23 @@ def _as_text(text: bytes, other: bytes, allowed: Allowed) -> Verdict:
         ) or None  # fmt: skip
     if other[0] in (Tag.LOCAL_TIMESTAMP, Tag.INSTANT) and written in _INFINITY.values():
         return _INFINITY.get(atoms.nanoseconds(other) // 1_000) == written
+    if other[0] == Tag.FLOAT:
+        return _text_and_float(written, other, allowed)
     read = _READ_AS.get(Tag(other[0]))
     atom = read(written) if read else None
     return None if atom is None else agrees(atom, other, allowed)
+
+
+def _text_and_float(text: str, other: bytes, allowed: Allowed) -> Verdict:
+    """A float's text is the shortest that is read as the same float; of a float32 it may be that of its own width."""
+    if _FLOAT.fullmatch(text) is None:
+        return None
+    read = float(text)
+    if floating_atom(read) == other:
+        return True
+    if _single(read) != atoms.floating(other):
+        return False
+    return True if "float32" in allowed else None
 
 
 def _texts(one: bytes, other: bytes, allowed: Allowed) -> bool:
@@ -103,7 +122,9 @@ def _network(text: str) -> object:
 
 
 def _floats(one: bytes, other: bytes, allowed: Allowed) -> bool:
-    return "float32" in allowed and _single(atoms.floating(one)) == _single(atoms.floating(other))
+    """One of them is what a float32 keeps of the other."""
+    first, second = atoms.floating(one), atoms.floating(other)
+    return "float32" in allowed and (_single(first) == second or first == _single(second))
 
 
 def _single(number: float) -> float:
@@ -118,17 +139,19 @@ def _integer_and_decimal(one: bytes, other: bytes, _: Allowed) -> bool:
     return decimal_atom(atoms.integer(one), 0) == other
 
 
-def _integer_and_float(one: bytes, other: bytes, _: Allowed) -> bool:
-    return atoms.integer(one) == atoms.floating(other)
+def _integer_and_float(one: bytes, other: bytes, allowed: Allowed) -> bool:
+    return _is_kept_as(atoms.integer(one), atoms.floating(other), allowed)
 
 
 def _decimal_and_float(one: bytes, other: bytes, allowed: Allowed) -> bool:
-    number, kept = atoms.decimal(one), atoms.floating(other)
-    if number == kept:  # exact: Python compares a Decimal and a float by value
+    return _is_kept_as(atoms.decimal(one), atoms.floating(other), allowed)
+
+
+def _is_kept_as(number: int | Decimal, kept: float, allowed: Allowed) -> bool:
+    """Exactly (Python compares numbers of all kinds by value), or as the nearest float of an allowed width."""
+    if number == kept:
         return True
-    if "double" in allowed and float(number) == kept:
-        return True
-    return "float32" in allowed and _single(float(number)) == kept
+    return ("double" in allowed and float(number) == kept) or ("float32" in allowed and _single(float(number)) == kept)
 
 
 def _boolean_and_number(one: bytes, other: bytes, _: Allowed) -> bool:
@@ -157,12 +180,22 @@ def _moment_and_date(one: bytes, other: bytes, _: Allowed) -> Verdict:
 
 
 def _is_near(one: int, other: int, allowed: Allowed) -> bool:
-    return any(abs(one - other) < _UNITS_NS[name] for name in _UNITS_NS.keys() & set(allowed))
+    """The same time, or one of them is whole in an allowed unit, and the other is less than that unit away."""
+    units = [_UNITS_NS[name] for name in allowed if name in _UNITS_NS]
+    return one == other or any(abs(one - other) < unit and 0 in (one % unit, other % unit) for unit in units)
 
 
 def _duration_and_interval(one: bytes, other: bytes, _: Allowed) -> Verdict:
     months, days, ns = atoms.interval(other)
     return None if months else atoms.integer(one) * 1_000 == days * 86_400 * NS + ns
+
+
+def _intervals(one: bytes, other: bytes, _: Allowed) -> Verdict:
+    """A day is 24 hours in some stores and not in others: what is equal only then is not known."""
+    months, days, ns = atoms.interval(one)
+    other_months, other_days, other_ns = atoms.interval(other)
+    is_as_long = (days - other_days) * 86_400 * NS == other_ns - ns
+    return None if months == other_months and is_as_long else False
 
 
 def _same_bytes(one: bytes, other: bytes, _: Allowed) -> bool:
@@ -191,12 +224,25 @@ def _all(found: Any) -> Verdict:
 
 
 def _json_and_structure(one: bytes, other: bytes, _: Allowed) -> Verdict:
-    """A map or a list that is kept as JSON."""
+    """A map or a list that is kept as JSON; texts and nulls have one form there, of other values the form is not known."""
     try:
         written = json.dumps(atoms.plain(other), ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError):
         return None
-    return texts.json_text(written) == one or None
+    if texts.json_text(written) == one:
+        return True
+    return False if _is_of_texts(other) else None
+
+
+def _is_of_texts(atom: bytes) -> bool:
+    """Whether a value is text or null, or made of nothing else."""
+    match atoms.tag(atom):
+        case Tag.LIST:
+            return all(map(_is_of_texts, atoms.items(atom)))
+        case Tag.MAP:
+            return all(map(_is_of_texts, atoms.entries(atom).values()))
+        case found:
+            return found in (Tag.TEXT, Tag.NULL)
 
 
 def _boolean(text: str) -> bytes | None:
@@ -206,7 +252,7 @@ def _boolean(text: str) -> bytes | None:
 
 def _number(text: str) -> bytes | None:
     """Any number that text writes, as a decimal."""
-    found = re.fullmatch(r"([+-]?)(\d{1,400})(?:\.(\d{1,400}))?(?:[eE]([+-]?\d{1,3}))?", text)
+    found = re.fullmatch(r"([+-]?)(\d{1,400})(?:\.(\d{1,400}))?(?:[eE]([+-]?\d{1,3}))?", text, re.ASCII)
     if found is None:
         return None
     sign, whole, fraction, exponent = found.groups()
@@ -227,7 +273,6 @@ _READ_AS: Mapping[Tag, Callable[[str], bytes | None]] = MappingProxyType(
         Tag.BOOLEAN: _boolean,
         Tag.INTEGER: _number,
         Tag.DECIMAL: _number,
-        Tag.FLOAT: _number,
         Tag.LOCAL_TIMESTAMP: _local,
         Tag.INSTANT: _instant,
         Tag.DATE: texts.date,
@@ -266,7 +311,7 @@ _RULES: Mapping[tuple[int, int], _Rule] = MappingProxyType(
         (Tag.JSON, Tag.MAP): _json_and_structure,
         (Tag.DURATION, Tag.DURATION): lambda one, other, _: one == other,
         (Tag.DURATION, Tag.INTERVAL): _duration_and_interval,
-        (Tag.INTERVAL, Tag.INTERVAL): lambda one, other, _: one == other,
+        (Tag.INTERVAL, Tag.INTERVAL): _intervals,
         (Tag.BITS, Tag.BITS): lambda one, other, _: one == other,
         (Tag.LIST, Tag.LIST): _lists,
         (Tag.MAP, Tag.MAP): _maps,

@@ -128,7 +128,7 @@ def written(atom: bytes) -> str:
     """The value as one text that a store reads: ISO 8601, digits, hexadecimal behind a backslash and an x.
 
     Raises:
-        BadInput: null, a list, a map or an interval.
+        BadInput: null, a list or a map.
     """
     write = _WRITERS.get(atom[0])
     if write is None:
@@ -151,6 +151,12 @@ def _moment(atom: bytes) -> str:
     return f"{_date(day)}T{_clock(rest)}{'Z' if atom[0] == Tag.INSTANT else ''}"
 
 
+def _interval(atom: bytes) -> str:
+    months, days, ns = interval(atom)
+    seconds, rest = divmod(abs(ns), NS)
+    return f"P{months}M{days}DT{'-' if ns < 0 else ''}{seconds}.{rest:09d}S"
+
+
 def _clock(ns: int) -> str:
     sign = "-" if ns < 0 else ""
     seconds, rest = divmod(abs(ns), NS)
@@ -166,7 +172,8 @@ def _date(days: int) -> str:
     month = (5 * rest + 2) // 153
     month_day = rest - (153 * month + 2) // 5 + 1
     month = month + 3 if month < 10 else month - 9
-    return f"{year + era * 400 + (month <= 2):04d}-{month:02d}-{month_day:02d}"
+    year += era * 400 + (month <= 2)
+    return f"{'-' if year < 0 else ''}{abs(year):04d}-{month:02d}-{month_day:02d}"
 
 
 _WRITERS: Mapping[int, Callable[[bytes], str]] = MappingProxyType(
@@ -184,6 +191,7 @@ _WRITERS: Mapping[int, Callable[[bytes], str]] = MappingProxyType(
         Tag.UUID: _uuid,
         Tag.JSON: text,
         Tag.DURATION: lambda atom: str(integer(atom)),
+        Tag.INTERVAL: _interval,
         Tag.BITS: lambda atom: str(integer(atom)),
     }
 )

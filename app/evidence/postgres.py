@@ -17,8 +17,11 @@ Reader = Callable[[str], bytes | None]
 
 _INTERVAL_PART = re.compile(r"([+-]?\d+) (year|mon|day)s?")
 _INTERVAL_CLOCK = re.compile(r"([+-]?)(\d+):(\d\d):(\d\d)(?:\.(\d{1,9}))?")
-_ARRAY_ITEM = re.compile(r'"((?:[^"\\]|\\.)*)"|([^,{}"]+)')
-_PAIR = re.compile(r'"((?:[^"\\]|\\.)*)"=>(?:"((?:[^"\\]|\\.)*)"|(NULL))(?:, |$)')
+_ARRAY_ITEM = re.compile(r'"((?:[^"\\]|\\.)*)"|([^,{}"]+)', re.DOTALL)
+_PAIR = re.compile(r'"((?:[^"\\]|\\.)*)"=>(?:"((?:[^"\\]|\\.)*)"|(NULL))(?:, |$)', re.DOTALL)
+_MONEY = re.compile(r"(-?)(\(?)[^\d.,()-]*(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?[^\d.,()-]*(\)?)", re.ASCII)
+_ESCAPED = re.compile(rb"\\(\\|[0-3][0-7]{2})")
+_ERA = re.compile(r"(\d{4,})(-.*) BC", re.ASCII)
 _MONTHS = {"year": 12, "mon": 1}
 
 
@@ -42,7 +45,10 @@ def read_number(kind: str, text: str) -> bytes | None:
 
 
 def _integer(text: str) -> bytes | None:
-    return atoms.integer(int(text)) if re.fullmatch(r"[+-]?\d{1,18}|-?\d{19}", text) else None
+    if not re.fullmatch(r"[+-]?\d{1,19}", text, re.ASCII):
+        return None
+    number = int(text)
+    return atoms.integer(number) if -(1 << 63) <= number < 1 << 63 else None
 
 
 def _numeric(text: str) -> bytes | None:
@@ -54,14 +60,18 @@ def _numeric(text: str) -> bytes | None:
     if not number.is_finite():
         return None
     sign, digits, exponent = number.as_tuple()
-    unscaled = int("".join(map(str, digits))) * (-1 if sign else 1)
-    return atoms.decimal(unscaled, -int(exponent))
+    return atoms.decimal(int(Decimal((sign, digits, 0))), -int(exponent))
 
 
 def _money(text: str) -> bytes | None:
-    """The sign of the currency stands in front; brackets or a minus make it negative."""
-    digits = re.sub(r"[^0-9.]", "", text)
-    return _numeric(("-" if text.startswith(("-", "(")) else "") + digits)
+    """The currency's sign may stand anywhere; brackets or a minus make it negative; a comma that is no thousand's is no number."""
+    parts = _MONEY.fullmatch(text)
+    if parts is None:
+        return None
+    minus, bracket, whole, fraction, closing = parts.groups()
+    if bool(bracket) != bool(closing):
+        return None
+    return _numeric(("-" if minus or bracket else "") + whole.replace(",", "") + (fraction or ""))
 
 
 def _double(text: str) -> bytes | None:
@@ -83,18 +93,49 @@ def _boolean(text: str) -> bytes | None:
 
 
 def _bytea(text: str) -> bytes | None:
+    """Both of ``bytea_output``: hex, and escape."""
+    if not text.startswith("\\x"):
+        return _escaped_bytes(text)
     try:
-        return b"\x06" + bytes.fromhex(text[2:]) if text.startswith("\\x") else None
+        return b"\x06" + bytes.fromhex(text[2:])
     except ValueError:
         return None
 
 
+def _escaped_bytes(text: str) -> bytes | None:
+    if not text.isascii() or "\\" in re.sub(r"\\\\|\\[0-3][0-7]{2}", "", text):
+        return None
+    return b"\x06" + _ESCAPED.sub(
+        lambda found: b"\\" if found[1] == b"\\" else bytes([int(found[1], 8)]), text.encode()
+    )
+
+
+def _of_era(text: str) -> str:
+    """A year before Christ as ISO 8601 counts it: 1 BC is the year 0."""
+    found = _ERA.fullmatch(text)
+    if found is None:
+        return text
+    year = int(found[1]) - 1
+    return f"{'-' if year else ''}{year:04d}{found[2]}"
+
+
+def _date(text: str) -> bytes | None:
+    return texts.date(_of_era(text))
+
+
+def _time(text: str) -> bytes | None:
+    """The end of a day is a time of day here."""
+    if re.fullmatch(r"24:00:00(?:\.0+)?", text):
+        return b"\x0a" + struct.pack("<q", 86_400 * 10**9)
+    return texts.time_of_day(text)
+
+
 def _timestamp(text: str) -> bytes | None:
-    return texts.local_timestamp(text.replace(" ", "T", 1))
+    return texts.local_timestamp(_of_era(text).replace(" ", "T", 1))
 
 
 def _timestamptz(text: str) -> bytes | None:
-    zoned = re.sub(r"([+-]\d\d)$", r"\1:00", text.replace(" ", "T", 1))
+    zoned = re.sub(r"([+-]\d\d)$", r"\1:00", _of_era(text).replace(" ", "T", 1))
     return texts.instant(zoned)
 
 
@@ -108,14 +149,13 @@ def _bits(text: str) -> bytes | None:
 def _interval(text: str) -> bytes | None:
     """The style "postgres": ``1 year 2 mons -3 days +04:05:06.7``."""
     months = days = ns = 0
-    rest = text
     for amount, unit in _INTERVAL_PART.findall(text):
         if unit == "day":
             days += int(amount)
         else:
             months += int(amount) * _MONTHS[unit]
     rest = _INTERVAL_PART.sub("", text).strip()
-    if rest:
+    if rest or not text:
         clock = _INTERVAL_CLOCK.fullmatch(rest)
         if clock is None:
             return None
@@ -142,7 +182,7 @@ def _hstore(text: str) -> bytes | None:
 
 def _array(item: str, text: str) -> bytes | None:
     """One dimension: a text with more of them, or with bounds, is left as text."""
-    if not (text.startswith("{") and text.endswith("}")) or "{" in text[1:]:
+    if not (text.startswith("{") and text.endswith("}")):
         return None
     body, at, found = text[1:-1], 0, []
     while at < len(body):
@@ -191,8 +231,8 @@ _READERS: dict[str, Reader] = {
     "bytea": _bytea,
     "timestamp": _timestamp,
     "timestamptz": _timestamptz,
-    "date": texts.date,
-    "time": texts.time_of_day,
+    "date": _date,
+    "time": _time,
     "uuid": texts.uuid,
     "json": texts.json_text,
     "jsonb": texts.json_text,

@@ -8,13 +8,13 @@ from types import MappingProxyType
 TOLERANCES: Mapping[str, str] = MappingProxyType(
     {
         "blanks": "blanks at the end of a text (CHAR(n) is padded)",
-        "double": "a decimal kept as a float64 (numeric without a scale as double precision)",
-        "float32": "a number kept as a float32",
+        "double": "a number kept as a float64, or a float64 as a decimal (numeric without a scale as double precision)",
+        "float32": "a number kept as a float32, or a float32 as a decimal",
         "seconds": "times cut or rounded to whole seconds",
         "milliseconds": "times cut or rounded to whole milliseconds",
         "microseconds": "times cut or rounded to whole microseconds",
         "utc": "a time without zone kept as an instant, or the other way round, in UTC",
-        "inet": "an address with or without the length of its network, in any spelling",
+        "inet": "an address in any spelling, one host's with or without its length (/32, /128)",
         "empty-is-null": "an empty text kept as NULL (Oracle)",
         "case": "texts in upper or lower case",
     }
