@@ -56,7 +56,10 @@ def recorded_changes(recording: Path, config: Path | None = None) -> Iterator[Li
     """The objects that ``changes --json`` prints: every record of the source's topics, no column ignored."""
     found = Recording(recording)
     settings = load(config or found.config, os.environ)
-    decoder = ReferenceChangeDecoder(found.schemas(), [frozenset()], settings.source.unavailable_value)
+    source = settings.source
+    decoder = ReferenceChangeDecoder(
+        found.schemas(), [frozenset()], source.unavailable_value, dict(source.column_types)
+    )
     for topic in settings.source_topics(found.topics()):
         for raw in found.partitions(topic):
             yield from change_lines(decoder.decode(raw))

@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
+from app.model.column_types import connect_type
+
 MASK = "***"
+_COLUMN = r"[^.]+(\.[^.]+)+"
 DURATION_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 SIZE_UNITS_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
@@ -193,7 +196,7 @@ class Columns(Texts):
 
     def read(self, value: object) -> tuple[str, ...]:
         columns = super().read(value)
-        if not all(re.fullmatch(r"[^.]+(\.[^.]+)+", column) for column in columns):
+        if not all(re.fullmatch(_COLUMN, column) for column in columns):
             raise self.refuse()
         return tuple(sorted(columns))
 
@@ -238,6 +241,41 @@ class WordsMap(Kind):
 
     def show(self, value: object) -> str:
         return _inline(value)
+
+
+class ColumnTypes(Kind):
+    """Type words by column, as ``"table.column" = "word"`` or as a table for each table; held as sorted pairs."""
+
+    allowed = 'a table of "table.column" = "type", the types being those of decoding.md'
+
+    def read(self, value: object) -> tuple[tuple[str, str], ...]:
+        found = dict(self._flat(value, ""))
+        if not all(re.fullmatch(_COLUMN, column) for column in found):
+            raise self.refuse()
+        for column, word in found.items():
+            try:
+                connect_type(word)
+            except ValueError as error:
+                raise ValueError(f"{self.allowed}; {column}: {error}") from error
+        return tuple(sorted(found.items()))
+
+    def _flat(self, value: object, prefix: str) -> Iterator[tuple[str, str]]:
+        """TOML reads an unquoted ``orders.total`` as a table in a table."""
+        if not isinstance(value, dict):
+            raise self.refuse()
+        for name, inner in value.items():
+            if isinstance(inner, str):
+                yield f"{prefix}{name}", inner
+            else:
+                yield from self._flat(inner, f"{prefix}{name}.")
+
+    def parse(self, text: str) -> object:
+        return _toml(text)
+
+    def show(self, value: object) -> str:
+        given = value if isinstance(value, tuple) else ()
+        pairs = [f"{json.dumps(name, ensure_ascii=False)} = {json.dumps(word)}" for name, word in given]
+        return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,9 @@ class SourceSettings:
     unavailable_value: str = setting(
         kinds.Text(), "__debezium_unavailable_value", "the connector's unavailable.value.placeholder"
     )
+    column_types: tuple[tuple[str, str], ...] = setting(
+        kinds.ColumnTypes(), (), "types of columns whose JSON change events carry no schema"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,14 @@
-"""The reference decoder of changes: fastavro, one record at a time, behind the columnar interface.
+"""The reference decoder of changes: one record at a time, behind the columnar interface.
+
+A value is framed Avro where it begins with 00, JSON where it begins with an object; one topic may hold both.
 
 A compiled decoder must give the same `ChangeBatch` for every input; where it reports an error, this one decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +16,7 @@ from xxhash import xxh64_intdigest
 
 from app.decode.envelope import Decoded, EnvelopePlan
 from app.decode.framing import key_body, schema_ids, unframed
+from app.decode.json_changes import JsonChanges, is_json
 from app.decode.schemas import SchemaSource, UnknownSchema
 from app.errors import BadInput, Unavailable, Undecodable
 from app.model import NO_TIME, ChangeBatch, ChangeKind, RawBatch
@@ -30,19 +34,27 @@ class ChangeDecoder(Protocol):
 
 
 class ReferenceChangeDecoder:
-    """Decodes with fastavro.
+    """Decodes Avro with fastavro, and JSON.
 
     Args:
         schemas: where writer schemas come from.
         projections: ``table.column`` texts ignored, one set a projection; columns of ``ChangeBatch.fingerprints``.
         unavailable_value: the placeholder's text.
+        column_types: type words by ``table.column``, for JSON without schemas.
     """
 
-    def __init__(self, schemas: SchemaSource, projections: Sequence[Collection[str]], unavailable_value: str) -> None:
+    def __init__(
+        self,
+        schemas: SchemaSource,
+        projections: Sequence[Collection[str]],
+        unavailable_value: str,
+        column_types: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._schemas = schemas
         self._projections = [frozenset(ignored) for ignored in projections]
         self._unavailable_value = unavailable_value
         self._plans: dict[int, EnvelopePlan | str] = {}
+        self._json = JsonChanges(self._projections, unavailable_value, column_types)
 
     def decode(self, raw: RawBatch) -> ChangeBatch:
         count = len(raw)
@@ -79,6 +91,8 @@ class ReferenceChangeDecoder:
         if value is None:
             return _TOMBSTONE
         try:
+            if is_json(value):
+                return self._json.decode(value) or _TOMBSTONE
             schema_id, body = unframed(value)
             return self._plan(schema_id).decode(body)
         except Undecodable as error:

@@ -7,11 +7,12 @@ Fields are found by name, never by place, so every version's order is read. A ro
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fastavro import parse_schema, schemaless_reader
 
+from app.decode.row_plan import Projections, RowPlan, ignored_columns, ignored_everywhere
 from app.errors import Undecodable
 from app.model import NO_TIME, ChangeKind
 from cdc_receipts.fingerprint import RowFingerprinter
@@ -31,16 +32,15 @@ _KINDS = {"c": ChangeKind.UPSERT, "r": ChangeKind.UPSERT, "u": ChangeKind.UPSERT
           "t": ChangeKind.TRUNCATE, "m": ChangeKind.MESSAGE}  # fmt: skip
 
 
-_MASK = (1 << 64) - 1
 MALFORMED = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
 """What a record whose fields are of other types than Debezium's makes of code that reads them."""
 
-RowFunction = Callable[[Any], Sequence[int]]
-"""A row's fingerprints by projection."""
+FingerprintsOf = Callable[[str, Any], Sequence[int]]
+"""A row's fingerprints by projection; of the table's name and the row."""
 
 
 class Decoded(NamedTuple):
-    """One change, as far as it is needed: fingerprints by projection, position as canonical bytes or None."""
+    """One change, as far as it is needed: a row's fingerprints by projection, position as canonical bytes or None."""
 
     kind: ChangeKind
     op: int
@@ -61,7 +61,7 @@ class EnvelopePlan:
         Undecodable: the schema is no envelope, or can't be read by Avro.
     """
 
-    def __init__(self, schema: Any, projections: Sequence[Collection[str]], unavailable_value: str) -> None:
+    def __init__(self, schema: Any, projections: Projections, unavailable_value: str) -> None:
         self.projections = projections
         self.unavailable_value = unavailable_value
         try:
@@ -74,9 +74,8 @@ class EnvelopePlan:
         fields = {field["name"]: field["type"] for field in top.get("fields", ())} if top["type"] == "record" else {}
         if "op" not in fields or "source" not in fields:
             raise Undecodable(f"no envelope: a {top.get('name', top['type'])} without op and source")
-        self.zeros = [0] * len(projections)
         self._after = fields.get("after")
-        self._rows: dict[str, RowFunction | str] = {}
+        self._rows: dict[str, RowPlan | str] = {}
 
     def decode(self, body: bytes) -> Decoded:
         """One record's body.
@@ -86,7 +85,7 @@ class EnvelopePlan:
         """
         value = self.value(body)
         try:
-            return self._change(value)
+            return change_of(value, self._fingerprints)
         except MALFORMED as error:
             raise Undecodable(f"no envelope of Debezium's: {type(error).__name__}: {error}") from error
 
@@ -114,63 +113,71 @@ class EnvelopePlan:
             return None
         return RowFingerprinter(inner, (), self.unavailable_value, names=self.names)
 
-    def _change(self, value: Mapping[str, Any]) -> Decoded:
-        op = value["op"]
-        kind = kind_of(op)
-        source = value["source"] or {}
-        fingerprints: Sequence[int] = self.zeros
-        if kind is ChangeKind.UPSERT:
-            row = value.get("after")
-            if row is None:
-                raise Undecodable(f"op {op} without after")
-            fingerprints = self._row_function(source.get("table") or source.get("collection") or "")(row)
-        time = source.get("ts_ms")
-        return Decoded(kind, ord(op), fingerprints, time if isinstance(time, int) else NO_TIME, position(source, op))
+    def row_plan(self, table: str) -> RowPlan:
+        """How rows of a table are read; made at its first row.
 
-    def _row_function(self, table: str) -> RowFunction:
-        """Made at a table's first row; one that can't be made makes each of its rows undecodable."""
-        make = self._rows.get(table)
-        if make is None:
-            try:
-                make = self._make_row_function(table)
-            except Exception as error:  # noqa: BLE001 - a decimal without a scale, a type that refers to itself
-                make = f"rows of {table!r} can't be fingerprinted: {error}"
-            self._rows[table] = make
-        if isinstance(make, str):
-            raise Undecodable(make)
-        return make
-
-    def _make_row_function(self, table: str) -> RowFunction:
-        """Each column is hashed once, and a projection is a subtraction.
-
-        MongoDB's ``after`` is one JSON text, taken as a row of one column ``after``.
+        Raises:
+            Undecodable: it can't be made, so that each of the table's rows is undecodable.
         """
-        prefix = f"{table}."
-        ignored = [
-            frozenset(name.removeprefix(prefix) for name in names if name.startswith(prefix))
-            for names in self.projections
-        ]
-        everywhere = frozenset.intersection(*ignored) if ignored else frozenset()
+        plan = self._rows.get(table)
+        if plan is None:
+            try:
+                plan = self._make_row_plan(table)
+            except Exception as error:  # noqa: BLE001 - a decimal without a scale, a type that refers to itself
+                plan = f"rows of {table!r} can't be fingerprinted: {error}"
+            self._rows[table] = plan
+        if isinstance(plan, str):
+            raise Undecodable(plan)
+        return plan
+
+    def _fingerprints(self, table: str, row: Any) -> Sequence[int]:
+        return self.row_plan(table).fingerprints(row)
+
+    def _make_row_plan(self, table: str) -> RowPlan:
+        """MongoDB's ``after`` is one JSON text, taken as a row of one column ``after``."""
+        ignored = ignored_columns(self.projections, table)
         inner = self.row_type()
         is_text = inner["type"] != "record"
         record = {"type": "record", "name": "Row", "fields": [{"name": "after", "type": inner}]} if is_text else inner
-        maker = RowFingerprinter(record, everywhere, self.unavailable_value, names=self.names)
-        left_out = [[at for at, column in enumerate(maker.columns) if column.name in names] for names in ignored]
-
-        def make(row: Any) -> Sequence[int]:
-            hashes = maker.column_hashes({"after": row} if is_text else row)
-            total = sum(hashes)
-            return [(total - sum([hashes[at] for at in places]) if places else total) & _MASK for places in left_out]
-
-        return make
+        maker = RowFingerprinter(record, ignored_everywhere(ignored), self.unavailable_value, names=self.names)
+        return RowPlan(maker.columns, ignored, document if is_text else None)
 
 
-def kind_of(op: str | None) -> ChangeKind:
+def document(text: Any) -> dict[str, Any]:
+    """MongoDB's document, which is one text, as a row of one column."""
+    return {"after": text}
+
+
+def change_of(value: Mapping[str, Any], fingerprints_of: FingerprintsOf) -> Decoded:
+    """The change that an envelope's fields tell.
+
+    Raises:
+        Undecodable: an unknown op, or no row where there must be one.
+    """
+    op = value["op"]
+    kind = kind_of(op)
+    source = value.get("source") or {}
+    fingerprints: Sequence[int] = ()
+    if kind is ChangeKind.UPSERT:
+        row = value.get("after")
+        if row is None:
+            raise Undecodable(f"op {op} without after")
+        fingerprints = fingerprints_of(table_of(source), row)
+    time = source.get("ts_ms")
+    return Decoded(kind, ord(op), fingerprints, time if isinstance(time, int) else NO_TIME, position(source, op))
+
+
+def kind_of(op: Any) -> ChangeKind:
     """What an envelope's op makes of a change; raises `Undecodable` for one that nobody knows."""
-    kind = _KINDS.get(op or "")
+    kind = _KINDS.get(op)
     if kind is None:
         raise Undecodable(f"unknown op {op!r}")
     return kind
+
+
+def table_of(source: Mapping[str, Any]) -> str:
+    """The table, or MongoDB's collection, that a change is of; empty where the source names none."""
+    return source.get("table") or source.get("collection") or ""
 
 
 def position(source: Mapping[str, Any], op: str) -> bytes | None:

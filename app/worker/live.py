@@ -100,7 +100,9 @@ class LiveWorker:
         self._ends: dict[Input, int] = {}
         contracts = settings.contracts(layout.inputs)
         self._projections = projections_of(contracts)
-        self._changes = ReferenceChangeDecoder(registry, self._projections, settings.source.unavailable_value)
+        self._changes = ReferenceChangeDecoder(
+            registry, self._projections, settings.source.unavailable_value, dict(settings.source.column_types)
+        )
         self._evidence = EvidenceDecoder(registry)
         self._readers = {
             topic: reader_of(settings, topic, self._evidence.decode)

@@ -136,8 +136,12 @@ class RecordedRun:
         return fold
 
     def _read_changes(self) -> list[ChangeBatch]:
+        source = self.settings.source
         decoder = ReferenceChangeDecoder(
-            self.recording.schemas(), projections_of(self.contracts), self.settings.source.unavailable_value
+            self.recording.schemas(),
+            projections_of(self.contracts),
+            source.unavailable_value,
+            dict(source.column_types),
         )
         return [decoder.decode(raw) for topic in self.source_topics for raw in self.recording.partitions(topic)]
 

@@ -65,7 +65,7 @@ def _maker(inner: dict[str, Any], names: NamedTypes, namespace: str) -> Atom:
             return _list_maker(atom_of(inner["items"], names, namespace))
         case "map":
             values = atom_of(inner["values"], names, namespace)
-            return lambda value: _entries([(key.encode(), values(item)) for key, item in value.items()])
+            return lambda value: entries([(key.encode(), values(item)) for key, item in value.items()])
         case _:
             return _record_maker(inner, names, namespace)
 
@@ -174,25 +174,27 @@ def _bytes_maker(inner: dict[str, Any], name: str) -> Atom:
 
 
 def _list_maker(item: Atom) -> Atom:
-    def make(values: list[Any]) -> bytes:
-        parts = [b"\x10", _uint32(len(values))]
-        for value in values:
-            atom = item(value)
-            parts += (_uint32(len(atom)), atom)
-        return b"".join(parts)
+    return lambda values: items([item(value) for value in values])
 
-    return make
+
+def items(atoms: list[bytes]) -> bytes:
+    """Tag 10, of its elements' atoms."""
+    parts = [b"\x10", _uint32(len(atoms))]
+    for atom in atoms:
+        parts += (_uint32(len(atom)), atom)
+    return b"".join(parts)
 
 
 def _record_maker(inner: dict[str, Any], names: NamedTypes, namespace: str) -> Atom:
     if inner.get("connect.name") == DEBEZIUM + "data.VariableScaleDecimal":
         return lambda value: decimal(int.from_bytes(value["value"], "big", signed=True), value["scale"])
     members = [(field["name"], atom_of(field["type"], names, namespace)) for field in inner["fields"]]
-    return lambda value: _entries([(name.encode(), make(value[name])) for name, make in members])
+    return lambda value: entries([(name.encode(), make(value[name])) for name, make in members])
 
 
-def _entries(entries: list[tuple[bytes, bytes]]) -> bytes:
-    parts = [b"\x11", _uint32(len(entries))]
-    for key, atom in sorted(entries):
+def entries(pairs: list[tuple[bytes, bytes]]) -> bytes:
+    """Tag 11, of its keys and their values' atoms."""
+    parts = [b"\x11", _uint32(len(pairs))]
+    for key, atom in sorted(pairs):
         parts += (_uint32(len(key)), key, _uint32(len(atom)), atom)
     return b"".join(parts)

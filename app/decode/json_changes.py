@@ -1,0 +1,186 @@
+"""JSON change events as Connect's JsonConverter writes them, with a schema beside each payload or with none.
+
+    {"schema": {...}, "payload": {"before": ..., "after": ..., "source": ..., "op": ...}}     schemas.enable=true
+    {"before": ..., "after": ..., "source": ..., "op": ...}                                   schemas.enable=false
+    {"payload": {...}}, {"schema": null, "payload": {...}}                                    the same, still wrapped
+    {"schema": ..., "payload": null}, null                                                    no value: a tombstone
+
+Numbers are read as int and `Decimal`, so that none loses a digit. Of a key that an object has twice the last one holds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from app.decode.envelope import MALFORMED, Decoded, change_of, table_of
+from app.decode.json_rows import PlainRows, Rows, SchemaRows, keep
+from app.decode.row_plan import Projections
+from app.errors import Undecodable
+from app.model import NO_TIME
+
+_SPACE = b" \t\r\n"
+_FIRST = b"{n" + _SPACE
+_PAYLOAD = ',"payload":'
+"""Where JsonConverter's schema ends. A text can't hold it, because its quotes would be escaped."""
+_INT64 = range(-(1 << 63), 1 << 63)
+
+_DECODER = json.JSONDecoder(parse_float=Decimal)
+"""Made once: `json.loads` makes one a call."""
+
+
+class Images(NamedTuple):
+    """A change's rows as atoms by column; None where the envelope has none. MongoDB's document is a column ``after``."""
+
+    table: str
+    before: dict[str, bytes] | None
+    after: dict[str, bytes] | None
+
+
+def is_json(value: bytes) -> bool:
+    """Whether a record's value is to be read as JSON: an object, or the word null, perhaps after JSON's whitespace."""
+    if value[:1] not in _FIRST:  # decided by one byte for everything that is framed
+        return False
+    stripped = value.strip(_SPACE)
+    return stripped[:1] == b"{" or stripped == b"null"
+
+
+class JsonChanges:
+    """Reads JSON change events.
+
+    Args:
+        projections: ``table.column`` texts ignored, one set a projection.
+        unavailable_value: the placeholder's text.
+        column_types: the contract's type word by ``table.column``, for events without a schema.
+    """
+
+    def __init__(self, projections: Projections, unavailable_value: str, column_types: Mapping[str, str]) -> None:
+        self._projections = projections
+        self._unavailable_value = unavailable_value
+        self._plain = PlainRows(column_types, projections, unavailable_value)
+        self._rows: dict[str, Rows | str] = {}
+
+    def decode(self, value: bytes) -> Decoded | None:
+        """One record's value; None where it says that there is no value.
+
+        Raises:
+            Undecodable: it is no JSON, no envelope, or its row contradicts its types.
+        """
+        with _reading():
+            envelope, rows = self._envelope(value)
+            if envelope is None:
+                return None
+
+            def fingerprints_of(table: str, row: Any) -> list[int]:
+                return rows.plan("after", table, row).fingerprints(row)
+
+            change = change_of(envelope, fingerprints_of)
+        is_time = type(change.source_ts_ms) is int and change.source_ts_ms in _INT64
+        return change if is_time else change._replace(source_ts_ms=NO_TIME)
+
+    def images(self, value: bytes) -> Images | None:
+        """The rows of one record's value, as atoms; None where it says that there is no value.
+
+        Raises:
+            Undecodable: as `decode`.
+        """
+        with _reading():
+            envelope, rows = self._envelope(value)
+            if envelope is None:
+                return None
+            table = table_of(envelope.get("source") or {})
+            before, after = (
+                None if row is None else rows.plan(side, table, row).atoms(row)
+                for side, row in (("before", envelope.get("before")), ("after", envelope.get("after")))
+            )
+        return Images(table, before, after)
+
+    def key(self, key: bytes, table: str) -> dict[str, bytes] | None:
+        """The atoms of a JSON key's columns; None for a key that is no object.
+
+        Raises:
+            Undecodable: it is no JSON, or contradicts its types.
+        """
+        with _reading():
+            payload, schema = _unwrapped(_DECODER.decode(key.decode()))
+            if not isinstance(payload, dict):
+                return None
+            rows: Rows = self._plain
+            if schema is not None:
+                rows = SchemaRows({"fields": [{**schema, "field": "key"}]}, self._projections, self._unavailable_value)
+            return rows.plan("key", table, payload).atoms(payload)
+
+    def _envelope(self, value: bytes) -> tuple[dict[str, Any] | None, Rows]:
+        """The envelope's fields, None for no value, and how its rows are read."""
+        payload, rows = self._parsed(value.decode())
+        if payload is None:
+            return None, self._plain
+        if not isinstance(payload, dict) or "op" not in payload or payload.keys().isdisjoint(_BESIDE_OP):
+            raise Undecodable("no envelope: no object with op and source")
+        if isinstance(rows, str):
+            raise Undecodable(rows)
+        return payload, rows
+
+    def _parsed(self, text: str) -> tuple[Any, Rows | str]:
+        """The payload, and how its rows are read: by the text of the schema, where JsonConverter wrote it."""
+        at = text.find(_PAYLOAD)
+        head = text[:at] if at > 0 else ""
+        rows = self._rows.get(head) if head else None
+        if rows is not None:
+            rest = _DECODER.decode("{" + text[at + 1 :])
+            if rest.keys() == {"payload"}:
+                return rest["payload"], rows
+        payload, schema = _unwrapped(_DECODER.decode(text))
+        if schema is None:
+            return payload, self._plain
+        if not _is_schema_alone(head):
+            head = json.dumps(schema, default=repr)
+            rows = self._rows.get(head)
+        if rows is None:
+            rows = self._make(schema)
+            keep(self._rows, head, rows)
+        return payload, rows
+
+    def _make(self, schema: Any) -> Rows | str:
+        try:
+            return SchemaRows(schema, self._projections, self._unavailable_value)
+        except Undecodable as error:
+            return str(error)
+
+
+_BESIDE_OP = ("source", "before", "after")
+_WRAPPING = {"schema", "payload"}
+
+
+def _unwrapped(value: Any) -> tuple[Any, Any]:
+    """The payload and the schema, None where there is none."""
+    if isinstance(value, dict) and "payload" in value and value.keys() <= _WRAPPING:
+        return value["payload"], value.get("schema")
+    return value, None
+
+
+def _is_schema_alone(head: str) -> bool:
+    """Whether what stands before the payload is the schema and nothing else, so that its text may stand for it."""
+    try:
+        found: dict[str, Any] = _DECODER.decode(head + "}")
+    except ValueError:
+        return False
+    return found.keys() == {"schema"}
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Every way in which bytes can be no change, as `Undecodable`."""
+    try:
+        yield
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise Undecodable(f"no JSON that can be read: {error}") from error
+    except RecursionError as error:
+        raise Undecodable("no JSON that can be read: it is nested too deeply") from error
+    except ValueError as error:
+        raise Undecodable(f"it contradicts its types: {error}") from error
+    except MALFORMED as error:
+        raise Undecodable(f"no envelope of Debezium's: {type(error).__name__}: {error}") from error
