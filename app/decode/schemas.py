@@ -38,9 +38,15 @@ class RecordedSchemas:
 
     @classmethod
     def of(cls, path: Path) -> RecordedSchemas:
-        """Those of a schemas.json; raises `BadInput` where it is no such file."""
+        """Those of a schemas.json, none where it is absent: a recording of JSON may need none.
+
+        Raises:
+            BadInput: the file holds something else.
+        """
         try:
             found = {int(number): text for number, text in json.loads(path.read_text()).items()}
+        except FileNotFoundError:
+            return cls({})
         except (OSError, ValueError, AttributeError, RecursionError) as error:
             raise BadInput(f"{path}: not a map from schema ids to Avro schemas: {error}") from error
         for number, text in found.items():
