@@ -236,7 +236,9 @@ _SCALARS: dict[str, tuple[str, Read]] = {
     "int32": ("int", _integer),
     "int64": ("long", _integer),
     "float": ("float", _single),
+    "float32": ("float", _single),  # JsonConverter's own words are float and double
     "double": ("double", _double),
+    "float64": ("double", _double),
     "string": ("string", _text),
     "bytes": ("bytes", _bytes),
 }
