@@ -127,8 +127,7 @@ class JsonChanges:
     def _parsed(self, text: str) -> tuple[Any, Rows | str]:
         """The payload, and how its rows are read: by the text of the schema, where JsonConverter wrote it."""
         at = text.find(_PAYLOAD)
-        head = text[:at] if at > 0 else ""
-        rows = self._rows.get(head) if head else None
+        rows = self._rows.get(text[:at]) if at > 0 else None
         if rows is not None:
             rest = _DECODER.decode("{" + text[at + 1 :])
             if rest.keys() == {"payload"}:
@@ -136,12 +135,11 @@ class JsonChanges:
         payload, schema = _unwrapped(_DECODER.decode(text))
         if schema is None:
             return payload, self._plain
-        if not _is_schema_alone(head):
-            head = json.dumps(schema, default=repr)
-            rows = self._rows.get(head)
+        name = text[:at] if _is_schema_then_payload(text, at) else json.dumps(schema, default=repr)
+        rows = self._rows.get(name)
         if rows is None:
             rows = self._make(schema)
-            keep(self._rows, head, rows)
+            keep(self._rows, name, rows)
         return payload, rows
 
     def _make(self, schema: Any) -> Rows | str:
@@ -162,13 +160,15 @@ def _unwrapped(value: Any) -> tuple[Any, Any]:
     return value, None
 
 
-def _is_schema_alone(head: str) -> bool:
-    """Whether what stands before the payload is the schema and nothing else, so that its text may stand for it."""
+def _is_schema_then_payload(text: str, at: int) -> bool:
+    """Whether the schema and nothing else stands before a place, and the payload behind it: its text may stand for it."""
+    if at <= 0:
+        return False
     try:
-        found: dict[str, Any] = _DECODER.decode(head + "}")
+        first, then = _DECODER.decode(text[:at] + "}"), _DECODER.decode("{" + text[at + 1 :])
     except ValueError:
         return False
-    return found.keys() == {"schema"}
+    return bool(first.keys() == {"schema"} and then.keys() == {"payload"})
 
 
 @contextmanager

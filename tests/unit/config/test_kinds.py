@@ -62,3 +62,34 @@ def test_lists_in_the_environment_are_separated_by_commas_or_toml() -> None:
     assert kinds.Texts().parse("a, b") == ["a", "b"]
     assert kinds.Texts().parse('["a,b"]') == ["a,b"]
     assert kinds.Texts().parse("") == []
+
+
+def test_column_types_are_pairs_whether_columns_are_quoted_or_tables_in_tables() -> None:
+    kind = kinds.ColumnTypes()
+    quoted = {"orders.total": "decimal(2)", "b.orders.at": "date"}
+    tables = {"orders": {"total": "decimal(2)"}, "b": {"orders": {"at": "date"}}}
+
+    assert kind.read(quoted) == kind.read(tables) == (("b.orders.at", "date"), ("orders.total", "decimal(2)"))
+    assert kind.read({}) == ()
+    assert kind.read(kind.parse(kind.show(kind.read(quoted)))) == kind.read(quoted)
+    assert kind.show(()) == "{}"
+
+
+@pytest.mark.parametrize("value", [None, "x", [], {"total": "int"}, {"orders.total": 1}, {"": {"a": "int"}}])
+def test_what_is_no_table_of_column_types_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="a table of"):
+        kinds.ColumnTypes().read(value)
+
+
+@pytest.mark.parametrize(
+    "word", ["", "integer", "decimal()", "decimal(x)", "list", "list()", "list(integer)", "list(geometry)", "map(int",
+             "list(" * 12 + "int" + ")" * 12]
+)  # fmt: skip
+def test_a_type_that_there_is_not_is_refused_with_those_that_there_are(word: str) -> None:
+    with pytest.raises(ValueError, match=r"orders\.total: no type"):
+        kinds.ColumnTypes().read({"orders.total": word})
+
+
+@pytest.mark.parametrize("word", ["int", "decimal", "decimal(-2)", "list(list(date))", "map(decimal(2))", "geometry"])
+def test_type_words_are_taken_as_they_are(word: str) -> None:
+    assert kinds.ColumnTypes().read({"orders.total": word}) == (("orders.total", word),)

@@ -109,6 +109,17 @@ def test_a_recordings_configuration_needs_no_kafka_and_no_sink(tmp_path: Path) -
     ]
 
 
+def test_column_types_come_from_a_table_or_from_the_environment(tmp_path: Path) -> None:
+    table = SMALL + '[source.column_types]\n"orders.total" = "decimal(2)"\norders.at = "date"\n'
+    pairs = (("orders.at", "date"), ("orders.total", "decimal(2)"))
+    variable = {"CDC_VERIFIER__SOURCE__COLUMN_TYPES": '{ "orders.total" = "decimal(2)", orders.at = "date" }'}
+
+    assert read(tmp_path, table).source.column_types == pairs
+    assert read(tmp_path, SMALL, **variable).source.column_types == pairs
+    assert 'column_types = { "orders.at" = "date", "orders.total" = "decimal(2)" }' in show(read(tmp_path, table))
+    assert "no type 'money'" in faults(tmp_path, table.replace('"date"', '"money"'))[0]
+
+
 @pytest.mark.parametrize("path", sorted(Path(__file__).parents[2].glob("recordings/*/config.toml")), ids=str)
 def test_every_recordings_configuration_loads(path: Path) -> None:
     assert load(path, {}).source.topics

@@ -62,7 +62,7 @@ def test_a_logical_message_has_no_row_fields_at_all():
         (b"", "truncated: 0 bytes"),
         (b"\0\0\0\0", "truncated: 4 bytes"),
         (b"\1\0\0\0\7abc", "no magic byte: it begins with 01"),
-        (b'{"op":"c"}', "no magic byte: it begins with 7b"),
+        (b'"op": "c"', "no magic byte: it begins with 22"),
         (struct.pack(">bi", 0, 99) + b"abc", "unknown schema id 99"),
         (struct.pack(">bi", 0, -1) + b"abc", "unknown schema id -1"),
         (framed(ENVELOPE, change("x")), "unknown op 'x'"),
