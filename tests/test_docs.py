@@ -21,6 +21,7 @@ from app.adapters.shapes import METRICS
 from app.config import SinkSettings, keys
 from app.config.settings import SECTIONS, described
 from app.model import ChangeKind, Flag, State
+from app.model.column_types import WORDS
 
 FINDINGS = ("orphan", "contradicted", "unreadable", "unknown_sink")
 
@@ -82,6 +83,12 @@ def test_every_kind_of_change_is_documented(root: Path) -> None:
     text = page(root, "protocol.md")
 
     assert [kind.word for kind in (ChangeKind.TOMBSTONE, ChangeKind.UNREADABLE) if kind.word not in text] == []
+
+
+def test_every_type_of_a_column_is_documented(root: Path) -> None:
+    text = page(root, "decoding.md")
+
+    assert [word for word in WORDS if not re.search(rf"^\|[^|]*`{re.escape(word)}`", text, re.MULTILINE)] == []
 
 
 def test_every_example_in_a_docstring_holds(root: Path) -> None:
