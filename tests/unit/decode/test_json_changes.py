@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from xxhash import xxh64_intdigest
 
 from app.decode import json_rows
@@ -16,6 +18,7 @@ from app.decode.changes import ReferenceChangeDecoder
 from app.decode.json_changes import Images, JsonChanges
 from app.decode.schemas import RecordedSchemas
 from app.model import NO_TIME, ChangeBatch, ChangeKind, RawBatch, RawRecord
+from app.model.column_types import WORDS
 from cdc_receipts.fingerprint import UNAVAILABLE_VALUE
 from tests.unit.decode.envelopes import CAME_FROM, ID, change, envelope, framed
 
@@ -400,3 +403,50 @@ def test_a_keys_columns_are_read_by_its_schema_or_the_tables_types() -> None:
     assert reader.key(b'{"day":7}', "orders") == day
     assert reader.key(json.dumps({"schema": schema, "payload": {"day": 7}}).encode(), "orders") == day
     assert reader.key(b'"text"', "orders") is None
+
+
+# ---------------------------------------------------------------- hostile values
+
+trees = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=3)
+    | st.sampled_from(["struct", "array"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["type", "fields", "field", "op", "after", "items", "name", "x"]), inner)
+    ),
+    max_leaves=8,
+)
+WORDS_AND_NONE = st.sampled_from([*sorted(WORDS), "decimal(2)", "list(date)", "map(bytes)", None])
+
+
+@settings(deadline=None)
+@given(trees, trees, trees, st.sampled_from(["c", "d", "x", None, 1]), WORDS_AND_NONE)
+def test_any_json_is_a_change_or_undecodable(row: Any, source: Any, schema: Any, op: Any, word: str | None) -> None:
+    """Nothing but that: whatever stands where, no other error comes out."""
+    value = {"before": row, "after": {"x": row}, "source": source, "op": op}
+    types = {} if word is None else {"orders.x": word, ".x": word}
+    described = {"fields": [{"type": "struct", "field": "after", "fields": [schema]}, schema]}
+    forms = [value, {**value, "after": row}, {**value, "source": CAME_FROM}, {"schema": schema, "payload": value},
+             {"schema": described, "payload": value}, row]  # fmt: skip
+    texts = [json.dumps(form).encode() for form in forms]
+
+    found = decoded(*texts, types=types)
+
+    assert {row for row, kind in enumerate(found.kinds) if kind == ChangeKind.UNREADABLE} == found.reasons.keys()
+    assert all(reason.encode() for reason in found.reasons.values())
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_any_bytes_are_a_change_or_undecodable(data: st.DataObject) -> None:
+    value = bytearray(wrapped('{"id":1,"note":"x"}', id=INT, note=TEXT))
+    for at in data.draw(st.lists(st.integers(0, len(value) - 1), min_size=1, max_size=3)):
+        value[at] = data.draw(st.integers(0, 255))
+
+    found = decoded(bytes(value))
+
+    assert (found.kinds[0] == ChangeKind.UNREADABLE) == (0 in found.reasons)
