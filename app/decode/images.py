@@ -9,12 +9,14 @@ from __future__ import annotations
 import io
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from fastavro import parse_schema, schemaless_reader
 
-from app.decode.envelope import MALFORMED, EnvelopePlan, kind_of
+from app.decode.envelope import MALFORMED, EnvelopePlan, kind_of, table_of
 from app.decode.framing import HEADER_BYTES, schema_ids, unframed
+from app.decode.json_changes import JsonChanges, is_json
 from app.decode.schemas import SchemaSource, UnknownSchema
 from app.errors import BadInput, Unavailable, Undecodable
 from app.model import ChangeKind, RawBatch
@@ -54,14 +56,18 @@ class Image:
 
 
 class ImageDecoder:
-    """Reads changes whole, with fastavro.
+    """Reads changes whole: Avro with fastavro, and JSON.
 
     Args:
         schemas: where writer schemas come from.
         unavailable_value: the placeholder's text.
+        column_types: type words by ``table.column``, for JSON without schemas.
     """
 
-    def __init__(self, schemas: SchemaSource, unavailable_value: str) -> None:
+    def __init__(
+        self, schemas: SchemaSource, unavailable_value: str, column_types: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        self._json = JsonChanges([frozenset()], unavailable_value, column_types)
         self._schemas = schemas
         self._unavailable_value = unavailable_value
         self._values: dict[int, _ValuePlan | str] = {}
@@ -83,9 +89,13 @@ class ImageDecoder:
             if value is None:
                 continue
             try:
-                kind, source, row, unavailable = self._value(value)
+                found = self._value(value)
             except Undecodable:
                 continue
+            if found is None:
+                continue
+            kind, source, row, unavailable = found
+            table = table_of(source)
             timestamp = int(raw.timestamps[index])
             at = source.get("ts_ms")
             yield Image(
@@ -97,8 +107,8 @@ class ImageDecoder:
                 kind=kind,
                 database=source.get("db") or "",
                 schema=source.get("schema") or "",
-                table=source.get("table") or source.get("collection") or "",
-                key=self.key(raw.key(index)),
+                table=table,
+                key=self.key(raw.key(index), table),
                 row=row,
                 unavailable=unavailable,
             )
@@ -109,18 +119,22 @@ class ImageDecoder:
         framed = [key for key in raw.keys() if key and len(key) >= HEADER_BYTES and key[0] == 0]  # noqa: SIM118 - no dict
         return found | ({unframed(key)[0] for key in framed} - self._keys.keys())
 
-    def key(self, key: bytes | None) -> Row | None:
-        """The columns of a record key; None for a null key, and for one that is no record."""
+    def key(self, key: bytes | None, table: str) -> Row | None:
+        """The columns of a record key of a table; None for a null key, and for one that is no record."""
         if key is None:
             return None
         try:
+            if is_json(key):
+                return self._json.key(key, table)
             schema_id, body = unframed(key)
             plan: _KeyPlan = self._plan(self._keys, schema_id, _KeyPlan)
             return plan.read(body)
         except Undecodable:
             return None
 
-    def _value(self, value: bytes) -> Read:
+    def _value(self, value: bytes) -> Read | None:
+        if is_json(value):
+            return self._json.whole(value)
         schema_id, body = unframed(value)
         plan: _ValuePlan = self._plan(self._values, schema_id, self._value_plan)
         return plan.read(body)

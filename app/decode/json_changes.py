@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from app.decode.envelope import MALFORMED, Decoded, change_of, table_of
+from app.decode.envelope import MALFORMED, Decoded, change_of, kind_of, table_of
 from app.decode.json_rows import PlainRows, Rows, SchemaRows, keep
 from app.decode.row_plan import Projections
 from app.errors import Undecodable
-from app.model import NO_TIME
+from app.model import NO_TIME, ChangeKind
 
 _SPACE = b" \t\r\n"
 _FIRST = b"{n" + _SPACE
@@ -38,6 +38,15 @@ class Images(NamedTuple):
     table: str
     before: dict[str, bytes] | None
     after: dict[str, bytes] | None
+
+
+class Whole(NamedTuple):
+    """A change's kind, its source block, and ``after`` as atoms by column beside the columns that are unavailable."""
+
+    kind: ChangeKind
+    source: Mapping[str, Any]
+    row: dict[str, bytes] | None
+    unavailable: frozenset[str]
 
 
 def is_json(value: bytes) -> bool:
@@ -97,6 +106,20 @@ class JsonChanges:
                 for side, row in (("before", envelope.get("before")), ("after", envelope.get("after")))
             )
         return Images(table, before, after)
+
+    def whole(self, value: bytes) -> Whole | None:
+        """One change with its row; None where it says that there is no value; raises as `decode`."""
+        with _reading():
+            envelope, rows = self._envelope(value)
+            if envelope is None:
+                return None
+            kind, source = kind_of(envelope["op"]), envelope.get("source") or {}
+            row = envelope.get("after") if kind is ChangeKind.UPSERT else None
+            if row is None:
+                return Whole(kind, source, None, frozenset())
+            plan = rows.plan("after", table_of(source), row)
+            atoms = plan.atoms(row)
+            return Whole(kind, source, atoms, frozenset(c.name for c in plan.columns if c.name not in atoms))
 
     def key(self, key: bytes, table: str) -> dict[str, bytes] | None:
         """The atoms of a JSON key's columns; None for a key that is no object.

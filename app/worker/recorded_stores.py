@@ -65,7 +65,9 @@ class RecordedStores:
         self._recording = recording
         self._topics = topics
         self._ends = ends
-        self._images = ImageDecoder(recording.schemas(), settings.source.unavailable_value)
+        self._images = ImageDecoder(
+            recording.schemas(), settings.source.unavailable_value, dict(settings.source.column_types)
+        )
         self._changes: dict[str, list[list[Image]]] = {}
         self._latest = 0
 
