@@ -4,6 +4,8 @@
     ├── BadInput            a record, a setting or an answer that can't be used: quarantine or exit 2, the stream goes on
     │   ├── Undecodable     a change's bytes are no change
     │   ├── UnreadableEvidence
+    │   ├── NoSuchTable     a store has no such table or column, or does not let us read it
+    │   ├── AmbiguousKey    a key of a store's table finds more than one row
     │   └── ConfigError     all mistakes of a configuration at once
     ├── Unavailable         a part outside is away: wait with growing pauses, state intact
     └── InvariantBroken     a law of the fold does not hold: stop the worker, acknowledge nothing
@@ -30,6 +32,14 @@ class Undecodable(BadInput):
 
 class UnreadableEvidence(BadInput):
     """Evidence that can't be decoded; it goes to quarantine with its coordinates and this reason."""
+
+
+class NoSuchTable(BadInput):
+    """A sink's store has no such table or column, or its role may not read it; the message says what to grant or to mend."""
+
+
+class AmbiguousKey(BadInput):
+    """A key finds more than one row of a store's table, so that none can be called the key's; name a unique key."""
 
 
 class ConfigError(BadInput):

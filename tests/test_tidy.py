@@ -23,7 +23,7 @@ FREE = {"errors", "clock"}
 CONFIG_READERS = {"adapters", "worker", "cli", "config", "testing"}
 """Settings reach the other stages as plain values."""
 
-ENGINE = {"aiokafka", "confluent_kafka", "faust", "mode", "prometheus_client", "rocksdict"}
+ENGINE = {"aiokafka", "confluent_kafka", "faust", "mode", "prometheus_client", "psycopg", "pymysql", "rocksdict"}
 """What only the edges may know."""
 
 IMPURE = {"asyncio", "datetime", "os", "random", "secrets", "socket", "subprocess", "threading", "time", "uuid"}

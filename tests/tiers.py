@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
-    """One tier: commands to run (lint), or directories and files for pytest; ``needs`` are programs on the PATH."""
+    """One tier: commands to run (lint), or directories and files for pytest; ``needs`` are programs."""
 
     name: str
     paths: tuple[str, ...] = ()
@@ -68,6 +68,7 @@ TIERS = (
     Tier(name="mutants", paths=("tests/mutants",)),
     Tier(name="simulation", paths=("tests/simulation",)),
     Tier(name="engine", paths=("tests/engine",)),
+    Tier(name="stores", paths=("tests/stores",), needs=("postgres", "mariadbd", "mariadb-install-db")),
     Tier(name="stack", paths=("tests/stack",), needs=("java", "mvn")),
 )
 
@@ -89,7 +90,7 @@ def main(wanted: Sequence[str]) -> int:
 def run(tier: Tier, *, require_all: bool) -> Outcome:
     """Run one tier, unless its parts are missing or nobody has written it yet."""
     print(f"\n== {tier.name}", flush=True)
-    missing = [program for program in tier.needs if not shutil.which(program)]
+    missing = [need for need in tier.needs if program(need) is None]
     if missing:
         reason = f"skipped: this machine has no {' and no '.join(missing)}"
         print(reason, flush=True)
@@ -102,6 +103,12 @@ def run(tier: Tier, *, require_all: bool) -> Outcome:
     seconds = time.monotonic() - began
     print(f"tier {tier.name} took {seconds:.1f} s", flush=True)
     return Outcome(name=tier.name, passed=passed, failed=failed, skipped=skipped, seconds=seconds)
+
+
+def program(name: str) -> str | None:
+    """Where a program is: on the PATH, or where Debian keeps servers, which ordinary users don't have on theirs."""
+    places = [os.environ.get("PATH", os.defpath), "/usr/sbin", *map(str, Path("/usr/lib/postgresql").glob("*/bin"))]
+    return shutil.which(name, path=os.pathsep.join(places))
 
 
 def has_tests(path: Path) -> bool:
