@@ -99,7 +99,7 @@ class Operator:
         ledger = ledger_topic(self.settings)
         if ledger not in self.counts:
             return {}
-        self.require([_read(ledger, "know the partition counts that state was made under")])
+        self.require(self.may_read("ledger"))
         return recalled(self.settings, self.counts)
 
     def sources(self, layout: Layout, sink: str, topic: str | None = None) -> list[Input]:
@@ -150,24 +150,31 @@ class Operator:
         """What the sink's group has committed.
 
         Raises:
-            ConfigError: it has no group, or we may not look at it.
+            ConfigError: it has no group.
         """
+        group = self._group_of(sink)
+        return _answered(lambda _: committed_offsets(self._connection.admin, group, sources), f"group {group}")
+
+    def _group_of(self, sink: str) -> str:
         group = self.settings.sinks[sink].group
         if group is None:
             raise ConfigError([f"sinks.{sink}: has neither connector nor group, whose committed offsets are asked for"])
-        self.require([Need(kind="group", name=group, operation="Describe", purpose=f"see how far {sink} has come")])
-        return _answered(lambda _: committed_offsets(self._connection.admin, group, sources), f"group {group}")
+        return group
+
+    def may_read(self, *names: str) -> list[Need]:
+        """The rights to read topics of ours, of those that are there."""
+        purpose = "see what the verifier has told"
+        topics = [topic for topic in map(self.own, names) if topic in self.counts]
+        needs = [Need(kind="topic", name=topic, operation="Read", purpose=purpose) for topic in topics]
+        if topics:
+            needs.append(Need(kind="group", name=self._group, operation="Read", purpose="be a reader of its topics"))
+        return needs
 
     def watermarks(self) -> dict[tuple[str, Input], ToldAt]:
-        """The newest watermark of every sink and source partition.
-
-        Raises:
-            ConfigError: there is no such topic, or we may not read it.
-        """
+        """The newest watermark of every sink and source partition; none where no worker has made the topic."""
         topic = self.own("watermarks")
         if topic not in self.counts:
             return {}
-        self.require([_read(topic, "see how far sinks are proved")])
         newest = NewestOf()
         for message in read_topic(self._client, topic, self._group):
             newest.note(message)
@@ -182,7 +189,6 @@ class Operator:
         topic = self.own(name)
         if topic not in self.counts:
             return
-        self.require([_read(topic, "see what was told")])
         yield from self.decoded(read_topic(self._client, topic, self._group))
 
     def decoded(self, messages: Iterable[Message]) -> Iterable[ToldAt]:
@@ -215,7 +221,11 @@ class Operator:
         layout = self.layout()
         sources = self.sources(layout, sink, topic)
         lanes = {one: self.lane(layout, sink, one) for one in {source.topic for source in sources}}
-        self.require(_may_write(lane, sink) for lane in lanes.values())
+        needs = [*(_may_write(lane, sink) for lane in lanes.values()), *self.may_read("watermarks")]
+        if is_committed:
+            purpose = f"see how far {sink} has come"
+            needs.append(Need(kind="group", name=self._group_of(sink), operation="Describe", purpose=purpose))
+        self.require(needs)
         committed = self.committed(sink, sources) if is_committed else {}
         told, bounds = self.watermarks(), self.bounds(sources)
         return [
@@ -314,10 +324,6 @@ def _answered(ask: Callable[[float], Answer], what: str) -> Answer:
         return ask(TIMEOUT_S)
     except (KafkaException, TimeoutError) as error:
         raise Unavailable(f"{what}: the cluster does not tell: {error}; try again") from error
-
-
-def _read(topic: str, purpose: str) -> Need:
-    return Need(kind="topic", name=topic, operation="Read", purpose=purpose)
 
 
 def _may_write(lane: str, sink: str) -> Need:

@@ -32,6 +32,7 @@ def status(options: argparse.Namespace) -> int:
 
 def _standings(operator: Operator) -> Iterator[Line]:
     """One object for each sink and source partition that is configured or was told of."""
+    operator.require(operator.may_read("watermarks"))
     configured = operator.configured()
     told = operator.watermarks()
     for sink, source in sorted(configured | told.keys()):
@@ -128,6 +129,7 @@ def report(options: argparse.Namespace) -> int:
 
 
 def _reports(operator: Operator, limits: Limits, now: int) -> Iterator[Line]:
+    operator.require(operator.may_read("watermarks", "verdicts", "ledger"))
     layout = operator.layout()
     seen = operator.seen(layout, operator.watermarks())
     history = History(since_ms=now - limits.window_ms, listeners=operator.listeners(layout))

@@ -131,7 +131,7 @@ def guard(guarded: Broker) -> Guard:
 
 
 class Started:
-    """One ``cdc-verifier run``."""
+    """One ``cdc-verifier run``, or another command."""
 
     def __init__(self, directory: Path, bootstrap: str, wait: str = "20s", password: str = "hidden-word") -> None:
         self._directory = directory
@@ -140,7 +140,7 @@ class Started:
         self._password = password
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, registry: EmbeddedRegistry) -> None:
+    def start(self, registry: EmbeddedRegistry, *command: str) -> None:
         config = self._directory / "config.toml"
         config.write_text(
             CONFIG.format(
@@ -150,7 +150,7 @@ class Started:
         environ = {**os.environ, "PYTHONWARNINGS": "ignore", "CDC_VERIFIER__KAFKA__SASL_PASSWORD": self._password}
         with (self._directory / "log").open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app.cli.main", "run", "--config", str(config)],
+                [sys.executable, "-m", "app.cli.main", *(command or ("run",)), "--config", str(config)],
                 stdout=log, stderr=log, env=environ,
             )  # fmt: skip
         STARTED.append(self.process)
@@ -326,3 +326,28 @@ def test_a_broker_that_comes_while_it_is_waited_for_is_used(
 
     assert "next try in" in said
     assert "topic orders: User:verifier lacks the right Read" in said
+
+
+def test_every_right_that_an_operators_command_lacks_is_named_and_what_the_message_says_is_enough(
+    guarded: Broker, guard: Guard, registry: EmbeddedRegistry, tmp_path: Path
+) -> None:
+    """The first round is for the topics that the lane follows from, the second for all the rest."""
+    guard.create(orders=2, receipts=2, **{f"cdc-verifier__{name}": 2 for name in OWN})
+    guard.allow("topic", "orders", "describe")
+    guard.allow("topic", "receipts", "describe")
+    guard.allow("topic", "cdc-verifier.ledger", "describe")
+    guard.allow("topic", "cdc-verifier.watermarks", "describe")
+    started = Started(tmp_path, guarded.other_bootstrap)
+    rounds = []
+    while not rounds or (rounds[-1] and len(rounds) < 4):
+        started.start(registry, "onboard", "warehouse")
+        assert started.status() == (0 if len(rounds) == 2 else 2), started.said()
+        rounds.append(re.findall(r"^(\w+ \S+): User:verifier lacks the right (\w+)", started.said(), re.MULTILINE))
+        guard.allow_what(started.said())
+
+    assert rounds == [
+        [("topic cdc-verifier.ledger", "Read"), ("group cdc-verifier", "Read")],
+        [("topic receipts", "Write"), ("topic cdc-verifier.watermarks", "Read"), ("group loader", "Describe")],
+        [],
+    ]
+    assert "START 0, generation 0" in started.said()
