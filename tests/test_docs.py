@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import doctest
 import importlib
-import io
-import json
 import re
+import shlex
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
-import fastavro
 import pytest
 
-import schemas
-from app.adapters.brokers.embedded import EmbeddedBroker
-from app.adapters.brokers.registry import EmbeddedRegistry
 from app.adapters.shapes import METRICS
+from app.cli.main import parser
 from app.config import SinkSettings, keys
 from app.config.settings import SECTIONS, described
 from app.model import ChangeKind, Flag, State
@@ -111,16 +106,14 @@ def test_the_command_reference_is_what_help_prints():
     assert (Path(__file__).resolve().parent.parent / "docs" / "cli.md").read_text() == reference()
 
 
-def test_the_waiver_of_the_readme_is_one_that_a_lane_can_hold(root: Path) -> None:
-    code = re.search(r"```python\n(import io.*?)```", (root / "README.md").read_text(), re.DOTALL)
-    assert code is not None
-    with EmbeddedRegistry() as registry, EmbeddedBroker() as broker:
-        broker.create_topic("receipts.warehouse", 1)
-        registry.register("cdc_verifier.Waiver", schemas.text("Waiver"))
-        text = code[1].replace("http://registry:8081", registry.url).replace("kafka-1:9092", broker.bootstrap)
-        told: dict[str, Any] = {}
-        exec(text, told)
-        value = told["out"].getvalue()
-        assert json.loads(registry.schema(int.from_bytes(value[1:5], "big")) or "")["name"] == "Waiver"
-    schema = fastavro.parse_schema(json.loads(schemas.text("Waiver")))
-    assert fastavro.schemaless_reader(io.BytesIO(value[5:]), schema, None) == told["waiver"]
+@pytest.mark.parametrize("name", ["README.md", "docs/day-one.md"])
+def test_every_command_that_a_page_shows_is_one(root: Path, name: str) -> None:
+    """Whole ones, as they would be typed: those that name a configuration."""
+    text = (root / name).read_text(encoding="utf-8")
+    shown = re.findall(
+        r"(?:^    (?:\.venv/bin/)?|`)cdc-verifier ([^`\n]*--config cdc-verifier\.toml[^`\n]*)", text, re.MULTILINE
+    )
+
+    assert len(shown) >= 5
+    for line in shown:
+        assert parser().parse_args(shlex.split(line)).config == Path("cdc-verifier.toml"), line

@@ -146,7 +146,7 @@ def _rebuild(options: argparse.Namespace) -> int:
     begun = {getattr(step.record, "generation", None) for step in steps if step.record is not None}
     if begun and operator.settings.sinks[options.sink].fences == "emitter" and not options.json:
         print(
-            f"The marks of its emitter must say generation {begun.pop()} from now on (Emitter(generation=...)); those of a "
+            f"The marks of its emitter must say generation {begun.pop()} from now on (ReceiptEmitter(generation=...)); those of a "
             "lower one are counted and ignored."
         )
     return status

@@ -172,7 +172,7 @@ def _fenced(contract: Contract, sources: Sequence[Seen], limits: Limits, now_ms:
                 f"{one.name} ({told.open_counts[State.PENDING]} wait, fenced {age(now_ms - told.fence_at)} ago)"
             )
     do = {
-        "emitter": "See whether the sink runs, and whether it writes fences: Emitter.fence after its receipts were acknowledged.",
+        "emitter": "See whether the sink runs, and whether it writes fences, once its receipts were acknowledged.",
         "progress": "See whether the sink runs and commits, and that the probe may look at its group.",
         "receipts": "See whether the sink runs and writes receipts.",
     }[contract.fences]
@@ -234,7 +234,7 @@ _DO = {
     "unreadable": "Look at the quarantine topic; mend its writer or the registry.",
     "unknown_sink": "Compare names and topics in the evidence with the configuration.",
     "orphan": "The sink names coordinates that hold no change: mend it.",
-    "contradicted": "The sink spoke against itself after a fence: cdc-verifier explain it, and mend the sink.",
+    "contradicted": "The sink says otherwise than before its fence: look at its evidence, and mend the sink.",
 }
 
 
