@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.adapters.connection import Connection
 from app.adapters.kafka_config import client_config
 from app.adapters.rights import Need, Rights, problems, rights_of
-from app.adapters.topics import create_missing, own_topics
+from app.adapters.topics import compacted_topics, create_missing, own_topics
 from app.config import Settings
 from app.errors import ConfigError
 from app.worker.layout import Layout, absent, lane_topic, missing_topics, narrow_lanes, plan
@@ -26,12 +26,14 @@ class Prepared:
         counts: of all topics, as the cluster has them now.
         fresh: of topics that are about to be read for the first time.
         ledger_partitions: how many partitions the ledger topic had when it was first written.
+        compacted: change topics that Kafka compacts.
     """
 
     layout: Layout
     counts: Mapping[str, int]
     fresh: Mapping[str, int]
     ledger_partitions: int
+    compacted: frozenset[str] = frozenset()
 
 
 def prepare(settings: Settings, connection: Connection, counts: Mapping[str, int] | None) -> Prepared:
@@ -62,7 +64,8 @@ def prepare(settings: Settings, connection: Connection, counts: Mapping[str, int
     faults += _own(settings, connection, found, existing, rights, is_rehearsal=bool(faults))
     if faults or found is None:
         raise ConfigError(faults)
-    return _prepared(settings, found, existing, known)
+    compacted = compacted_topics(connection.admin, sorted(settings.source_topics(found.inputs)))
+    return replace(_prepared(settings, found, existing, known), compacted=compacted)
 
 
 def _prepared(settings: Settings, layout: Layout, counts: Mapping[str, int], known: Mapping[str, int]) -> Prepared:

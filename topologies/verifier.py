@@ -27,6 +27,7 @@ from app.adapters.topics import topic_ids
 from app.config import Settings, live_problems, load
 from app.errors import ConfigError
 from app.model.effects import Command, Contradicted, Orphan, UnknownSink, Unreadable
+from app.worker.agreements import lagging
 from app.worker.effects import Effect
 from app.worker.layout import Layout
 from app.worker.live import LiveWorker
@@ -122,6 +123,9 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     worker = LiveWorker(settings, layout, registry, Router(layout, ids), shipper, metrics, reader.read)
     await remember(shipper, prepared.fresh)
     worker.note_counts(prepared.counts)
+    worker.compacted = prepared.compacted
+    for problem in lagging(settings.contracts(layout.inputs), prepared.compacted):
+        logger.warning("%s", problem)
     app = build_app(_engine(settings, layout), worker)
     probe = FenceProbe(settings, layout, worker, shipper, ids, connection.admin)
     app.timer(settings.verifier.probe_interval_ms / 1000, name="probe")(lambda *_: _guarded(probe.look()))

@@ -21,7 +21,7 @@ PAUSE_S = 0.5
 
 Kind = Literal["topic", "group"]
 Allowed = frozenset[str] | None
-"""Operations by their names in upper case; None: the broker does not tell."""
+"""Operations by their names in upper case, without underscores; None: the broker does not tell."""
 
 REFUSED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
 ABSENT = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.GROUP_ID_NOT_FOUND)
@@ -32,7 +32,7 @@ class Need:
     """One operation that the worker can't do without.
 
     Attributes:
-        operation: as ``kafka-acls.sh`` spells it: Read, Write, Describe.
+        operation: as ``kafka-acls.sh`` spells it: Read, Write, Describe, DescribeConfigs.
         purpose: what it is for, after "to".
     """
 
@@ -121,7 +121,7 @@ def _asked(
         for name, answer in ask(left).items():
             try:
                 told = answer.result(TIMEOUT_S).authorized_operations
-                found[name] = None if told is None else frozenset(operation.name for operation in told)
+                found[name] = None if told is None else frozenset(one.name.replace("_", "") for one in told)
             except KafkaException as error:
                 code = error.args[0].code()
                 if code in REFUSED:

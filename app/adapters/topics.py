@@ -7,9 +7,10 @@ from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # its stubs forget it
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type: ignore[attr-defined]  # its stubs forget it
 
 from app.adapters.rights import acl_command
+from app.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,24 @@ def topic_ids(admin: AdminClient, topics: Iterable[str]) -> dict[str, str]:
         except Exception as error:  # noqa: BLE001 - a refusal comes as any of several kinds
             logger.warning("the id of topic %s is not known now: %s", name, error)
     return found
+
+
+def compacted_topics(admin: AdminClient, topics: Iterable[str]) -> frozenset[str]:
+    """Of some topics those that Kafka compacts.
+
+    Raises:
+        Unavailable: the cluster does not tell.
+    """
+    asked = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics]
+    found = set()
+    for resource, answer in (admin.describe_configs(asked, request_timeout=TIMEOUT_S) if asked else {}).items():
+        try:
+            policy = answer.result(TIMEOUT_S)["cleanup.policy"].value
+        except (KafkaException, TimeoutError) as error:
+            raise Unavailable(f"the configuration of topic {resource.name} is not known: {error}; try again") from error
+        if "compact" in policy.split(","):
+            found.add(str(resource.name))
+    return frozenset(found)
 
 
 def own_topics(prefix: str, lanes: Mapping[str, int], widest: int) -> dict[str, tuple[int, dict[str, str]]]:

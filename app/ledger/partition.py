@@ -37,6 +37,7 @@ class PartitionFold:
         partition: the partition number.
         ends: where the ends of the change partitions are fixed beforehand (a recording).
         projections: the decoder's, where it makes more than these contracts need.
+        compacted: change topics that Kafka compacts: an offset of theirs that holds nothing may have held a change.
     """
 
     def __init__(
@@ -45,8 +46,10 @@ class PartitionFold:
         partition: int,
         ends: Mapping[tuple[str, int], int] | None = None,
         projections: Sequence[frozenset[str]] | None = None,
+        compacted: Iterable[str] = (),
     ) -> None:
         self.partition = partition
+        self.compacted = frozenset(compacted)
         self.contracts = {contract.sink: contract for contract in contracts}
         self.projections = projections_of(contracts) if projections is None else list(projections)
         self.changes: dict[str, Changes] = {}
@@ -61,9 +64,14 @@ class PartitionFold:
             changes = self.changes[topic] = Changes(topic, self.partition, len(self.projections))
             for contract in self.contracts.values():
                 if topic in contract.topics:
-                    projection = self.projections.index(frozenset(contract.ignore_columns))
-                    self.sinks[contract.sink, topic] = SinkPartition(contract, changes, projection)
+                    self._add(contract, changes)
         return changes
+
+    def _add(self, contract: Contract, changes: Changes) -> SinkPartition:
+        projection = self.projections.index(frozenset(contract.ignore_columns))
+        sink = self.sinks[contract.sink, changes.topic] = SinkPartition(contract, changes, projection)
+        sink.is_compacted = changes.topic in self.compacted
+        return sink
 
     def sinks_of(self, topic: str) -> Iterator[SinkPartition]:
         """The sinks that consume a topic, in the configuration's order."""
@@ -124,8 +132,10 @@ class PartitionFold:
             name = sink.contract.sink
             self.sinks[name, topic] = begun_anew(sink, self.changes[topic])
 
-    def amend(self, contracts: Sequence[Contract], projections: Sequence[frozenset[str]]) -> None:
-        """A changed configuration: it judges what is read from now on.
+    def amend(
+        self, contracts: Sequence[Contract], projections: Sequence[frozenset[str]], compacted: Iterable[str] = ()
+    ) -> None:
+        """A changed configuration, ours or a topic's: it judges what is read from now on.
 
         A sink that is new has no cells of what was read before; one that is gone leaves with its cells.
         """
@@ -139,12 +149,18 @@ class PartitionFold:
             for contract in contracts:
                 if topic in contract.topics:
                     self._amend(contract, changes)
+        self._know_compacted(compacted)
+
+    def _know_compacted(self, topics: Iterable[str]) -> None:
+        self.compacted = frozenset(topics)
+        for (_, topic), sink in self.sinks.items():
+            sink.is_compacted = topic in self.compacted
 
     def _amend(self, contract: Contract, changes: Changes) -> None:
         projection = self.projections.index(frozenset(contract.ignore_columns))
         sink = self.sinks.get((contract.sink, changes.topic))
         if sink is None:
-            sink = self.sinks[contract.sink, changes.topic] = SinkPartition(contract, changes, projection)
+            sink = self._add(contract, changes)
             if changes.first >= 0:
                 sink.begin_here()
         elif sink.contract != contract:
@@ -152,8 +168,11 @@ class PartitionFold:
                 sink.stragglers.withdraw_commands()
             sink.terms.amend(contract, projection, changes.next)
 
-    def recall(self, contracts: Sequence[Contract], projections: Sequence[frozenset[str]]) -> None:
-        """Give an empty fold the contracts that its state was made under."""
+    def recall(
+        self, contracts: Sequence[Contract], projections: Sequence[frozenset[str]], compacted: Iterable[str] = ()
+    ) -> None:
+        """Give an empty fold the contracts that its state was made under, and which topics were compacted then."""
+        self.compacted = frozenset(compacted)
         self.contracts = {contract.sink: contract for contract in contracts}
         self.projections = list(projections)
 

@@ -1,8 +1,11 @@
-"""The contracts that a store's state was made under, kept in its head; a changed configuration is a delta like any other."""
+"""The contracts that a store's state was made under, kept in its head; a changed configuration is a delta like any other.
+
+So is a change topic that Kafka compacts from now on, or no more: it, too, says how evidence is to be read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -20,30 +23,36 @@ def recall(fold: PartitionFold, head: Head) -> None:
     """Give an empty fold the contracts that its state was made under; a new state is made under those it has."""
     if head.contracts:
         contracts = [contract_of(one) for one in head.contracts]
-        fold.recall(contracts, [frozenset(columns) for columns in head.projections])
+        fold.recall(contracts, [frozenset(columns) for columns in head.projections], head.compacted)
     else:
         note(fold, head)
 
 
 def note(fold: PartitionFold, head: Head) -> None:
-    """Remember the fold's contracts."""
+    """Remember the fold's contracts, and which topics are compacted."""
+    head.compacted = sorted(fold.compacted)
     head.contracts = [asdict(contract) for contract in fold.contracts.values()]
     head.projections = [sorted(columns) for columns in fold.projections]
 
 
-def told(contracts: Sequence[Contract], projections: Projections) -> dict[str, Any]:
+def told(contracts: Sequence[Contract], projections: Projections, compacted: Iterable[str]) -> dict[str, Any]:
     """A changed configuration as a delta holds it."""
     return {
+        "compacted": sorted(compacted),
         "contracts": [asdict(contract) for contract in contracts],
         "projections": [sorted(columns) for columns in projections],
     }
 
 
 def amend(
-    fold: PartitionFold, head: Head, contracts: Sequence[dict[str, Any]], projections: Sequence[list[str]]
+    fold: PartitionFold,
+    head: Head,
+    contracts: Sequence[dict[str, Any]],
+    projections: Sequence[list[str]],
+    compacted: Sequence[str] = (),
 ) -> None:
     """A changed configuration, as `told` told it, takes effect where every input stands now (design section 6)."""
-    fold.amend([contract_of(one) for one in contracts], [frozenset(columns) for columns in projections])
+    fold.amend([contract_of(one) for one in contracts], [frozenset(columns) for columns in projections], compacted)
     note(fold, head)
 
 
@@ -55,3 +64,15 @@ def projected(batch: ChangeBatch, decoded: Projections, kept: Projections) -> Ch
     for place, projection in enumerate(decoded):
         columns[:, kept.index(projection)] = batch.fingerprints[:, place]
     return replace(batch, fingerprints=columns)
+
+
+def lagging(contracts: Iterable[Contract], compacted: Container[str]) -> Iterator[str]:
+    """Contracts that no sink can keep which lags behind Kafka's compactor, in words."""
+    for contract in contracts:
+        for topic in contract.topics:
+            if topic in compacted and contract.expect == "every-change":
+                yield (
+                    f"topic {topic} is compacted, and sinks.{contract.sink} expects every change of it: what Kafka takes "
+                    'before the sink reads it will be missing. Say expect = "latest-state", or raise the topic\'s '
+                    "min.compaction.lag.ms above any lag of the sink"
+                )

@@ -25,6 +25,7 @@ class Head:
         topic_ids: per input topic, the id under which it was first read.
         ends: recorded ends that the ledger topic held when the store was taken over (`app.worker.ends`).
         contracts, projections: what the state was made under, as JSON-able data.
+        compacted: change topics that Kafka compacts, as the state was made under.
         origins: per (topic, partition) of an origin log, the next offset that was not routed here yet.
         suspended: `pair_name` of every sink and topic that is not judged for now, sorted.
         passed_over: those of them of which something was passed over.
@@ -39,6 +40,7 @@ class Head:
     ends: dict[str, int] = field(default_factory=dict)
     contracts: list[dict[str, Any]] = field(default_factory=list)
     projections: list[list[str]] = field(default_factory=list)
+    compacted: list[str] = field(default_factory=list)
     origins: dict[str, int] = field(default_factory=dict)
     suspended: list[str] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)

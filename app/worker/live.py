@@ -64,6 +64,7 @@ class LiveWorker:
         rereader: reads changes again that evidence still comes about; None where nothing can.
         committed: asks what a sink's consumer group has committed.
         logs: looks for topics that were made again; None where the broker can't tell.
+        compacted: change topics that Kafka compacts.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class LiveWorker:
         self.seek: Callable[[Input, int], Awaitable[None]] | None = None
         self.committed: CommittedOf = _nothing
         self.logs: Logs | None = None
+        self.compacted: frozenset[str] = frozenset()
         self.rereader: Rereader | None = None
         self._teller = Teller(metrics, shipper, settings.verifier.instance_id or "")
         self._positions = Positions(layout, router, metrics)
@@ -201,7 +203,8 @@ class LiveWorker:
             self._hold()
 
     def _fold(self, group: Group, partition: int) -> PartitionFold:
-        return PartitionFold(group.contracts, partition, projections=self._projections)
+        compacted = self.compacted & group.sources
+        return PartitionFold(group.contracts, partition, projections=self._projections, compacted=compacted)
 
     def _inputs(self, place: Place) -> list[Input]:
         return [Input(topic, place.partition) for topic in sorted(self._topics(place))]

@@ -40,6 +40,8 @@ def _inputs(settings: Settings, layout: Layout | None) -> Iterator[Need]:
     named = {topic for topic in settings.source.topics if not is_pattern(topic)} | settings.evidence_topics()
     for topic in sorted(named if layout is None else layout.inputs):
         yield _topic(topic, "Read", "judge what stands there")
+    for topic in settings.source_topics(() if layout is None else layout.inputs):
+        yield _topic(topic, "DescribeConfigs", "know whether Kafka compacts it")
 
 
 def _own(settings: Settings, layout: Layout | None) -> Iterator[Need]:

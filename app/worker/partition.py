@@ -77,6 +77,7 @@ class PartitionWorker:
         self.effects = Outbox(store)
         self.checkpoints = Sending(store, self.effects.pack)
         contracts, self._decoded = list(self.fold.contracts.values()), list(self.fold.projections)
+        compacted = self.fold.compacted
         self.head, newest = Head.load(store.get(SNAPSHOT_HEAD)), Head.load(store.get(HEAD))
         for name in ("owner", "topic_ids", "ends"):  # no delta holds these
             setattr(self.head, name, getattr(newest, name))
@@ -84,9 +85,9 @@ class PartitionWorker:
         store.write([(SNAPSHOT_HEAD, self.head.dump())])
         self._load()
         self._delta = 1 + max((number_of(key) for key, _ in store.scan(b"d")), default=-1)
-        if not same(contracts, list(self.fold.contracts.values())):
+        if compacted != self.fold.compacted or not same(contracts, list(self.fold.contracts.values())):
             self.effects.hold_commands({contract.sink for contract in contracts if contract.mode == "observe"})
-            self._happens("amended", **agreements.told(contracts, self._decoded))
+            self._happens("amended", **agreements.told(contracts, self._decoded, compacted))
 
     # ---------------------------------------------------------------- input
 
@@ -264,8 +265,8 @@ class PartitionWorker:
             for source in contract.topics if self.lane_topics.get(contract.sink) == topic else ():
                 self.fold.take_evidence(SinkTopic(contract.sink, source, self.partition), rows)
 
-    def _amended(self, contracts: list[dict[str, Any]], projections: list[list[str]]) -> Iterator[Effect]:
-        agreements.amend(self.fold, self.head, contracts, projections)
+    def _amended(self, **told: Any) -> Iterator[Effect]:
+        agreements.amend(self.fold, self.head, **told)
         yield from self._judge()
 
     def _begun(self, sink: str, topic: str, offset: int) -> Iterator[Effect]:

@@ -106,7 +106,7 @@ class Guard:
     def allow(self, kind: str, name: str, operation: str) -> None:
         rule = AclBinding(
             ResourceType[kind.upper()], name, ResourcePatternType.LITERAL, "User:verifier", "*",
-            AclOperation[operation.upper()], AclPermissionType.ALLOW,
+            AclOperation[operation.upper().replace("BECONFIGS", "BE_CONFIGS")], AclPermissionType.ALLOW,
         )  # fmt: skip
         for done in self.admin.create_acls([rule]).values():
             done.result(10)
@@ -199,6 +199,7 @@ def test_every_right_that_is_missing_is_named_and_what_the_message_says_is_enoug
 
     for kind, name, operation in (
         ("topic", "orders", "Read"),
+        ("topic", "orders", "DescribeConfigs"),
         ("topic", "receipts", "Read"),
         ("topic", "cdc-verifier.verdicts", "Write"),
         ("topic", "cdc-verifier.ledger", "Read"),
@@ -230,6 +231,7 @@ def test_one_right_that_is_missing_is_all_that_is_named(
         guard.allow("topic", name, "write")
     guard.allow("group", "cdc-verifier", "read")
     guard.allow("group", "loader", "describe")
+    guard.allow("topic", "orders", "DescribeConfigs")
 
     said = refused(Started(tmp_path, guarded.other_bootstrap), registry)
 
@@ -285,6 +287,7 @@ def test_a_topic_that_was_made_but_may_not_be_written_is_named(
         guard.allow("topic", f"cdc-verifier.{own}", "create")
     guard.allow("group", "cdc-verifier", "read")
     guard.allow("group", "loader", "describe")
+    guard.allow("topic", "orders", "DescribeConfigs")
 
     said = refused(Started(tmp_path, guarded.other_bootstrap), registry)
 

@@ -6,8 +6,10 @@ from concurrent.futures import Future
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import ConfigEntry
 
-from app.adapters.topics import create_missing
+from app.adapters.topics import compacted_topics, create_missing
+from app.errors import Unavailable
 
 WANTED = {"v.ledger": (4, {"cleanup.policy": "compact"}), "v.control": (1, {})}
 CREATE = "kafka-topics.sh --bootstrap-server HOST:PORT --create --topic v.ledger --partitions 4 --config cleanup.policy=compact"
@@ -61,3 +63,32 @@ def test_every_refusal_is_told_with_the_command_to_type(code, words):
     assert len(problems) == 2
     assert words in problems[0]
     assert CREATE in problems[0]
+
+
+class Configured:
+    """Answers with each topic's cleanup.policy; a topic without one is refused."""
+
+    def __init__(self, **policies: str) -> None:
+        self.policies = policies
+
+    def describe_configs(self, asked, request_timeout):
+        answers = {}
+        for resource in asked:
+            answers[resource] = Future()
+            if resource.name in self.policies:
+                answers[resource].set_result({"cleanup.policy": ConfigEntry("x", self.policies[resource.name])})
+            else:
+                answers[resource].set_exception(KafkaException(KafkaError(KafkaError.REQUEST_TIMED_OUT, "late")))
+        return answers
+
+
+def test_a_topic_is_compacted_whatever_else_its_policy_says():
+    admin = Configured(a="compact", b="delete", c="compact,delete", d="delete,compact")
+
+    assert compacted_topics(admin, "abcd") == {"a", "c", "d"}
+    assert compacted_topics(admin, "") == frozenset()
+
+
+def test_a_policy_that_the_cluster_does_not_tell_is_not_guessed():
+    with pytest.raises(Unavailable, match="the configuration of topic z is not known"):
+        compacted_topics(Configured(), "z")

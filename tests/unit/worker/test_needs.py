@@ -45,6 +45,7 @@ def test_what_it_will_read_write_and_join_is_asked_for(tmp_path):
         *(("topic", f"cdc-verifier.{name}", "Write") for name in ("verdicts", "repair", "watermarks", "quarantine")),
         *(("topic", f"cdc-verifier.{name}", operation) for name in ("ledger", "lane.4") for operation in ("Read", "Write")),
         ("topic", "r.probed", "Write"),
+        *(("topic", name, "DescribeConfigs") for name in ("orders", "shop.a")),
         ("group", "cdc-verifier", "Read"),
         ("group", "connect-c", "Describe"),
     }  # fmt: skip
@@ -88,6 +89,14 @@ def test_a_need_that_is_met_is_no_problem_nor_one_that_nobody_knows_of():
     assert problem.endswith(
         "kafka-acls.sh --bootstrap-server HOST:PORT --add --allow-principal 'User:v' --operation Write --topic t"
     )
+
+
+def test_a_right_is_found_however_its_name_is_spelled():
+    """``kafka-acls.sh`` says DescribeConfigs, and the broker DESCRIBE_CONFIGS, which is read without underscores."""
+    need = Need(kind="topic", name="t", operation="DescribeConfigs", purpose="try")
+
+    assert Rights(topics={"t": frozenset({"DESCRIBECONFIGS"})}).has(need)
+    assert not Rights(topics={"t": frozenset({"DESCRIBE"})}).has(need)
 
 
 def test_a_topic_on_which_nothing_is_allowed_is_hidden():
