@@ -11,7 +11,9 @@ from app.cli.main import parser
 STATUSES = """
 Exit status of `verify`: 0 nothing wrong; 1 something is bad, orphaned, contradicted, unverifiable, unexpected, unreadable
 or of an unknown sink; 2 bad input or configuration. Of `run`: 0 stopped by a signal; 2 configuration; 70 a broken
-invariant; 71 topics that belong together were assigned apart; 74 the disk.
+invariant; 71 topics that belong together were assigned apart; 74 the disk. Of `status`: 0 nothing bad; 1 a configured sink
+has bad cells, or unverifiable ones that nobody waived. Of `readiness`: 0 every sink is ready; 1 one is not. Of these two and
+of `onboard`, `rebuild`, `retire` and `waive`: 2 bad input, a right that is missing, no answer from a broker or the registry.
 """
 
 

@@ -113,7 +113,8 @@ def _totals(lines: Iterable[Line]) -> Iterator[str]:
     for place, cells in counts.items():
         told = ", ".join(f"{count} {state}" for state, count in cells.items()) or "no cells"
         wrong = f"  BAD: {bad[place]} open" if bad[place] else ""
-        yield f"{place[0]}  {place[1]}  {partitions[place]} partitions: {told}{wrong}"
+        many = "" if partitions[place] == 1 else "s"
+        yield f"{place[0]}  {place[1]}  {partitions[place]} partition{many}: {told}{wrong}"
 
 
 # ---------------------------------------------------------------- readiness

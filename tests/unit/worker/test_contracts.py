@@ -8,7 +8,7 @@ import pytest
 from app.adapters.store import MemoryStore
 from app.ledger import watermarks
 from app.ledger.partition import PartitionFold
-from app.model import ChangeKind, Contract, SinkTopic, State
+from app.model import ChangeKind, Contract, EvidenceKind, SinkTopic, State
 from app.model.effects import Command, Seal, Verdict
 from app.testing import Change, Row, change_batch, evidence_batch, fence
 from app.worker.partition import PartitionWorker
@@ -116,6 +116,23 @@ def test_a_sink_that_is_taken_out_leaves_and_the_others_go_on():
 
     assert states(worker) == {0: ("s", State.MISSING)}
     assert ("gone", "t") not in worker.fold.sinks
+
+
+def test_a_sink_that_was_retired_leaves_nothing_behind_when_it_is_taken_out():
+    store = MemoryStore()
+    worker = opened(store, contract(), contract("gone"))
+    name = SinkTopic("gone", "t", 0)
+    worker.take_changes(changes(0, UPSERT, UPSERT))
+    worker.take_evidence(said(fence(1), Row(offset=0, kind=EvidenceKind.END), name=name))
+    assert watermarks.open_counts(worker.fold.sinks["gone", "t"]).sum() == 0
+
+    worker = opened(store, contract())
+    worker.take_evidence(said(Row(offset=0, content=1), Row(offset=1, content=2), fence(2), start=2))
+    worker = opened(store, contract())
+
+    assert [sink for sink, _ in worker.fold.sinks] == ["s"]
+    assert worker.fold.sinks["s", "t"].tally.closed[State.DELIVERED] == 2
+    assert states(worker) == {0: ("gone", State.MISSING)}
 
 
 def test_what_was_commanded_to_be_looked_at_is_commanded_to_be_applied_when_the_mode_says_so():
