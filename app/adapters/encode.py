@@ -215,6 +215,9 @@ def encode_watermark(watermark: SinkWatermark) -> Datum:
         "held_from": watermark.held_from,
         "rows": dict(watermark.rows),
         "levels": level_counts(watermark.levels),
+        "status": watermark.status,
+        "status_cause": watermark.status_cause,
+        "rebuild_from": watermark.rebuild_from,
     }
 
 

@@ -68,23 +68,30 @@ class Metrics(Collector):
         self.registry.register(self)
 
     def watermark(
-        self, watermark: SinkWatermark, *, end: int, oldest_open_ts_ms: int | None, fence_at_ms: int | None
+        self,
+        watermark: SinkWatermark,
+        *,
+        ahead: int,
+        unverified: int,
+        oldest_open_ts_ms: int | None,
+        fence_at_ms: int | None,
     ) -> None:
         """One sink on one source partition, on a timer; `opened` was called before.
 
         Args:
             watermark: as it is written to the watermarks topic.
-            end: the change partition's end offset.
+            ahead: changes at or above the frontier; unverified: at or above the verified watermark. What the contract
+                expects nothing of counts in neither, what was not read yet in both.
             oldest_open_ts_ms: source time of the oldest open cell, None where none is open.
             fence_at_ms: time of the last fence, None before the first.
         """
         place = (watermark.topic, watermark.partition)
         labels = (watermark.sink, *self._topic(*place))
-        behind = max(end - watermark.verified_watermark, 0)
         bad = sum(watermark.open_counts[state] for state in BAD)
         verified = oldest_open_ts_ms if watermark.verified_ts_ms is None else watermark.verified_ts_ms
-        self._set("cdc_verifier_verified_lag_changes", labels, place, behind)
-        self._set_since("cdc_verifier_verified_lag_seconds", labels, place, verified if behind else NOW)
+        self._set("cdc_verifier_sink_lag_changes", labels, place, ahead)
+        self._set("cdc_verifier_verified_lag_changes", labels, place, unverified)
+        self._set_since("cdc_verifier_verified_lag_seconds", labels, place, verified if unverified else NOW)
         self._set_since(
             "cdc_verifier_open_cell_age_seconds", labels, place, NOW if oldest_open_ts_ms is None else oldest_open_ts_ms
         )

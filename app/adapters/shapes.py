@@ -26,6 +26,7 @@ ROW_STATES = frozenset(
         "orphans",
         "replaced",
         "routed_twice",
+        "statuses",
         "too_late",
         "waiting",
         "waivers",
@@ -47,7 +48,12 @@ class Shape:
 _LANE = ("sink", "topic", "partition")
 _METRICS = {
     "cdc_verifier_verified_lag_seconds": Shape("age of the newest verified change, 0 if all are", _LANE, "max"),
-    "cdc_verifier_verified_lag_changes": Shape("offsets from the verified watermark to the end", _LANE),
+    "cdc_verifier_verified_lag_changes": Shape(
+        "expected changes at or above the verified watermark, and offsets not read yet", _LANE
+    ),
+    "cdc_verifier_sink_lag_changes": Shape(
+        "expected changes at or above the sink's frontier, and offsets not read yet", _LANE
+    ),
     "cdc_verifier_open_cell_age_seconds": Shape("age of the oldest open cell, 0 if none is open", _LANE, "max"),
     "cdc_verifier_fence_age_seconds": Shape("time since the last fence was written", _LANE, "max"),
     "cdc_verifier_state_cells": Shape("cells by state", ("sink", "topic", "partition", "state")),

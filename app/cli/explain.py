@@ -13,6 +13,7 @@ from app.errors import BadInput
 from app.ledger import watermarks
 from app.ledger.lane import LaneRows
 from app.ledger.sink import SinkPartition
+from app.ledger.status import Status
 from app.model import NO_TIME, ChangeKind, EvidenceKind, Flag, ReceiptStatus, SinkTopic, State
 from app.model.words import ANY_KIND, INDEX
 from app.repair import reporting
@@ -139,7 +140,7 @@ def _expected(sink: SinkPartition, offset: int) -> str | None:
 
 
 def _evidence(rows: LaneRows, offset: int, expected: str | None) -> Iterator[Story]:
-    """Receipts of the change, and the marks that matter to it: the first fence above it, SKIPs, STARTs, END."""
+    """Receipts of the change, and the marks that matter to it: the first fence above it, SKIPs, STARTs, END; what its connector was."""
     is_fenced = False
     about = (rows.kinds == EvidenceKind.RECEIPT) & (rows.offsets == offset)
     for row in np.flatnonzero(about | (rows.kinds > EvidenceKind.PROGRESS)).tolist():
@@ -151,6 +152,8 @@ def _evidence(rows: LaneRows, offset: int, expected: str | None) -> Iterator[Sto
             if rows.offsets[row] > offset and not is_fenced:
                 is_fenced = True
                 yield {"at": at, "says": f"FENCE at {rows.offsets[row]}, the first above it"}
+        elif kind is EvidenceKind.STATUS:
+            yield {"at": at, "says": f"the connector is {Status.of(rows, row).says()}"}
         elif kind is not EvidenceKind.SKIP or rows.offsets[row] <= offset < rows.to_offsets[row]:
             to = f" to {rows.to_offsets[row]}" if kind is EvidenceKind.SKIP else ""
             yield {"at": at, "says": f"{kind.name} at {rows.offsets[row]}{to}"}

@@ -1,4 +1,4 @@
-"""The decoder of evidence: receipts, batches of receipts, marks, losses and waivers, to one `EvidenceBatch`.
+"""The decoder of evidence: receipts, batches of receipts, marks, losses, waivers and statuses, to one `EvidenceBatch`.
 
 Records are told apart by their writer schema's full name. One that is not ours to the letter is resolved to ours by Avro's
 rules (fields by name, defaults for absent ones), so that an emitter of another version is read, and what is not of the
@@ -27,7 +27,7 @@ from app.decode.schemas import SchemaSource, UnknownSchema
 from app.errors import BadInput, Unavailable, UnreadableEvidence
 from app.model import EvidenceBatch, EvidenceKind, Origin, RawBatch, ReceiptStatus, SinkTopic
 from app.model.batches import Headers
-from app.model.words import ANY_KIND
+from app.model.words import ANY_KIND, SINK_STATES, UNKNOWN
 from cdc_receipts.codec import SCHEMAS
 from cdc_receipts.schemas import loaded
 
@@ -255,12 +255,30 @@ def _read_waiver(record: dict[str, Any], rows: EvidenceRows, index: int) -> None
     )
 
 
+def _read_status(record: dict[str, Any], rows: EvidenceRows, index: int) -> None:
+    """One row, as `app.ledger.status` takes it; a state that we don't know says nothing."""
+    state, rebuild = record["state"], record.get("rebuild_from")
+    rows.add(
+        _whom(record),
+        Row(
+            record=index,
+            kind=EvidenceKind.STATUS,
+            offset=0,
+            applied_at=record["at"],
+            to_offset=-1 if rebuild is None else rebuild,
+            evidence=state if state in SINK_STATES else UNKNOWN,
+            reason=record.get("cause"),
+        ),
+    )
+
+
 _OURS: tuple[tuple[Any, _Reader], ...] = (
     (json.loads(SCHEMAS["DeliveryReceipt"]), _read_receipt),
     (json.loads(SCHEMAS["DeliveryReceiptBatch"]), _read_batch),
     (json.loads(SCHEMAS["SinkMark"]), _read_mark),
     (schemas.load("EvidenceLoss"), _read_loss),
     (schemas.load("Waiver"), _read_waiver),
+    (schemas.load("SinkStatus"), _read_status),
 )
 _READERS: dict[str, tuple[Any, _Reader]] = {
     f"{schema['namespace']}.{schema['name']}": (parse_schema(schema), read) for schema, read in _OURS

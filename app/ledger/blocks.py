@@ -22,6 +22,7 @@ from app.ledger.changes import Changes, ChangeSegment
 from app.ledger.keyed import Later
 from app.ledger.lane import ROW_COLUMNS, LaneRows, concatenate
 from app.ledger.sink import SinkPartition
+from app.ledger.status import Status
 from app.ledger.stragglers import Straggler
 from app.ledger.terms import Agreed
 from app.model import ChangeBatch, EvidenceBatch, Origin, SinkTopic, State
@@ -122,6 +123,7 @@ def pack_sink(sink: SinkPartition) -> bytes:
     header |= {name: sorted(getattr(sink, name)) for name in _SINK_SETS}
     header["seal_hash"] = sink.seal_hash.hex()
     header["skips"] = sink.skips
+    header["status"] = None if sink.status is None else sink.status.packed()
     header["terms"] = sink.terms.packed()
     header["tally"] = {
         "rows": dict(sorted(sink.tally.rows.items())),
@@ -152,6 +154,8 @@ def restore_sink(sink: SinkPartition, block: bytes) -> None:
     sink.seal_hash = bytes.fromhex(header["seal_hash"])
     sink.terms = Agreed.unpacked(header["terms"])
     sink.skips = [(lo, hi) for lo, hi in header["skips"]]
+    status = header.get("status")  # none in what an older version wrote
+    sink.status = None if status is None else Status(**status)
     tally = header["tally"]
     sink.tally.rows.update(tally["rows"])
     sink.tally.closed[:] = tally["closed"]

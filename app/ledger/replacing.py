@@ -47,7 +47,7 @@ def begun_anew(sink: SinkPartition, changes: Changes) -> SinkPartition:
     fresh = SinkPartition(sink.contract, changes, sink.terms.newest.projection)
     fresh.epoch = sink.epoch + 1
     fresh.is_ended = True
-    for name in ("generation", "at", "seals", "seal_hash", "sealed_at", "is_compacted"):
+    for name in ("generation", "at", "seals", "seal_hash", "sealed_at", "is_compacted", "status"):
         setattr(fresh, name, getattr(sink, name))
     fresh.tally.rows = sink.tally.rows
     fresh.tally.rows["replaced"] += sink.queued + len(sink.parked) + len(sink.far)

@@ -18,6 +18,8 @@ from app.ledger.hearing import hear, one, straggler_spoke
 from app.ledger.keyed import FINE, Fact, facts
 from app.ledger.lane import LaneRows
 from app.ledger.rules import NOTHING, View
+from app.ledger.skips import joined
+from app.ledger.status import Status
 from app.ledger.stragglers import Stragglers
 from app.ledger.terms import Agreed, Terms
 from app.model import (
@@ -58,6 +60,7 @@ class SinkPartition:
         is_begun: whether a START was read, or where judging begins was said otherwise.
         parked, far: receipts that wait for a change that was not read yet, or that must be read again (`app.ledger.far`).
         horizon: keyed questions see changes below it.
+        status: of the sink's connector, as the lane told last.
         verified_stop: closed unverifiable cells that no operator waived.
         changed: segments of cells that were written to since the last snapshot.
     """
@@ -77,6 +80,7 @@ class SinkPartition:
         self.fence_at = NO_TIME
         self.is_ended = False
         self.skips: list[tuple[int, int]] = []
+        self.status: Status | None = None
         self.cells: dict[int, CellSegment] = {}
         self.changed: set[int] = set()
         self.stragglers = Stragglers()
@@ -224,6 +228,10 @@ class SinkPartition:
         if kind is EvidenceKind.WAIVER:
             self._waive(offset)
             return None
+        if kind is EvidenceKind.STATUS:
+            self.tally.rows["statuses"] += 1
+            self.status = Status.of(rows, row)
+            return None
         if self._is_old(rows, row):
             return None
         self.tally.rows["marks"] += 1
@@ -271,7 +279,7 @@ class SinkPartition:
     def _skip(self, start: int, end: int) -> None:
         self.frontier = max(self.frontier, end)
         if end > start:
-            self.skips.append((start, end))
+            self.skips = joined(self.skips, start, end)
 
     def _end(self) -> None:
         """The sink is gone: its open cells leave the counts, but no watermark passes them."""

@@ -63,6 +63,18 @@ def open_counts(sink: SinkPartition) -> np.ndarray:
     return counts
 
 
+def expected_from(sink: SinkPartition, offset: int) -> int:
+    """Changes at or above an offset that the contract expects, of those that were read.
+
+    What a transform or the contract drops (tombstones, messages) is no lag: a sink's progress may never pass it.
+    """
+    found = 0
+    for changes, first, last in sink.changes.slices(max(offset, sink.beginning, sink.since), sink.changes.next):
+        for terms, lo, hi in sink.terms.pieces(changes.base, first, last):
+            found += int(np.count_nonzero(terms.expectations.expected[changes.kinds[lo:hi]]))
+    return found
+
+
 def difference(sink: SinkPartition, opened: int | None = None) -> int:
     """Changes read + offsets expired unread - cells over all states; 0 by law 1, and for a sink that has ended.
 

@@ -187,6 +187,7 @@ class SinkWatermark:
         held_from: the changes below are forgotten.
         rows: rows of evidence by what became of them.
         levels: closed cells that are delivered or attempted, per `Level`.
+        status, status_cause, rebuild_from: of the sink's connector, as the lane told last.
     """
 
     sink: str
@@ -214,6 +215,9 @@ class SinkWatermark:
     held_from: int = 0
     rows: Mapping[str, int] = field(default_factory=dict)
     levels: tuple[int, ...] = ()
+    status: str | None = None
+    status_cause: str | None = None
+    rebuild_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

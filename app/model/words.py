@@ -62,6 +62,8 @@ class EvidenceKind(IntEnum):
     """Evidence was lost before it could be read (written by the router or by the fold's reader)."""
     WAIVER = 7
     """An operator settled one bad or unverifiable cell."""
+    STATUS = 8
+    """What a sink's connector is believed to be; it moves no verdict."""
 
 
 class State(IntEnum):
@@ -125,3 +127,7 @@ class Flag(IntFlag):
 
 ANY_KIND = 255
 """In `EvidenceBatch.statuses` only: a presence receipt "of the kind its change expects" (success topics)."""
+
+UNKNOWN = "UNKNOWN"
+SINK_STATES = ("RUNNING", "PAUSED", "STOPPED", "FAILED", "UNASSIGNED", "RESTARTING", UNKNOWN)
+"""What a sink's connector or one of its tasks can be: Kafka Connect's words, and that nobody knows."""

@@ -115,6 +115,7 @@ def watermark(sink: SinkPartition, owner: str = "") -> SinkWatermark:
     """Where the sink stands on its source partition."""
     settled, verified = watermarks.settled_watermark(sink), watermarks.verified_watermark(sink)
     opened = watermarks.open_counts(sink)
+    status = sink.status
     return SinkWatermark(
         sink=sink.contract.sink,
         generation=sink.generation,
@@ -141,6 +142,9 @@ def watermark(sink: SinkPartition, owner: str = "") -> SinkWatermark:
         is_ended=sink.is_ended,
         held_from=max(sink.changes.first, sink.changes.forgotten, 0),
         rows={name: count for name, count in sink.tally.rows.items() if count},
+        status=None if status is None else status.state,
+        status_cause=None if status is None else status.cause,
+        rebuild_from=None if status is None else status.rebuild_from,
     )
 
 

@@ -40,7 +40,8 @@ class Teller:
             end = max(ends.get(Input(topic, worker.partition), 0), sink.changes.next)
             self._metrics.watermark(
                 told,
-                end=end,
+                ahead=watermarks.expected_from(sink, sink.frontier) + end - sink.changes.next,
+                unverified=watermarks.expected_from(sink, told.verified_watermark) + end - sink.changes.next,
                 oldest_open_ts_ms=watermarks.oldest_open_time(sink),
                 fence_at_ms=None if sink.fence_at == NO_TIME else sink.fence_at,
             )

@@ -96,7 +96,7 @@ def history(seed: int) -> History:
     for contract in CONTRACTS:
         for topic in contract.topics:
             rows = _said(rng, [item for item in logs[topic] if isinstance(item, Change)])
-            said[LANES[contract.sink]][SinkTopic(contract.sink, topic, 0)] = rows
+            said[LANES[contract.sink]][SinkTopic(contract.sink, topic, 0)] = _with_statuses(f"{seed} {topic}", rows)
     logs[DIRECT] = _direct(rng, list(_mixed(rng, said[DIRECT])))
     logs[ROUTED] = _routed(rng, list(_mixed(rng, said[ROUTED])))
     for topic in list(logs):
@@ -162,6 +162,13 @@ def _said(rng: random.Random, changes: list[Change]) -> list[tuple[Row, ...]]:
         last = replace(last, offset=end - 3, to_offset=end - 1, kind=EvidenceKind.SKIP)
     rows.append((last,))
     return rows
+
+
+def _with_statuses(seed: str, rows: list[tuple[Row, ...]]) -> list[tuple[Row, ...]]:
+    """A probe tells of the connector now and then; by chance of its own, so that all the rest is as it was without."""
+    rng = random.Random(seed)
+    status = Row(offset=0, kind=EvidenceKind.STATUS, to_offset=rng.randint(-1, 50))
+    return [(*told, status) if rng.random() < 0.05 else told for told in rows]
 
 
 def _receipts(rng: random.Random, change: Change, time: int) -> list[Row]:

@@ -70,7 +70,11 @@ def standings(told: History, name: SinkTopic) -> Iterator[Standing]:
             generation, fence = row.generation, min(fence, at)
             skips = [(lo, min(hi, at)) for lo, hi in skips if lo < at]
             is_after_loss = is_ended = False
-        elif row.kind in (EvidenceKind.RECEIPT, EvidenceKind.WAIVER) or is_ended or row.generation < generation:
+        elif (
+            row.kind in (EvidenceKind.RECEIPT, EvidenceKind.WAIVER, EvidenceKind.STATUS)
+            or is_ended
+            or row.generation < generation
+        ):
             continue
         elif row.kind is EvidenceKind.END:
             is_ended = True

@@ -18,6 +18,7 @@ from tests.laws.reading import How, Read, normalised, read
 
 PLACES = (
     "cells", "after_closing", "too_late", "orphans", "compacted", "old_generation", "ended", "marks", "losses", "waivers",
+    "statuses",
 )  # fmt: skip
 """Where a row of evidence that reached its sink may have gone, beside the receipts that wait for their change."""
 

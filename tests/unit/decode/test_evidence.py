@@ -18,7 +18,7 @@ from app.model import EvidenceKind, Origin, RawBatch, RawRecord, ReceiptStatus, 
 from app.model.words import ANY_KIND
 from cdc_receipts import SCHEMAS, Mark, MarkKind, Receipt, Status, encode_batch, encode_mark, encode_receipt
 
-IDS = {"DeliveryReceipt": 1, "DeliveryReceiptBatch": 2, "SinkMark": 3, "EvidenceLoss": 4, "Waiver": 5}
+IDS = {"DeliveryReceipt": 1, "DeliveryReceiptBatch": 2, "SinkMark": 3, "EvidenceLoss": 4, "Waiver": 5, "SinkStatus": 6}
 WHOM = {"sink": "warehouse", "topic": "shop.orders", "partition": 2}
 NAME = SinkTopic("warehouse", "shop.orders", 2)
 
@@ -318,6 +318,17 @@ def test_a_waiver_names_a_change_and_who_settled_it():
 
     assert (found.kinds.tolist(), found.offsets.tolist(), found.names) == ([EvidenceKind.WAIVER], [8], [NAME])
     assert found.reasons == {0: "ann: known"}
+
+
+@pytest.mark.parametrize(("state", "read_as"), [("FAILED", "FAILED"), ("BLOCKED", "UNKNOWN")])
+def test_a_status_is_one_row_that_names_no_change(state, read_as):
+    task = {"id": 0, "state": state, "worker": "w:8083", "trace_cause": "ConnectException: no"}
+    datum = {**WHOM, "state": state, "tasks": [task], "at": 5, "cause": "task 0: no", "rebuild_from": 7}
+
+    found = batch([framed("SinkStatus", datum)])
+
+    assert (found.kinds.tolist(), found.names, found.applied_at.tolist()) == ([EvidenceKind.STATUS], [NAME], [5])
+    assert (found.evidence, found.reasons, found.to_offsets.tolist()) == ({0: read_as}, {0: "task 0: no"}, [7])
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

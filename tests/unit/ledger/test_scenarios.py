@@ -4,7 +4,7 @@ A timeline is a line of words, each one row of the lane:
 
     3 APPLIED of offset 3 with the right content      3x with other content      3? without a fingerprint
     3d DELETED      3r REJECTED      3s SKIPPED      a trailing ! names a command
-    F7 FENCE at 7   S2-5 SKIP from 2 to 5   B4 START at 4   G1@4 START of generation 1 at 4   E END   L LOSS   W3 WAIVER
+    F7 FENCE at 7   S2-5 SKIP from 2 to 5   B4 START at 4   G1@4 START of generation 1 at 4   E END   L LOSS   W3 WAIVER   T SinkStatus
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from app.repair import planner
 from app.testing import Change, Row, change_batch, lane_rows
 
 STATUS = {"": 0, "x": 0, "?": 0, "d": 1, "s": 2, "r": 3}
+ODD = {"E": EvidenceKind.END, "L": EvidenceKind.LOSS, "T": EvidenceKind.STATUS}
 KEYS = ["a", "b", "a", None, "b", "c", "c", None]
 """Keys of the offsets 0 to 7; offset 5 is a delete."""
 
@@ -55,8 +56,8 @@ def _row(word: str, at: int) -> Row:
         return Row(offset=int(skip[1]), to_offset=int(skip[2]), kind=EvidenceKind.SKIP)
     if rebuilt := re.fullmatch(r"G(\d+)@(\d+)", word):
         return Row(offset=int(rebuilt[2]), kind=EvidenceKind.START, generation=int(rebuilt[1]))
-    if word in {"E", "L"}:
-        return Row(offset=0, kind=EvidenceKind.END if word == "E" else EvidenceKind.LOSS)
+    if word in ODD:
+        return Row(offset=0, kind=ODD[word])
     return Row(offset=int(word[1:]), kind=kinds[word[0]])
 
 
@@ -98,6 +99,8 @@ def states(sink: SinkPartition) -> str:
         ("0s! F1", "vppppppp"),
         ("3s! 7 F8", "mmmvmmmd"),  # null keys equal nothing
         ("E F8", ""),  # an ended sink's open cells leave the counts
+        ("0 T 2 F3 T", "dmdppppp"),  # a connector's status moves nothing
+        ("S0-2 S1-4 S0-2", "mmmmpppp"),  # SKIPs may overlap, and be written again
     ],
 )
 def test_a_timeline_gives_these_states(timeline: str, expected: str) -> None:

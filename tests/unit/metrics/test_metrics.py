@@ -54,8 +54,8 @@ def page(metrics: Metrics) -> dict[str, float]:
     return found
 
 
-def show(metrics: Metrics, watermark: SinkWatermark, end: int = 100, oldest: int | None = NOW_MS - 60_000) -> None:
-    metrics.watermark(watermark, end=end, oldest_open_ts_ms=oldest, fence_at_ms=NOW_MS - 5_000)
+def show(metrics: Metrics, watermark: SinkWatermark, left: int = 30, oldest: int | None = NOW_MS - 60_000) -> None:
+    metrics.watermark(watermark, ahead=left // 3, unverified=left, oldest_open_ts_ms=oldest, fence_at_ms=NOW_MS - 5_000)
 
 
 def test_one_sinks_watermark_becomes_lag_ages_and_cells(metrics: Metrics) -> None:
@@ -63,6 +63,7 @@ def test_one_sinks_watermark_becomes_lag_ages_and_cells(metrics: Metrics) -> Non
     found = page(metrics)
 
     assert found['cdc_verifier_verified_lag_changes{sink="s",topic="orders"}'] == 30
+    assert found['cdc_verifier_sink_lag_changes{sink="s",topic="orders"}'] == 10
     assert found['cdc_verifier_verified_lag_seconds{sink="s",topic="orders"}'] == 30
     assert found['cdc_verifier_open_cell_age_seconds{sink="s",topic="orders"}'] == 60
     assert found['cdc_verifier_fence_age_seconds{sink="s",topic="orders"}'] == 5
@@ -72,7 +73,7 @@ def test_one_sinks_watermark_becomes_lag_ages_and_cells(metrics: Metrics) -> Non
 
 def test_partitions_are_summed_up_and_the_worst_age_counts(metrics: Metrics) -> None:
     show(metrics, WATERMARK)
-    show(metrics, replace(WATERMARK, partition=1, verified_ts_ms=NOW_MS - 90_000), end=75)
+    show(metrics, replace(WATERMARK, partition=1, verified_ts_ms=NOW_MS - 90_000), left=5)
     found = page(metrics)
 
     assert found['cdc_verifier_verified_lag_changes{sink="s",topic="orders"}'] == 35
@@ -86,7 +87,7 @@ def test_topics_that_were_asked_for_have_partitions(metrics: Metrics) -> None:
 
 
 def test_what_is_all_verified_has_no_lag(metrics: Metrics) -> None:
-    show(metrics, WATERMARK, end=70, oldest=None)
+    show(metrics, WATERMARK, left=0, oldest=None)
     found = page(metrics)
 
     assert found['cdc_verifier_verified_lag_seconds{sink="s",topic="orders"}'] == 0
@@ -95,7 +96,9 @@ def test_what_is_all_verified_has_no_lag(metrics: Metrics) -> None:
 
 def test_an_unknown_age_is_not_on_the_page(metrics: Metrics) -> None:
     """Ignorance is never 0."""
-    metrics.watermark(replace(WATERMARK, verified_ts_ms=None), end=100, oldest_open_ts_ms=None, fence_at_ms=None)
+    metrics.watermark(
+        replace(WATERMARK, verified_ts_ms=None), ahead=30, unverified=30, oldest_open_ts_ms=None, fence_at_ms=None
+    )
 
     assert not [series for series in page(metrics) if "fence_age" in series or "lag_seconds" in series]
 
