@@ -1,7 +1,8 @@
-"""The fence probe, for sinks that write no fences themselves (protocol section 3, FENCE).
+"""The probes' round, and the fences of sinks that write none themselves (protocol section 3, FENCE).
 
-It saw progress N, waits the contract's grace, makes sure that all other evidence of that sink up to that moment is in the
-lane, then writes the fence. This is the only place where a clock decides anything, and all it can do is wait.
+A fence is written at N when the probe has seen progress N, has waited the contract's grace, and every gate has said that all
+other evidence of the sink up to a moment after that stands in the lane (`topologies.gates`). This is the only place where a
+clock decides anything, and all it can do is wait.
 """
 
 from __future__ import annotations
@@ -9,105 +10,150 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-
-from app.adapters.groups import committed_offsets
+from app.adapters.metrics import Metrics
 from app.config.settings import Settings, SinkSettings
-from app.model import Origin
-from app.worker.effects import Routed
-from app.worker.layout import Layout
+from app.errors import Unavailable
+from app.ledger.sink import SinkPartition
 from app.worker.live import LiveWorker
 from app.worker.ports import Input
-from cdc_receipts.codec import Mark, MarkKind, encode_mark
-from topologies.shipping import Shipper
+from cdc_receipts.codec import MarkKind
+from topologies.gates import Gate, RoutedLogs
+from topologies.marking import Lane, Marks
+from topologies.progress import ProgressProbe
+from topologies.statuses import StatusProbe
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class _Lane:
-    """What the probe knows of one sink and source partition; ``waiting`` holds (seen at in s, progress)."""
+class _Fences:
+    """What the probe knows of one lane in one life of the sink.
 
+    Attributes:
+        waiting: (seen at in s, progress), whose grace is not over; ascending.
+        candidate: the next fence, whose grace is over; opened: places of the gates that have let it pass.
+    """
+
+    generation: int
     progress: int = 0
     fenced: int = 0
     waiting: list[tuple[float, int]] = field(default_factory=list)
+    candidate: int | None = None
+    opened: set[int] = field(default_factory=set)
 
 
 class FenceProbe:
     """Looks at progress now and then, for the source partitions that this worker owns.
 
     Args:
-        clock: seconds, monotonic, for the grace; ``wall_ms`` stamps marks.
+        gates: what a fence waits for after its grace, beside the marks that were written before it.
+        clock: seconds, monotonic, for the grace.
     """
 
     def __init__(
         self,
         settings: Settings,
-        layout: Layout,
         worker: LiveWorker,
-        shipper: Shipper,
-        schema_ids: Mapping[str, int],
-        admin: AdminClient,
+        marks: Marks,
+        logs: RoutedLogs,
+        statuses: StatusProbe,
+        progress: ProgressProbe,
+        metrics: Metrics,
+        gates: Sequence[Gate],
         clock: Callable[[], float] = time.monotonic,
-        wall_ms: Callable[[], int] = lambda: int(time.time() * 1000),
     ) -> None:
         self._settings = settings
-        self._layout = layout
         self._worker = worker
-        self._shipper = shipper
-        self._schema_ids = schema_ids
-        self._admin = admin
+        self._marks = marks
+        self._logs = logs
+        self._statuses = statuses
+        self._progress = progress
+        self._metrics = metrics
+        self._gates = gates
         self._clock = clock
-        self._wall_ms = wall_ms
-        self._lanes: dict[tuple[str, Input], _Lane] = {}
+        self._lanes: dict[Lane, _Fences] = {}
 
     async def look(self) -> None:
-        """Ask for the progress of every probed sink once, and write the marks that are due."""
-        owned = self._worker.lanes()
-        for gone in self._lanes.keys() - owned.keys():
+        """One round: ask for connectors and progress of every sink once, and write what is due."""
+        lanes = self._worker.lanes(is_caught_up=True)
+        for gone in self._lanes.keys() - lanes.keys():
             del self._lanes[gone]  # whoever owns it now waits the grace anew
-        for name, sink in self._settings.sinks.items():
-            if sink.fences == "emitter":
-                continue
-            mine = [source for probed, source in owned if probed == name]
-            seen = await self._progress(name, sink, mine)
-            for source, progress in seen.items():
-                await self._note(name, sink, source, progress)
-
-    async def _progress(self, name: str, sink: SinkSettings, mine: list[Input]) -> dict[Input, int]:
-        if sink.fences == "receipts":
-            return {source: self._worker.highest_receipt(name, source) for source in mine}
-        group = sink.group or f"connect-{sink.connector}"
-        try:
-            found = await asyncio.to_thread(committed_offsets, self._admin, group, mine) if mine else {}
-        except KafkaException as error:
-            logger.warning("the committed offsets of group %s can't be read, no fence is written: %s", group, error)
-            return {}
-        return {Input(*source): offset for source, offset in found.items()}
-
-    async def _note(self, name: str, sink: SinkSettings, source: Input, progress: int) -> None:
-        lane = self._lanes.setdefault((name, source), _Lane())
+        self._marks.keep(lanes)
+        self._progress.keep(lanes)
+        await self._statuses.look(lanes)
+        probed = [sink for sink in self._settings.sinks.values() if sink.fences != "emitter"]
+        seen = await asyncio.gather(*(self._seen(sink, lanes) for sink in probed))
+        lanes = {lane: fold for lane, fold in self._worker.lanes(is_caught_up=True).items() if lane in lanes}
+        self._statuses.write(lanes, self._progress.rebuild_from)
         now = self._clock()
-        if progress > lane.progress:
-            lane.progress = progress
-            lane.waiting.append((now, progress))
-            self._mark(name, source, MarkKind.PROGRESS, progress)
-        due = [offset for seen, offset in lane.waiting if now - seen >= sink.grace_ms / 1000]
-        if not due or max(due) <= lane.fenced or not await self._worker.is_routed_up(name):
-            return
-        lane.fenced = max(due)
-        lane.waiting = [(seen, offset) for seen, offset in lane.waiting if offset > lane.fenced]
-        self._mark(name, source, MarkKind.FENCE, lane.fenced)
+        self._logs.begin_round()
+        for sink, found in zip(probed, seen, strict=True):
+            for source, progress in found.items():
+                if (sink.name, source) in lanes:
+                    await self._note(sink, source, lanes[sink.name, source], progress, now)
 
-    def _mark(self, name: str, source: Input, kind: MarkKind, offset: int) -> None:
-        mark = Mark(
-            sink=name, topic=source.topic, partition=source.partition, kind=kind, offset=offset, at=self._wall_ms(),
-            generation=self._worker.generation(name, source),
-        )  # fmt: skip
-        lane = self._layout.group_of(source.topic).lanes[name]
-        value = encode_mark(mark, self._schema_ids["SinkMark"])
-        self._shipper.send(Routed(topic=lane, partition=source.partition, origin=Origin("", -1, -1), value=value))
+    async def _seen(self, sink: SinkSettings, lanes: dict[Lane, SinkPartition]) -> dict[Input, int]:
+        mine = {source: fold for (name, source), fold in lanes.items() if name == sink.name}
+        if not mine:
+            return {}
+        if sink.fences == "receipts":  # in order: everything below its highest receipt was passed
+            return {source: fold.horizon for source, fold in mine.items()}
+        return await self._progress.look(sink.name, sink.group or f"connect-{sink.connector}", mine)
+
+    async def _note(self, sink: SinkSettings, source: Input, fold: SinkPartition, progress: int, now: float) -> None:
+        lane = (sink.name, source)
+        fences = self._lanes.get(lane)
+        if (
+            fences is None or fences.generation != fold.generation
+        ):  # what an old life had come to proves nothing of a new
+            fences = self._lanes[lane] = _Fences(fold.generation)
+        if progress > fences.progress:
+            fences.progress = progress
+            fences.waiting.append((now, progress))
+            self._marks.mark(lane, MarkKind.PROGRESS, progress, fences.generation)
+        _choose(fences, now - sink.grace_ms / 1000)
+        is_due = fences.candidate is not None
+        if is_due and await self._is_open(lane, fences) and self._marks.is_through(lane):
+            self._fence(lane, fences)
+            is_due = False
+        self._metrics.fence_delayed(*_named(lane), is_delayed=is_due)
+
+    def _fence(self, lane: Lane, fences: _Fences) -> None:
+        """Unless the sink's life, or the lane's owner, has become another one while the gates were asked."""
+        fold = self._worker.lanes().get(lane)
+        if fold is None or fold.generation != fences.generation or fences.candidate is None:
+            return
+        self._marks.mark(lane, MarkKind.FENCE, fences.candidate, fences.generation)
+        fences.fenced, fences.candidate = fences.candidate, None
+
+    async def _is_open(self, lane: Lane, fences: _Fences) -> bool:
+        """Whether every gate has let the candidate pass; those that have are not asked again."""
+        name, source = lane
+        offset = fences.candidate or 0
+        for place, gate in enumerate(self._gates):
+            if place in fences.opened:
+                continue
+            try:
+                if await gate(name, source, offset):
+                    fences.opened.add(place)
+            except Unavailable as error:
+                logger.warning("a fence of %s on %s:%d at %d waits: %s", name, *source, offset, error)
+        return len(fences.opened) == len(self._gates)
+
+
+def _choose(fences: _Fences, before: float) -> None:
+    """The highest progress that was seen before a moment is the next fence; one that waits for its gates stays."""
+    due = [offset for seen, offset in fences.waiting if seen <= before]
+    fences.waiting = fences.waiting[max(len(due) - 1, 0) :]  # of those that are due, the highest may still be needed
+    if fences.candidate is None and due and due[-1] > fences.fenced:
+        fences.candidate = due[-1]
+        fences.opened.clear()
+        fences.waiting = fences.waiting[1:]
+
+
+def _named(lane: Lane) -> tuple[str, str, int]:
+    name, source = lane
+    return name, source.topic, source.partition

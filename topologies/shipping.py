@@ -75,7 +75,7 @@ class Shipper:
             self._flights[id(worker)] = self._start(entries)
 
     def send(self, effect: Effect) -> bool:
-        """Send what needs no outbox because it is made again at any time (watermarks); False where it was refused."""
+        """Send what needs no outbox because it is made again at any time (watermarks, marks); False where it was refused."""
         return self._produce(self._record(effect), lambda *_: None)
 
     def put(self, number: int, records: Sequence[tuple[str, bytes | None]], answer: Callable[[bool], None]) -> None:
@@ -94,11 +94,6 @@ class Shipper:
         place = number % self._ledger_partitions
         for name, value in records:
             self._produce((self._own("ledger"), place, name.encode(), value, []), done)
-
-    def is_flying(self, worker: PartitionWorker) -> bool:
-        """Whether some of a store's effects are on their way."""
-        flight = self._flights.get(id(worker))
-        return flight is not None and flight.waiting > 0
 
     def poll(self) -> None:
         """Let the producer's callbacks run; raises `KafkaException` where the producer has failed for good."""

@@ -13,13 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 import schemas
+from app.adapters.connect_rest import ConnectClient
 from app.adapters.connection import Connection
 from app.adapters.encode import SCHEMA_NAMES, Encoder
-from app.adapters.groups import committed_offsets
+from app.adapters.groups import SILENT, committed_offsets
 from app.adapters.kafka_config import client_config, credentials
 from app.adapters.metrics import Metrics, Served, serve
 from app.adapters.registry import Registry
@@ -40,13 +41,19 @@ from topologies.again import StretchReader
 from topologies.counts import LOOK_S, CountWatch, remember
 from topologies.ending import end_process
 from topologies.engine import EngineSettings, build_app, until_stopped
+from topologies.gates import Gate, RoutedGate, RoutedLogs
 from topologies.ledger import LedgerReader
+from topologies.marking import Marks
 from topologies.probing import FenceProbe
+from topologies.progress import ProgressProbe
 from topologies.shipping import Shipper
 from topologies.starting import ledger_topic, prepare
+from topologies.statuses import StatusProbe
 
 logger = logging.getLogger(__name__)
 
+EVIDENCE_NAMES = ("EvidenceLoss", "SinkStatus", "Waiver")
+"""Schemas of what stands in lanes beside what sinks write."""
 FLUSH_S = 10.0
 STOP_S = 30.0
 """A broker that is away keeps Faust from stopping; what stands in the stores needs no goodbye."""
@@ -115,7 +122,7 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     layout, partitions = prepared.layout, prepared.ledger_partitions
     registry = _registry(settings, metrics)
     ids = await registry.register(
-        {**SCHEMAS, **{name: schemas.text(name) for name in (*SCHEMA_NAMES, "EvidenceLoss", "Waiver")}}
+        {**SCHEMAS, **{name: schemas.text(name) for name in (*SCHEMA_NAMES, *EVIDENCE_NAMES)}}
     )
     shipper = _shipper(settings, metrics, ids, partitions)
     group = settings.verifier.application_id  # never joined: a right on a second group would be one to ask for
@@ -127,7 +134,7 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     for problem in lagging(settings.contracts(layout.inputs), prepared.compacted):
         logger.warning("%s", problem)
     app = build_app(_engine(settings, layout), worker)
-    probe = FenceProbe(settings, layout, worker, shipper, ids, connection.admin)
+    probe = _probe(settings, worker, Marks(layout, shipper, ids), connection.admin, metrics)
     app.timer(settings.verifier.probe_interval_ms / 1000, name="probe")(lambda *_: _guarded(probe.look()))
     reading = StretchReader(client_config(settings), group)
     worker.rereader = Rereader(reading.read, worker.decode)
@@ -154,12 +161,35 @@ def _served(settings: Settings, metrics: Metrics) -> Served | None:
         ) from None
 
 
+def _probe(settings: Settings, worker: LiveWorker, marks: Marks, admin: AdminClient, metrics: Metrics) -> FenceProbe:
+    """Everything that looks at the outside world for sinks that do not tell of themselves."""
+    statuses = StatusProbe(settings.sinks, _connect(settings, metrics), marks, metrics)
+    interval_s = settings.verifier.probe_interval_ms / 1000
+    progress = ProgressProbe(admin, marks, metrics, statuses.is_idle, interval_s)
+    logs = RoutedLogs(admin, settings.verifier.application_id)
+    gates: list[Gate] = [RoutedGate(worker, logs)]
+    return FenceProbe(settings, worker, marks, logs, statuses, progress, metrics, gates)
+
+
+def _connect(settings: Settings, metrics: Metrics) -> ConnectClient | None:
+    given = settings.connect
+    if given.url is None:
+        return None
+    password = None if given.password is None else given.password.reveal()
+    return ConnectClient(
+        given.url,
+        username=given.username,
+        password=password,
+        on_answer=lambda is_answered: metrics.connect_answer(is_answered=is_answered),
+    )
+
+
 async def _committed(admin: AdminClient, group: str, sources: Sequence[Input]) -> dict[tuple[str, int], int]:
     """Waits as long as the cluster does not tell: to begin elsewhere would judge what the contract leaves out."""
     while True:
         try:
             return await asyncio.to_thread(committed_offsets, admin, group, sources)
-        except KafkaException as error:
+        except SILENT as error:
             logger.warning("the committed offsets of group %s can't be read: %s", group, error)
         await asyncio.sleep(ASK_PAUSE_S)
 

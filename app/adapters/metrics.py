@@ -1,6 +1,6 @@
 """The Prometheus page: every number that the verifier shows of itself; names and meanings are in `app.adapters.shapes`.
 
-The page is bounded: labels are sink, topic and state; partition only for the topics of ``metrics.per_partition``, never a
+The page is bounded: labels are sink, topic, state and a failure's class; partition only for the topics of ``metrics.per_partition``, never a
 row's key, and at most `MAX_SERIES` label sets a metric. Without the label, partitions are summed up (numbers) or the worst
 of them counts (ages). A worker shows the partitions that it owns, so a sum over workers is the whole.
 """
@@ -8,6 +8,7 @@ of them counts (ages). A worker shows the partitions that it owns, so a sum over
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from threading import Lock
 
@@ -17,9 +18,14 @@ from prometheus_client.registry import Collector
 
 from app.adapters.shapes import METRICS, ROW_STATES, Shape
 from app.config.topics import is_match
+from app.evidence.connector import Report, class_of
 from app.model import BAD, Flag, Level, State
 from app.model.effects import Contradicted, Finding, Orphan, SinkWatermark, UnknownSink, Unreadable
+from app.model.words import SINK_STATES
 
+SINK_COUNTERS = (
+    "orphan_receipts", "contradicted_cells", "acknowledged_commands", "skipped_offsets", "doubtful_movements",
+)  # fmt: skip
 MAX_SERIES = 25_000
 """Label sets a metric may have: 300 topics of 8 sinks in 10 states are 24,000. What is beyond is left out, and counted."""
 
@@ -118,7 +124,7 @@ class Metrics(Collector):
                 self._seen.setdefault((name, where, place), total)
         for name, where in totals:
             self._count(name, where, 0)
-        for name in ("orphan_receipts", "contradicted_cells", "acknowledged_commands"):
+        for name in SINK_COUNTERS:
             self._count(f"cdc_verifier_{name}_total", (sink, topic), 0)
 
     def evidence_rows(self, sink: str, topic: str, partition: int, rows: Mapping[str, int]) -> None:
@@ -185,6 +191,48 @@ class Metrics(Collector):
     def broker_error(self) -> None:
         """A request to a broker failed."""
         self._count("cdc_verifier_broker_errors_total", ())
+
+    def connect_answer(self, *, is_answered: bool) -> None:
+        """A question to Connect was answered, or not."""
+        self._set("cdc_verifier_connect_up", (), ("", 0), is_answered)
+        self._count("cdc_verifier_connect_errors_total", (), 0 if is_answered else 1)
+
+    def sink_status(self, sink: str, report: Report | None) -> None:
+        """What is believed of a sink's connector; None takes it off the page: nobody knows, or it is another worker's."""
+        place = (f"|{sink}", 0)  # of no topic
+        with self._lock:
+            for name in ("cdc_verifier_sink_status", "cdc_verifier_sink_tasks", "cdc_verifier_sink_failures"):
+                _drop(self._values.get(name, {}), place)
+        if report is None:
+            return
+        tasks = Counter(task.state for task in report.tasks)
+        for state in SINK_STATES:
+            self._set("cdc_verifier_sink_status", (sink, state), place, state == report.state)
+            self._set("cdc_verifier_sink_tasks", (sink, state), place, tasks[state])
+        for cause, count in Counter(class_of(task.cause) for task in report.tasks if task.cause is not None).items():
+            self._set("cdc_verifier_sink_failures", (sink, cause), place, count)
+
+    def progress(self, sink: str, topic: str, partition: int, state: str) -> None:
+        """What is known of a sink's progress on one source partition, a word of `app.evidence.progress.ProgressState`."""
+        labels, place = (sink, *self._topic(topic, partition)), (topic, partition)
+        with self._lock:
+            for (*where, word), places in list(self._values.get("cdc_verifier_progress_partitions", {}).items()):
+                if tuple(where) == labels and word != state and places.pop(place, None) is not None and not places:
+                    del self._values["cdc_verifier_progress_partitions"][*labels, word]
+        self._set("cdc_verifier_progress_partitions", (*labels, state), place, 1)
+
+    def skipped(self, sink: str, topic: str, offsets: int) -> None:
+        """A probe wrote a SKIP over so many offsets."""
+        self._count("cdc_verifier_skipped_offsets_total", (sink, topic), offsets)
+
+    def doubtful(self, sink: str, topic: str) -> None:
+        """Progress moved, perhaps by hand, and nobody can prove it."""
+        self._count("cdc_verifier_doubtful_movements_total", (sink, topic))
+
+    def fence_delayed(self, sink: str, topic: str, partition: int, *, is_delayed: bool) -> None:
+        """Whether a fence whose grace is over waits for a gate."""
+        labels = (sink, *self._topic(topic, partition))
+        self._set("cdc_verifier_delayed_fences", labels, (topic, partition), is_delayed)
 
     def forget(self, topic: str, partition: int) -> None:
         """The worker gave a partition up: its gauges leave the page; counters stay, as counters must."""

@@ -46,6 +46,7 @@ class Shape:
 
 
 _LANE = ("sink", "topic", "partition")
+_BY_STATE = (*_LANE, "state")
 _METRICS = {
     "cdc_verifier_verified_lag_seconds": Shape("age of the newest verified change, 0 if all are", _LANE, "max"),
     "cdc_verifier_verified_lag_changes": Shape(
@@ -64,6 +65,14 @@ _METRICS = {
     "cdc_verifier_bad_cells": Shape("open cells that are missing, diverged, rejected or duplicated", _LANE),
     "cdc_verifier_conservation_difference_changes": Shape("changes read minus cells; anything but 0 is a bug", _LANE),
     "cdc_verifier_held_lanes": Shape("lanes that wait at a fence for their changes", _LANE),
+    "cdc_verifier_delayed_fences": Shape("fences past their grace that wait for other evidence", _LANE),
+    "cdc_verifier_progress_partitions": Shape("partitions by what is known of the sink's progress", _BY_STATE),
+    "cdc_verifier_sink_status": Shape(
+        "1 for the state that the sink's connector is believed to be in", ("sink", "state")
+    ),
+    "cdc_verifier_sink_tasks": Shape("tasks of the sink's connector by state", ("sink", "state")),
+    "cdc_verifier_sink_failures": Shape("failed tasks by the class of the exception", ("sink", "cause")),
+    "cdc_verifier_connect_up": Shape("1 if Connect answered the last question", fold="max"),
     "cdc_verifier_suspended_topics": Shape("1 for a topic that is not read, nor judged about", ("topic",), "max"),
     "cdc_verifier_input_position_offset": Shape("next offset to read of every input", ("topic", "partition")),
     "cdc_verifier_store_bytes": Shape("size of the stores on disk"),
@@ -87,6 +96,12 @@ _METRICS = {
     "cdc_verifier_unknown_sink_records_total": Shape(
         "evidence of nobody's sink, or of a topic not the sink's", ("topic",), is_counter=True
     ),
+    "cdc_verifier_skipped_offsets_total": Shape(
+        "offsets in SKIPs that a probe wrote", ("sink", "topic"), is_counter=True
+    ),
+    "cdc_verifier_doubtful_movements_total": Shape(
+        "movements of progress that may have been a hand's, and can't be proved", ("sink", "topic"), is_counter=True
+    ),
     "cdc_verifier_acknowledged_commands_total": Shape(
         "replay commands that the broker has", ("sink", "topic"), is_counter=True
     ),
@@ -97,6 +112,7 @@ _METRICS = {
         "partitions whose topic was deleted and made again", ("topic",), is_counter=True
     ),
     "cdc_verifier_registry_errors_total": Shape("failed requests to the schema registry", is_counter=True),
+    "cdc_verifier_connect_errors_total": Shape("failed questions to Connect", is_counter=True),
     "cdc_verifier_broker_errors_total": Shape("failed requests to brokers", is_counter=True),
     "cdc_verifier_batch_seconds": Shape("time that one input batch took, a histogram", ("topic",)),
 }

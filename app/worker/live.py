@@ -20,14 +20,15 @@ from app.ledger.partition import PartitionFold, projections_of
 from app.ledger.sink import SinkPartition
 from app.model import ChangeBatch, RawBatch
 from app.worker import takeover
+from app.worker.acknowledged import Acknowledged
 from app.worker.disk import Disk
-from app.worker.effects import Effect, Routed
+from app.worker.effects import Effect
 from app.worker.ends import Ends
 from app.worker.lanes import reader_of
 from app.worker.layout import Group, Layout
 from app.worker.logs import Logs
 from app.worker.partition import PartitionWorker
-from app.worker.ports import SHIP_AT_ONCE, Assignment, Committed, Input, Shipping
+from app.worker.ports import Assignment, Committed, Input, Shipping
 from app.worker.positions import Committed as CommittedOf
 from app.worker.positions import Positions, begin, first_offsets
 from app.worker.rereading import Rereader
@@ -93,6 +94,7 @@ class LiveWorker:
         self._positions = Positions(layout, router, metrics)
         self._read_ledger = read_ledger
         self._uploads = Uploads(shipper.put)
+        self._acknowledged = Acknowledged(layout.routed.keys())
         self._recorded_ends = Ends(shipper.put)
         self._workers: dict[Place, PartitionWorker] = {}
         self._takeovers: dict[Place, Takeover] = {}
@@ -151,6 +153,7 @@ class LiveWorker:
             self._teller.forget(worker)
             self.shipper.forget(worker)
             self._uploads.forget(worker)
+            self._acknowledged.forget(worker)
             worker.store.close()
             for topic in [topic for topic, count in self.layout.inputs.items() if count == place.width]:
                 self.metrics.forget(topic, place.partition)
@@ -302,45 +305,35 @@ class LiveWorker:
     # ---------------------------------------------------------------- telling
 
     def restart_positions(self) -> Mapping[Input, Committed]:
-        """Our positions, with the owner's token: lag for people, and a mark against zombies."""
+        """Our positions, with the owner's token: lag for people, and a mark against zombies.
+
+        Of a log that is routed, how far it is in its lanes: other workers' fences wait for that.
+        """
+        committable = self._acknowledged.committable
         return {
-            Input(topic, place.partition): Committed(position, worker.head.owner)
+            Input(topic, place.partition): Committed(committable(worker, topic, position), worker.head.owner)
             for place, worker in self._workers.items()
             for topic, position in worker.head.positions.items()
         }
 
-    def lanes(self) -> dict[tuple[str, Input], SinkPartition]:
-        """Every (sink, source partition) that is judged here."""
+    def lanes(self, *, is_caught_up: bool = False) -> dict[tuple[str, Input], SinkPartition]:
+        """Every (sink, source partition) that is judged here; ``is_caught_up``: only where all that was written was read."""
         return {
             (name, Input(topic, place.partition)): sink
             for place, worker in self._workers.items()
             for (name, topic), sink in worker.fold.sinks.items()
-            if not self.suspension.has(name, topic)
+            if not self.suspension.has(name, topic) and not (is_caught_up and worker.is_catching_up)
         }
 
-    def highest_receipt(self, name: str, source: Input) -> int:
-        """The offset after the highest one that a receipt has named: the progress of an in-order sink."""
-        sink = self.lanes().get((name, source))
-        return 0 if sink is None else sink.horizon
+    def routed_logs(self, name: str) -> list[Input]:
+        """Every partition of every log that is routed for a sink, whoever reads it."""
+        topics = sorted(topic for topic, sinks in self.layout.routed.items() if name in sinks)
+        return [Input(topic, number) for topic in topics for number in range(self.layout.inputs[topic])]
 
-    def generation(self, name: str, source: Input) -> int:
-        """The sink's generation, which its marks must carry."""
-        sink = self.lanes().get((name, source))
-        return 0 if sink is None else sink.generation
-
-    async def is_routed_up(self, name: str) -> bool:
-        """Whether every log that is routed for a sink has been read, by this worker, to the end it has now."""
-        topics = [topic for topic, sinks in self.layout.routed.items() if name in sinks]
-        logs = [Input(topic, number) for topic in topics for number in range(self.layout.inputs[topic])]
-        if self.bounds is None or any(self._worker_of(source) is None for source in logs):
-            return False
-        for source, (_, end) in (await self.bounds(logs)).items():
-            worker = self._worker_of(source)
-            if worker is None or (worker.position(source.topic) or 0) < end or self.shipper.is_flying(worker):
-                return False
-            if any(isinstance(effect, Routed) for _, effect in worker.outbox(SHIP_AT_ONCE)):
-                return False
-        return True
+    def routed_position(self, source: Input) -> int | None:
+        """How far a routed log is in its lanes; None where another worker reads it, or nobody."""
+        worker = self._worker_of(source)
+        return None if worker is None else self._acknowledged.position(worker, source.topic)
 
     async def tick(self) -> None:
         """Ship the outboxes and checkpoints, look for ends that lanes wait for, tell watermarks and metrics."""
@@ -352,6 +345,7 @@ class LiveWorker:
             await self.logs.watch()
         for place, worker in list(self._workers.items()):
             self.shipper.ship(worker)
+            self._acknowledged.look(worker)
             self._checkpoint(place, worker, now)
             self._teller.send_watermarks(worker)
         self.shipper.poll()

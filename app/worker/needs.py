@@ -55,6 +55,8 @@ def _own(settings: Settings, layout: Layout | None) -> Iterator[Need]:
                 yield _topic(topic, "Write", "route evidence into it")
             elif settings.sinks[sink].fences != "emitter":
                 yield _topic(topic, "Write", f"fence the sink {sink} there")
+            elif settings.sinks[sink].connector is not None and settings.connect.url is not None:
+                yield _topic(topic, "Write", f"tell there how the connector of the sink {sink} is")
 
 
 def _groups(settings: Settings) -> Iterator[Need]:

@@ -50,11 +50,8 @@ class Shipping(Protocol):
     def ship(self, worker: PartitionWorker) -> None:
         """Send what one store's outbox holds, and forget there what has arrived."""
 
-    def is_flying(self, worker: PartitionWorker) -> bool:
-        """Whether some of a store's effects are on their way."""
-
     def send(self, effect: Effect) -> bool:
-        """Send what can be made again at any time; False where it was refused."""
+        """Send what can be made again at any time; False where there is no room for it now."""
 
     def put(self, number: int, records: Sequence[tuple[str, bytes | None]], answer: Callable[[bool], None]) -> None:
         """Write records of a partition number to the ledger topic; ``answer`` is told once whether all arrived."""

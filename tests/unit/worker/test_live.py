@@ -47,9 +47,6 @@ class Ships:
         self.sent: list[object] = []
 
     def ship(self, worker: object) -> None: ...
-    def is_flying(self, worker: object) -> bool:
-        return False
-
     def send(self, effect: object) -> bool:
         self.sent.append(effect)
         return True

@@ -66,6 +66,15 @@ def test_a_sink_that_is_judged_from_its_committed_offsets_on_has_its_group_looke
     assert ("group", "loader", "Describe") not in asked(needs_of(settings_of(tmp_path), None))
 
 
+def test_where_connect_is_asked_its_word_is_written_into_the_lanes_of_connectors(tmp_path):
+    text = CONFIG.replace("[sinks.direct]", '[sinks.direct]\nconnector = "d"')
+    for url, is_asked in (("", False), ('[connect]\nurl = "http://connect:8083"\n', True)):
+        settings = settings_of(tmp_path, url + text)
+        found = asked(needs_of(settings, plan(settings, COUNTS)))
+
+        assert (("topic", "r.direct", "Write") in found) == is_asked
+
+
 @pytest.mark.parametrize(
     ("kafka", "principal"),
     [
