@@ -13,7 +13,7 @@ from app.model import Origin
 from app.worker.effects import Routed
 from app.worker.layout import Layout
 from app.worker.ports import Input, Shipping
-from cdc_receipts.codec import Mark, MarkKind, encode_mark
+from cdc_receipts.codec import Mark, MarkKind, Receipt, encode_mark, encode_receipt
 
 Lane = tuple[str, Input]
 """A sink and a source partition."""
@@ -48,6 +48,13 @@ class Marks:
             at=self._wall_ms(), generation=generation,
         )  # fmt: skip
         self._write(lane, encode_mark(mark, self._schema_ids["SinkMark"]))
+
+    def say(self, lane: Lane, one: Receipt | Mark) -> None:
+        """A receipt or a mark that somebody else has made."""
+        if isinstance(one, Receipt):
+            self._write(lane, encode_receipt(one, self._schema_ids["DeliveryReceipt"]))
+        else:
+            self._write(lane, encode_mark(one, self._schema_ids["SinkMark"]))
 
     def status(self, lane: Lane, status: Status, tasks: Collection[Task]) -> None:
         """One status; its time is now."""

@@ -10,16 +10,21 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from app.adapters.registry import Registry
+from app.adapters.sql import Limits, open_store
+from app.config.settings import Settings, SinkSettings
+from app.decode.images import ImageDecoder
 from app.errors import Unavailable
-from app.model import Origin, RawBatch, RawRecord
-from app.worker.effects import Routed
-from app.worker.layout import Layout
+from app.ledger.sink import SinkPartition
+from app.model import RawBatch, RawRecord
 from app.worker.live import LiveWorker
 from app.worker.ports import Input
-from app.worker.readback import ReadBack
-from cdc_receipts.codec import Mark, MarkKind, Receipt, encode_mark, encode_receipt
+from app.worker.readback import Contract, ReadBack
+from app.worker.store_rows import StoreRows
+from app.worker.stores import store_terms
+from cdc_receipts.codec import MarkKind
 from topologies.again import record_of
-from topologies.shipping import Shipper
+from topologies.marking import Marks
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +114,38 @@ def _runs(offsets: Sequence[int]) -> list[list[int]]:
     return found
 
 
+def readers(settings: Settings, registry: Registry, client: Mapping[str, Any], group: str) -> dict[str, ReadBack]:
+    """What reads back the rows of each sink that names its store.
+
+    Args:
+        client: librdkafka's connection settings; group: it wants one, nothing is committed.
+    """
+    changes = ChangeReader(client, group)
+    return {
+        name: _reader(settings, sink, changes, registry)
+        for name, sink in settings.sinks.items()
+        if sink.store is not None
+    }
+
+
+def _reader(settings: Settings, sink: SinkSettings, changes: ChangeReader, registry: Registry) -> ReadBack:
+    limits = Limits(rows_per_second=sink.read_back_rate or None, statement_timeout_ms=sink.read_back_timeout_ms)
+    url = sink.store or ""
+    return ReadBack(
+        Contract(
+            sink=sink.name,
+            terms=store_terms(settings, sink.name),
+            share=sink.read_back_share,
+            second_look_s=sink.second_look_ms / 1000,
+        ),
+        StoreRows(open_store(url, sink.store_password, limits), url.partition(":")[0]),
+        changes.fetch,
+        ImageDecoder(registry, settings.source.unavailable_value, dict(settings.source.column_types)),
+        registry.fetch,
+        lambda: int(time.time() * 1000),
+    )
+
+
 class ReadBackGate:
     """Before a fence of a sink with a store is written, its rows are read back (`app.worker.readback`).
 
@@ -121,27 +158,25 @@ class ReadBackGate:
         self,
         sinks: Mapping[str, ReadBack],
         worker: LiveWorker,
-        layout: Layout,
-        shipper: Shipper,
-        schema_ids: Mapping[str, int],
+        marks: Marks,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sinks = sinks
         self._worker = worker
-        self._layout = layout
-        self._shipper = shipper
-        self._schema_ids = schema_ids
+        self._marks = marks
         self._clock = clock
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._read_up: dict[tuple[str, Input], int] = {}
+        self._read_up: dict[tuple[str, Input], tuple[int, int]] = {}
         self._next_recheck: dict[tuple[str, Input], float] = {}
 
-    async def gate(self, name: str, source: Input, offset: int) -> bool:
-        """Whether the rows below ``offset`` have been read back and what they say stands in the lane."""
+    async def __call__(self, name: str, source: Input, offset: int) -> bool:
+        """See `topologies.gates.Gate`: whether the rows below ``offset`` have been read back and what they say was said."""
         reader = self._sinks.get(name)
-        if reader is None or self._read_up.get((name, source), 0) >= offset:
+        if reader is None:
             return True
         sink = self._worker.lanes().get((name, source))
+        if sink is not None and self._read_up.get((name, source), (-1, 0)) >= (sink.generation, offset):
+            return True
         if sink is None or sink.changes.next < offset or sink.queued:
             return False  # the fold does not know yet what a fence would judge
         self._start(name, source, lambda: self._before(reader, name, source, offset))
@@ -150,7 +185,7 @@ class ReadBackGate:
     async def recheck(self) -> None:
         """Read bad cells back now and then: a repair that nobody reports is found, also where nothing moves."""
         now = self._clock()
-        for (name, source), sink in self._worker.lanes().items():
+        for (name, source), sink in self._worker.lanes(is_caught_up=True).items():
             reader = self._sinks.get(name)
             if reader is None or not len(sink.stragglers) or sink.queued:
                 continue
@@ -178,31 +213,24 @@ class ReadBackGate:
         sink = self._worker.lanes().get((name, source))
         if sink is None:
             return
+        life = sink.generation
         said = await reader.look(sink, source, offset)
-        if self._worker.lanes().get((name, source)) is sink:  # else it went to another worker meanwhile
-            self._say(name, source, said)
-            self._read_up[name, source] = offset
+        if self._is_still(name, source, sink, life):
+            for one in said:
+                self._marks.say((name, source), one)
+            self._read_up[name, source] = (life, offset)
 
     async def _again(self, reader: ReadBack, name: str, source: Input) -> None:
         sink = self._worker.lanes().get((name, source))
         if sink is None:
             return
-        fence = sink.fence
+        life, fence = sink.generation, sink.fence
         said = await reader.look(sink, source, fence, has_bad=True)
-        if said and self._worker.lanes().get((name, source)) is sink:
-            mark = Mark(
-                sink=name, topic=source.topic, partition=source.partition, kind=MarkKind.FENCE, offset=fence,
-                at=int(time.time() * 1000), generation=sink.generation, reason="read back again",
-            )  # fmt: skip
-            self._say(name, source, [*said, mark])
+        if said and self._is_still(name, source, sink, life):
+            for one in said:
+                self._marks.say((name, source), one)
+            self._marks.mark((name, source), MarkKind.FENCE, fence, life)
 
-    def _say(self, name: str, source: Input, said: Sequence[Receipt | Mark]) -> None:
-        lane = self._layout.group_of(source.topic).lanes[name]
-        for one in said:
-            if isinstance(one, Receipt):
-                value = encode_receipt(one, self._schema_ids["DeliveryReceipt"])
-            else:
-                value = encode_mark(one, self._schema_ids["SinkMark"])
-            effect = Routed(topic=lane, partition=source.partition, origin=Origin("", -1, -1), value=value)
-            if not self._shipper.send(effect):
-                raise Unavailable(f"{lane} takes no records now; what was read back is read back again")
+    def _is_still(self, name: str, source: Input, sink: SinkPartition, life: int) -> bool:
+        """Whether the lane is ours yet and the sink's life the same; else what was seen is of something else."""
+        return self._worker.lanes().get((name, source)) is sink and sink.generation == life

@@ -46,6 +46,7 @@ from topologies.ledger import LedgerReader
 from topologies.marking import Marks
 from topologies.probing import FenceProbe
 from topologies.progress import ProgressProbe
+from topologies.readback import ReadBackGate, readers
 from topologies.shipping import Shipper
 from topologies.starting import ledger_topic, prepare
 from topologies.statuses import StatusProbe
@@ -134,7 +135,10 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     for problem in lagging(settings.contracts(layout.inputs), prepared.compacted):
         logger.warning("%s", problem)
     app = build_app(_engine(settings, layout), worker)
-    probe = _probe(settings, worker, Marks(layout, shipper, ids), connection.admin, metrics)
+    marks = Marks(layout, shipper, ids)
+    stores = ReadBackGate(readers(settings, registry, client_config(settings), group), worker, marks)
+    probe = _probe(settings, worker, marks, connection.admin, metrics, stores)
+    app.timer(settings.verifier.probe_interval_ms / 1000, name="recheck")(lambda *_: _guarded(stores.recheck()))
     app.timer(settings.verifier.probe_interval_ms / 1000, name="probe")(lambda *_: _guarded(probe.look()))
     reading = StretchReader(client_config(settings), group)
     worker.rereader = Rereader(reading.read, worker.decode)
@@ -161,13 +165,15 @@ def _served(settings: Settings, metrics: Metrics) -> Served | None:
         ) from None
 
 
-def _probe(settings: Settings, worker: LiveWorker, marks: Marks, admin: AdminClient, metrics: Metrics) -> FenceProbe:
+def _probe(
+    settings: Settings, worker: LiveWorker, marks: Marks, admin: AdminClient, metrics: Metrics, stores: Gate
+) -> FenceProbe:
     """Everything that looks at the outside world for sinks that do not tell of themselves."""
     statuses = StatusProbe(settings.sinks, _connect(settings, metrics), marks, metrics)
     interval_s = settings.verifier.probe_interval_ms / 1000
     progress = ProgressProbe(admin, marks, metrics, statuses.is_idle, interval_s)
     logs = RoutedLogs(admin, settings.verifier.application_id)
-    gates: list[Gate] = [RoutedGate(worker, logs)]
+    gates: list[Gate] = [RoutedGate(worker, logs), stores]
     return FenceProbe(settings, worker, marks, logs, statuses, progress, metrics, gates)
 
 

@@ -44,7 +44,7 @@ Fetch = Callable[[Input, Sequence[int]], Awaitable[RawBatch]]
 class Rows(Protocol):
     """A sink's store, read by key; blocks."""
 
-    def read(self, table: str, key: Sequence[str], keys: Sequence[Sequence[str]]) -> list[Row | None]:
+    def read(self, table: str, key: Sequence[str], keys: Sequence[Sequence[str]]) -> Sequence[Row | None]:
         """The columns' atoms of each key asked, in that order, None where no row has it.
 
         Raises:
