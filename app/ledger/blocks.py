@@ -133,6 +133,7 @@ def pack_sink(sink: SinkPartition) -> bytes:
         "left": sink.tally.left,
     }
     header["parked"] = [[_receipt(receipt), offset] for receipt, offset in sink.parked]
+    header["errors"] = {str(offset): text for offset, text in sink.errors.items()}
     header["far"] = [[_receipt(receipt), offset] for receipt, offset in sink.far]
     header["stragglers"] = [_straggler(s) for _, s in sorted(sink.stragglers.by_offset.items())]
     header["dirty"] = sorted(sink.stragglers.dirty)
@@ -163,6 +164,7 @@ def restore_sink(sink: SinkPartition, block: bytes) -> None:
     sink.tally.levels[:] = tally.get("levels", 0)  # a store of an older version has not counted them
     sink.tally.left = tally["left"]
     sink.parked = [(Receipt(**receipt), offset) for receipt, offset in header["parked"]]
+    sink.errors = {int(offset): text for offset, text in header.get("errors", {}).items()}
     sink.far = [(Receipt(**receipt), offset) for receipt, offset in header["far"]]
     for fields in header["stragglers"]:
         sink.stragglers.add(_to_straggler(fields))

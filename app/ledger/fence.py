@@ -228,6 +228,7 @@ def _close_passed(sink: SinkPartition, slices: list[Slice], outcome: Outcome) ->
         settled = SETTLED[part.states] | (waived & (part.states != NOTHING))
         part.cells.closed[rows][settled] = part.states[settled] + 1
         part.cells.flags[rows][settled] = part.flags[settled]
+        _forget_errors(sink, part, settled)
         _count(sink, part.states[settled], part.flags[settled], part.cells.bits[rows][settled])
         sink.unsealed.add(part.changes.base >> SEGMENT_BITS)
         odd = (
@@ -251,6 +252,14 @@ def _close_passed(sink: SinkPartition, slices: list[Slice], outcome: Outcome) ->
                 sink.stragglers.add(straggler)
                 fresh.append(straggler)
     return fresh
+
+
+def _forget_errors(sink: SinkPartition, part: Slice, settled: np.ndarray) -> None:
+    """What was wrong with a cell is told while it is open."""
+    start = part.changes.base + part.lo
+    for offset in [offset for offset in sink.errors if 0 <= offset - start < part.hi - part.lo]:
+        if settled[offset - start]:
+            del sink.errors[offset]
 
 
 def _count(sink: SinkPartition, states: UInt8s, flags: UInt8s, bits: np.ndarray) -> None:
@@ -338,6 +347,7 @@ def _close_straggler(sink: SinkPartition, straggler: Straggler, state: State, fl
     offset = straggler.offset
     fact = straggler_fact(sink, straggler)
     sink.stragglers.remove(offset)
+    sink.errors.pop(offset, None)
     number = offset >> SEGMENT_BITS
     cells = sink.cells_at(number)
     cells.closed[offset & INDEX] = state + 1

@@ -9,10 +9,14 @@ import numpy as np
 from app.ledger import rules
 from app.ledger.cells import Bit, CellSegment, Receipt, ReceiptArrays, Remark, Word
 from app.ledger.changes import ChangeSegment, runs
+from app.ledger.lane import LaneRows
 from app.ledger.rules import View
-from app.model import SEGMENT_BITS, SEGMENT_OFFSETS, TAIL_OFFSETS, ChangeKind, ReceiptStatus, State
+from app.model import SEGMENT_BITS, SEGMENT_OFFSETS, TAIL_OFFSETS, ChangeKind, EvidenceKind, ReceiptStatus, State
 from app.model.batches import Int64s, UInt8s
 from app.model.words import ANY_KIND, INDEX
+
+MOST_ERRORS, MOST_CHARACTERS = 10_000, 500
+"""Errors that are kept of one lane's open cells, and how much of each; they decide nothing."""
 
 if TYPE_CHECKING:
     from app.ledger.sink import SinkPartition
@@ -160,6 +164,15 @@ def _is_guarded(sink: SinkPartition, changes: ChangeSegment, index: int, receipt
         return False
     later = sink.facts({key}, changes.base + index + 1, sink.horizon)
     return any(fact.is_expected and fact.is_fine for fact in later)
+
+
+def note_errors(errors: dict[int, str], rows: LaneRows, lo: int, hi: int) -> None:
+    """Keep what the receipts among rows ``[lo, hi)`` say was wrong, by the change's offset; only so many, and only so long."""
+    for row, texts in rows.texts.items():
+        if lo <= row < hi and rows.kinds[row] == EvidenceKind.RECEIPT and texts[1]:
+            errors[int(rows.offsets[row])] = texts[1][:MOST_CHARACTERS]
+            if len(errors) > MOST_ERRORS:
+                del errors[next(iter(errors))]
 
 
 def one(receipt: Receipt, offset: int) -> ReceiptArrays:

@@ -6,21 +6,21 @@ and what a mark does to the view. Pure: arrays in, state and findings out; no cl
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from dataclasses import dataclass, field
+from collections import deque
 
 import numpy as np
 
 from app.ledger import rules
 from app.ledger.cells import Bit, CellSegment, Receipt, Remark, Word
 from app.ledger.changes import Changes, ChangeSegment
-from app.ledger.hearing import hear, one, straggler_spoke
+from app.ledger.hearing import hear, note_errors, one, straggler_spoke
 from app.ledger.keyed import FINE, Fact, facts
 from app.ledger.lane import LaneRows
 from app.ledger.rules import NOTHING, View
 from app.ledger.skips import joined
 from app.ledger.status import Status
 from app.ledger.stragglers import Stragglers
+from app.ledger.tally import Tally
 from app.ledger.terms import Agreed, Terms
 from app.model import (
     NO_TIME,
@@ -36,19 +36,6 @@ from app.model.batches import Int64s, UInt8s
 from app.model.words import INDEX
 
 
-@dataclass(slots=True)
-class Tally:
-    """Where every row of evidence went (law 1), and the sums that seals and metrics need."""
-
-    rows: Counter[str] = field(default_factory=Counter)
-    closed: np.ndarray = field(default_factory=lambda: np.zeros(10, np.int64))
-    flags: np.ndarray = field(default_factory=lambda: np.zeros(8, np.int64))
-    levels: np.ndarray = field(default_factory=lambda: np.zeros(4, np.int64))
-    """Closed cells that are delivered or attempted, by `Level`."""
-    left: int = 0
-    """Cells that left the counts with an END."""
-
-
 class SinkPartition:
     """The fold of one lane. `push` adds rows of the lane, `next_fence` reads on as far as the changes allow.
 
@@ -61,6 +48,7 @@ class SinkPartition:
         parked, far: receipts that wait for a change that was not read yet, or that must be read again (`app.ledger.far`).
         horizon: keyed questions see changes below it.
         status: of the sink's connector, as the lane told last.
+        errors: by offset of an open cell, what a receipt said was wrong; for people.
         verified_stop: closed unverifiable cells that no operator waived.
         changed: segments of cells that were written to since the last snapshot.
     """
@@ -87,6 +75,7 @@ class SinkPartition:
         self.verified_stop: set[int] = set()
         self.truncates: set[int] = set()
         self.orphans: set[int] = set()
+        self.errors: dict[int, str] = {}
         self.parked: list[tuple[Receipt, int]] = []
         self.far: list[tuple[Receipt, int]] = []
         self.touched: list[Int64s] = []
@@ -203,6 +192,7 @@ class SinkPartition:
             named = np.minimum(receipts.offsets + 1, rows.ends[lo:hi][is_receipt])
             self.horizon = max(self.horizon, int(named.max()))
             hear(self, receipts)
+            note_errors(self.errors, rows, lo, hi)
 
     def _progress(self, rows: LaneRows, row: int) -> None:
         if self._is_old(rows, row):
@@ -342,6 +332,7 @@ class SinkPartition:
                     getattr(fresh, name)[:lo] = getattr(cells, name)[:lo]
             self.cells[number] = fresh
             self.changed.add(number)
+        self.errors = {o: text for o, text in self.errors.items() if o < offset}
 
     # ---------------------------------------------------------------- looking at cells
 

@@ -57,9 +57,11 @@ def _verdict(sink: SinkPartition, outcome: Outcome, finding: Finding) -> Verdict
 
 
 def reason(sink: SinkPartition, offset: int) -> str | None:
-    """Why a cell is unverifiable, where that is known."""
+    """Why a cell is unverifiable, or what a receipt says is wrong, where that is known."""
     if sink.word(offset).bits & Bit.LOST:
         return "evidence_lost"
+    if offset in sink.errors:
+        return sink.errors[offset]
     segment = sink.changes.segment_of(offset)
     if segment is None:
         return None
