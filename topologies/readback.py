@@ -29,6 +29,8 @@ from topologies.marking import Marks
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 10.0
+AT_ONCE, PATIENCE_S = 1_000, 0.1
+"""`Consumer.consume` waits for all that it is asked for, so it is asked for no more than there can be, and not long."""
 GAP = 2_000
 """Offsets nearer than this are read in one go: reading is cheaper than seeking."""
 RECHECK_S = 60.0
@@ -86,9 +88,13 @@ def _read(consumer: Consumer, source: Input, run: Sequence[int]) -> list[RawReco
     consumer.assign([TopicPartition(source.topic, source.partition, run[0])])
     found: list[RawRecord] = []
     wanted = set(run)
+    deadline = time.monotonic() + TIMEOUT_S
+    place = run[0]
     while True:
-        messages = consumer.consume(1_000, TIMEOUT_S)
-        if not messages:
+        messages = consumer.consume(min(AT_ONCE, run[-1] - place + 1), PATIENCE_S)
+        if messages:
+            deadline = time.monotonic() + TIMEOUT_S
+        elif time.monotonic() > deadline:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - its public name
         for message in messages:
             error = message.error()
@@ -101,6 +107,7 @@ def _read(consumer: Consumer, source: Input, run: Sequence[int]) -> list[RawReco
                 found.append(record_of(message))
             if offset >= run[-1]:
                 return found
+            place = offset + 1
 
 
 def _runs(offsets: Sequence[int]) -> list[list[int]]:

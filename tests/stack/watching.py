@@ -26,12 +26,26 @@ grace = "1s"
 """
 
 
-def verifier_config(world: ConnectWorld, pipeline: Pipeline, directory: Path, name: str = "verifier") -> str:
+STORE = """store = "postgresql://{role}@127.0.0.1:{port}/{sink}"
+expect = "latest-state"
+sets = "every-column"
+second_look = "1s"
+"""
+"""What a sink's contract says besides, where its rows are read back."""
+
+ROLE = "reader"
+"""May SELECT in the sinks' databases, and nothing else."""
+
+
+def verifier_config(
+    world: ConnectWorld, pipeline: Pipeline, directory: Path, name: str = "verifier", *, has_stores: bool = False
+) -> str:
     """TOML for `tests.stack.worker.Worker` that watches both sinks of a pipeline; their progress is all they tell.
 
     Args:
         directory: the worker's own.
         name: of the worker; its own topics begin with ``<pipeline>.<name>``.
+        has_stores: the sinks' rows are read back.
     """
     text = CONFIG.format(
         bootstrap=world.bootstrap,
@@ -45,16 +59,33 @@ def verifier_config(world: ConnectWorld, pipeline: Pipeline, directory: Path, na
     for sink in pipeline.sinks:
         letters = [pipeline.dead_letters] if sink == pipeline.sink_b else []
         text += SINK.format(sink=sink, topics=_listed(pipeline.topics(sink)), letters=_listed(letters))
+        if has_stores:
+            _allow(world, sink)
+            text += STORE.format(role=ROLE, port=world.postgres.port, sink=sink)
+            if sink == pipeline.sink_a:
+                text += 'table_name = "${source.table}"\ntruncates = "apply"\n'
+            else:
+                text += 'deletes = "soft"\n'
     return text
+
+
+def _allow(world: ConnectWorld, database: str) -> None:
+    roles = [name for (name,) in world.postgres.sql("postgres", "select rolname from pg_roles")]
+    if ROLE not in roles:
+        world.postgres.sql("postgres", f"create role {ROLE} login")
+    world.postgres.sql(database, f"grant select on all tables in schema public to {ROLE}")
 
 
 class Watch:
     """A worker over a pipeline, and what it tells."""
 
-    def __init__(self, pipeline: Pipeline, directory: Path, name: str = "verifier") -> None:
+    def __init__(
+        self, pipeline: Pipeline, directory: Path, name: str = "verifier", *, has_stores: bool = False
+    ) -> None:
         self.pipeline = pipeline
         world = pipeline.world
-        self.worker = Worker(directory / name, verifier_config(world, pipeline, directory / name, name))
+        config = verifier_config(world, pipeline, directory / name, name, has_stores=has_stores)
+        self.worker = Worker(directory / name, config)
         self.telling = Telling(world.bootstrap, world.registry, f"{pipeline.name}.{name}")
 
     def unjudged(self) -> list[Told]:

@@ -1,0 +1,145 @@
+"""The verifier beside a real Connect, with no sink changed and no receipt emitted by anyone: rows are read back.
+
+Each test has a pipeline of its own, and a role in the sinks' databases that may SELECT and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from tests.stack.groups import committed
+from tests.stack.reading import Told, ends
+from tests.stack.watching import Watch
+from tests.stack.worker import until
+from tests.stack.world import ConnectWorld, Pipeline
+
+TOO_MUCH = Decimal(950)
+
+
+@pytest.fixture
+def pipeline(world: ConnectWorld, request: pytest.FixtureRequest) -> Iterator[Pipeline]:
+    """Named for the place of the test among the module's; deletes hold the row as it was (REPLICA IDENTITY FULL)."""
+    number = request.session.items.index(request.node)
+    with world.pipeline(f"s{number}", seed=number) as found:
+        for table in found.changes:
+            if table != "documents":
+                world.postgres.sql(found.source, f"alter table {table} replica identity full")
+        yield found
+
+
+@pytest.fixture
+def watch(pipeline: Pipeline, tmp_path: Path) -> Iterator[Watch]:
+    """A verifier that reads rows back."""
+    found = Watch(pipeline, tmp_path, has_stores=True)
+    with found.worker as worker:
+        worker.start()
+        yield found
+        worker.stop()
+
+
+def verdicts(watch: Watch, **wanted: object) -> list[Told]:
+    """Those told so far whose fields are as wanted."""
+    return [one for one in watch.telling.verdicts() if all(one[name] == value for name, value in wanted.items())]
+
+
+def holds(watch: Watch, found: Callable[[], object]) -> None:
+    """Wait until something was told."""
+    until(found, [watch.worker], lambda: (watch.telling.verdicts(), watch.unjudged()))
+
+
+def test_a_row_that_an_operators_patch_of_the_offsets_lost_is_missing_and_named(
+    pipeline: Pipeline, watch: Watch
+) -> None:
+    """The sink had stopped at a CHECK violation, which was told with the task's error; then somebody skipped the record."""
+    world, connect, sink = pipeline.world, pipeline.world.connect, pipeline.sink_b
+    topic = pipeline.changes["notes"]
+    world.postgres.sql(sink, f"alter table {pipeline.tables[sink]['notes']} add check (amount < 900)")
+    pipeline.shop.work(40)
+    pipeline.await_arrived()
+    pipeline.shop.note(TOO_MUCH)
+    connect.await_failed(sink)
+
+    def is_told() -> bool:
+        told = [one for one in watch.telling.watermarks().values() if one["sink"] == sink]
+        return any(one["status"] == "FAILED" and "check constraint" in (one["status_cause"] or "") for one in told)
+
+    holds(watch, is_told)
+    assert verdicts(watch, sink=sink) == []
+
+    ((place, _),) = pipeline.behind(sink).items()
+    lost = committed(world.bootstrap, f"connect-{sink}").get(place, 0)
+    connect.halt(sink)
+    connect.move(sink, {place: ends(world.bootstrap, [topic])[place]})
+    connect.resume(sink)
+    pipeline.shop.note()
+    pipeline.await_committed(sink)
+
+    holds(watch, lambda: verdicts(watch, sink=sink))
+    (told,) = verdicts(watch, sink=sink)
+    assert (told["state"], told["topic"], told["partition"], told["offset"]) == ("MISSING", *place, lost)
+    holds(watch, watch.telling.commands)
+    items = [
+        (one["partition"], item["offset"], item["reason"]) for one in watch.telling.commands() for item in one["items"]
+    ]
+    assert items == [(place[1], lost, "MISSING")]
+
+
+def test_placeholder_text_over_a_true_value_is_diverged_with_the_column(pipeline: Pipeline, watch: Watch) -> None:
+    pipeline.shop.document()
+    pipeline.shop.touch()
+    pipeline.await_arrived()
+
+    holds(watch, lambda: verdicts(watch, sink=pipeline.sink_a))
+    found = verdicts(watch, sink=pipeline.sink_a)
+    assert {(one["state"], one["topic"], one["reason"]) for one in found} == {
+        ("DIVERGED", pipeline.changes["documents"], "differs: body (placeholder)")
+    }
+
+
+def test_a_poison_record_is_rejected_with_its_reason(pipeline: Pipeline, watch: Watch) -> None:
+    world, topic = pipeline.world, pipeline.changes["notes"]
+    offset = ends(world.bootstrap, [topic])[topic, 0]
+    producer = Producer({"bootstrap.servers": world.bootstrap})
+    producer.produce(topic, b"this is no Avro", partition=0)
+    assert producer.flush(30) == 0
+    pipeline.shop.note()
+    pipeline.await_committed(pipeline.sink_b)
+
+    holds(watch, lambda: verdicts(watch, sink=pipeline.sink_b, state="REJECTED"))
+    (told,) = verdicts(watch, sink=pipeline.sink_b)
+    assert (told["topic"], told["partition"], told["offset"]) == (topic, 0, offset)
+    assert told["reason"]
+
+
+def test_a_clean_run_with_restarts_of_connect_and_of_the_verifier_gives_no_false_alarm(
+    pipeline: Pipeline, watch: Watch
+) -> None:
+    """A sink stands still meanwhile, and everything comes in the end; rows of documents are left out, which a sink spoils."""
+    worker, connect = watch.worker, pipeline.world.connect
+    connect.pause(pipeline.sink_a)
+    for round_ in range(2):
+        pipeline.shop.work(CHANGES // 4)
+        connect.kill()
+        pipeline.shop.work(CHANGES // 4)
+        connect.begin()
+        connect.await_up()
+        if round_ == 0:
+            worker.kill()
+            worker.start()
+    connect.resume(pipeline.sink_a)
+    pipeline.await_arrived()
+    until(lambda: not watch.unjudged(), [worker], watch.unjudged)
+
+    spoiled = pipeline.changes["documents"]
+    assert [one for one in watch.telling.verdicts() if one["topic"] != spoiled] == []
+    levels = [one["levels"] for one in watch.telling.watermarks().values() if one["topic"] != spoiled]
+    assert sum(one.get("read_back", 0) for one in levels) > 0
+    assert all(one.keys() <= {"read_back"} for one in levels), levels
+
+
+CHANGES = 2_000
