@@ -30,12 +30,16 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
-    """One tier: commands to run (lint), or directories and files for pytest; ``needs`` are programs."""
+    """One tier: commands to run (lint), or directories and files for pytest; ``needs`` are programs.
+
+    ``spread`` says how tests are dealt out to processes: ``loadgroup`` keeps those of one group in one of them.
+    """
 
     name: str
     paths: tuple[str, ...] = ()
     commands: tuple[tuple[str, ...], ...] = ()
     needs: tuple[str, ...] = ()
+    spread: str = "worksteal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +73,7 @@ TIERS = (
     Tier(name="simulation", paths=("tests/simulation",)),
     Tier(name="engine", paths=("tests/engine",)),
     Tier(name="stores", paths=("tests/stores",), needs=("postgres", "mariadbd", "mariadb-install-db")),
-    Tier(name="stack", paths=("tests/stack",), needs=("java", "mvn")),
+    Tier(name="stack", paths=("tests/stack",), needs=("java", "mvn"), spread="loadgroup"),
 )
 
 
@@ -99,7 +103,7 @@ def run(tier: Tier, *, require_all: bool) -> Outcome:
     if not tier.commands and not paths:
         return Outcome(name=tier.name, note="empty: nothing written yet")
     began = time.monotonic()
-    passed, failed, skipped = run_commands(tier.commands) if tier.commands else run_pytest(paths)
+    passed, failed, skipped = run_commands(tier.commands) if tier.commands else run_pytest(paths, tier.spread)
     seconds = time.monotonic() - began
     print(f"tier {tier.name} took {seconds:.1f} s", flush=True)
     return Outcome(name=tier.name, passed=passed, failed=failed, skipped=skipped, seconds=seconds)
@@ -126,12 +130,12 @@ def run_commands(commands: Sequence[Sequence[str]]) -> tuple[int, int, int]:
     return len(commands) - failed, failed, 0
 
 
-def run_pytest(paths: Sequence[str]) -> tuple[int, int, int]:
+def run_pytest(paths: Sequence[str], spread: str) -> tuple[int, int, int]:
     """Run pytest on ``paths``; return how many tests passed, failed (errors too) and were skipped."""
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"
-        spread = ["-n", str(min(os.cpu_count() or 1, PROCESSES)), "--dist", "worksteal"]
-        command = [sys.executable, "-m", "pytest", "--quiet", "--durations=3", f"--junitxml={report}", *spread, *paths]
+        dealt = ["-n", str(min(os.cpu_count() or 1, PROCESSES)), "--dist", spread]
+        command = [sys.executable, "-m", "pytest", "--quiet", "--durations=3", f"--junitxml={report}", *dealt, *paths]
         try:
             status = subprocess.run(command, cwd=ROOT, check=False, timeout=TIER_S).returncode
         except subprocess.TimeoutExpired:

@@ -6,6 +6,7 @@ What needs Connect and PostgreSQL, too, asks for `world`: those tests are one gr
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -39,7 +40,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 @pytest.fixture(scope="session")
 def world(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConnectWorld]:
     if reason := postgres.is_missing():
-        pytest.skip(reason)
+        (pytest.fail if os.environ.get("REQUIRE_ALL") == "1" else pytest.skip)(reason)
     with ConnectWorld(broker, tmp_path_factory.mktemp("world")) as found:
         yield found
 
