@@ -8,6 +8,7 @@ import signal
 import socket
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -166,6 +167,28 @@ def test_something_that_listens_and_says_nothing_is_unavailable_in_time(engine, 
             read(store)
 
 
+@pytest.mark.parametrize("engine", ["postgresql", "mysql"])
+@pytest.mark.parametrize(
+    "greeting", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x05\0\0\0\x0a5.5.\0", b"\0" * 300, b"\x01\0\0\0\x0a"], ids=len
+)
+def test_something_that_speaks_another_language_is_unavailable(engine, greeting):
+    def answer() -> None:
+        with suppress(OSError):  # TLS is asked for, and again without
+            while True:
+                talking, _ = other.accept()
+                talking.sendall(greeting)
+                talking.shutdown(socket.SHUT_WR)
+                talking.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        Thread(target=answer, daemon=True).start()
+        store = open_store(f"{engine}://me@127.0.0.1:{other.getsockname()[1]}/db", None, BRISK)
+
+        with pytest.raises(Unavailable, match=f"{engine} 127.0.0.1:"):
+            read(store)
+        other.shutdown(socket.SHUT_RDWR)
+
+
 def test_rows_are_read_no_faster_than_the_limit_and_cost_its_seconds(server):
     clock = HandMoved()
     store = opened(
@@ -177,6 +200,26 @@ def test_rows_are_read_no_faster_than_the_limit_and_cost_its_seconds(server):
     assert store.stats.statements == 10 + 1
     assert clock.now == pytest.approx(9.0)
     assert store.stats.waited_seconds == pytest.approx(9.0)
+    store.close()
+
+
+def test_large_rows_come_a_few_at_a_time(server):
+    server.execute(
+        "DROP TABLE IF EXISTS large",
+        "CREATE TABLE large (id int PRIMARY KEY, b text)"
+        if isinstance(server, Postgres)
+        else "CREATE TABLE large (id int PRIMARY KEY, b longtext)",
+        *(f"INSERT INTO large VALUES ({n}, repeat('x', 1000000))" for n in range(40)),
+    )
+    store = opened(server, Limits(rows_per_second=0, chunk_rows=4))
+    keys = [[str(n)] for n in range(40)]
+    store.read("large", ["id"], keys[:1], ["b"])
+    store._chunk = 1_000
+
+    assert len(store.scan("large", ["id"], None, ["b"], 40)) == 40
+    assert None not in store.read("large", ["id"], keys, ["b"])
+    assert store.stats.statements == 1 + 1 + 2 * 5
+    assert store.stats.bytes == 81_000_000
     store.close()
 
 

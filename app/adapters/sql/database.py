@@ -19,6 +19,10 @@ from app.adapters.sql.session import Numbered, Session, SessionError, Table
 from app.adapters.sql.store import Cells, ColumnType, Key, Limits, Stats
 from app.errors import AmbiguousKey, NoSuchTable, Unavailable, require
 
+FIRST_ROWS = 100
+"""Rows of the first statement to a table, whose rows may be of any size."""
+STATEMENT_BYTES = 8 << 20
+"""What a statement is to bring at most, by the mean of the one before: rows of a megabyte come by eights."""
 DESCRIBED_S = 60.0
 """How long a table's description is believed: an ALTER TABLE shows within a minute, a chunk costs no look-up."""
 
@@ -54,6 +58,7 @@ class DatabaseStore:
         self._session: Session | None = None
         self._used_at = 0.0
         self._tables: dict[str, tuple[float, Table]] = {}
+        self._row_bytes: dict[str, float] = {}
 
     def __repr__(self) -> str:
         return f"<DatabaseStore {self.address} as {self.address.user}>"
@@ -73,10 +78,12 @@ class DatabaseStore:
         )
         found: list[Cells | None] = [None] * len(keys)
         for places in _alike(keys):
-            for start in range(0, len(places), self._chunk):
-                chunk = places[start : start + self._chunk]
-                rows = self._read_chunk(table, key, [keys[place] for place in chunk], columns)
-                self._fill(found, chunk, rows, table, key)
+            left = places
+            while left:
+                rows = self._rows_of_statement(table)
+                chunk, left = left[:rows], left[rows:]
+                answer = self._read_chunk(table, key, [keys[place] for place in chunk], columns)
+                self._fill(found, chunk, answer, table, key)
         return found
 
     def scan(
@@ -85,10 +92,10 @@ class DatabaseStore:
         """See `Store.scan`."""
         found: list[Cells] = []
         while len(found) < limit:
-            page = min(self._chunk, limit - len(found))
+            page = min(self._rows_of_statement(table), limit - len(found))
             rows = self._scan_page(table, key, after, columns, page)
             cells = [row[len(key) :] for row in rows]
-            self._count(cells)
+            self._count(table, cells)
             found += cells
             if len(rows) < page:
                 break
@@ -172,6 +179,11 @@ class DatabaseStore:
                 self.breaker.failed()
                 self.stats.failures += 1
                 raise Unavailable(f"{where}: {error}") from error
+            except NoSuchTable:
+                raise
+            except BaseException:
+                self._hang_up()  # in the middle of an answer, perhaps
+                raise
             finally:
                 self._used_at = self._clock()
                 self.stats.busy_seconds += self._used_at - began
@@ -210,11 +222,19 @@ class DatabaseStore:
                 )
             cells: Any = tuple(row[1:])
             found[place] = cells
-        self._count([cells for place in places if (cells := found[place]) is not None])
+        self._count(table, [cells for place in places if (cells := found[place]) is not None])
 
-    def _count(self, rows: Sequence[Cells]) -> None:
+    def _count(self, table: str, rows: Sequence[Cells]) -> None:
+        size = sum(_utf8_bytes(cell) for row in rows for cell in row if cell is not None)
         self.stats.rows += len(rows)
-        self.stats.bytes += sum(_utf8_bytes(cell) for row in rows for cell in row if cell is not None)
+        self.stats.bytes += size
+        if rows:
+            self._row_bytes[table] = size / len(rows)
+
+    def _rows_of_statement(self, table: str) -> int:
+        """How many keys or rows the next statement to a table may have."""
+        mean = self._row_bytes.get(table)
+        return min(self._chunk, FIRST_ROWS if mean is None else max(1, int(STATEMENT_BYTES / max(1.0, mean))))
 
 
 def _utf8_bytes(text: str) -> int:

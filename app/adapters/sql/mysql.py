@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import ssl
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from decimal import Decimal, InvalidOperation
@@ -31,6 +32,8 @@ REFUSALS = (
     ER.NO_SUCH_TABLE, ER.BAD_FIELD_ERROR, ER.TABLEACCESS_DENIED_ERROR, ER.COLUMNACCESS_DENIED_ERROR, ER.VIEW_INVALID,
     ER.PARSE_ERROR,
 )  # fmt: skip
+GARBLED = (OSError, RuntimeError, ValueError, IndexError, struct.error)
+"""What the driver lets through where a server says what it does not know, or asks for what is not installed."""
 PACKET_OVERFLOW = 1301
 """A warning: a cell is larger than max_allowed_packet and stands as NULL, which it is not."""
 
@@ -209,7 +212,7 @@ def _told() -> Iterator[None]:
         code, *reason = error.args or (0,)
         text = " ".join(str(part) for part in reason) or type(error).__name__
         raise SessionError(f"{text} ({code})", is_refusal=code in REFUSALS) from error
-    except (OSError, ssl.SSLError, UnicodeError) as error:
+    except GARBLED as error:
         raise SessionError(f"{type(error).__name__}: {error}") from error
 
 
