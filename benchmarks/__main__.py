@@ -7,8 +7,9 @@ import os
 import platform
 import sys
 
-from benchmarks import fold, worker
+from benchmarks import fold, readback, worker
 from tests.stack.broker import is_missing
+from tests.stores import postgres
 
 OPEN = 524_288
 """Changes while a sink stands still: enough for several snapshots, whose cost would else fall on one run only."""
@@ -29,6 +30,8 @@ def main() -> None:
     }
     lacking = is_missing()
     result["worker"] = {"skipped": lacking} if lacking else worker.run()
+    lacking = postgres.is_missing()
+    result["readback"] = {"skipped": lacking} if lacking else readback.run()
     json.dump(result, sys.stdout, indent=2)
     print()
 
