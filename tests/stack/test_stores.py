@@ -47,6 +47,12 @@ def verdicts(watch: Watch, **wanted: object) -> list[Told]:
     return [one for one in watch.telling.verdicts() if all(one[name] == value for name, value in wanted.items())]
 
 
+def commanded(watch: Watch, sink: str) -> list[tuple[int, int, str]]:
+    """Partition, offset and reason of every item that was commanded for a sink."""
+    mine = [one for one in watch.telling.commands() if one["sink"] == sink]
+    return [(one["partition"], item["offset"], item["reason"]) for one in mine for item in one["items"]]
+
+
 def holds(watch: Watch, found: Callable[[], object]) -> None:
     """Wait until something was told."""
     until(found, [watch.worker], lambda: (watch.telling.verdicts(), watch.unjudged()))
@@ -82,11 +88,8 @@ def test_a_row_that_an_operators_patch_of_the_offsets_lost_is_missing_and_named(
     holds(watch, lambda: verdicts(watch, sink=sink))
     (told,) = verdicts(watch, sink=sink)
     assert (told["state"], told["topic"], told["partition"], told["offset"]) == ("MISSING", *place, lost)
-    holds(watch, watch.telling.commands)
-    items = [
-        (one["partition"], item["offset"], item["reason"]) for one in watch.telling.commands() for item in one["items"]
-    ]
-    assert items == [(place[1], lost, "MISSING")]
+    holds(watch, lambda: commanded(watch, sink))
+    assert commanded(watch, sink) == [(place[1], lost, "MISSING")]
 
 
 def test_placeholder_text_over_a_true_value_is_diverged_with_the_column(pipeline: Pipeline, watch: Watch) -> None:
