@@ -44,6 +44,10 @@ def _sink_problems(settings: Settings, sink: SinkSettings) -> Iterator[str]:
             yield f'topics: "{topic}" is none of source.topics ({", ".join(settings.source.topics)})'
     if sink.evidence == "receipts" and not (sink.receipts or sink.success_topics):
         yield 'evidence = "receipts": must be "progress", or receipts (or success_topics) must list topics'
+    if sink.writes == "append" and (sink.recorded_tables or sink.change_log):
+        yield 'writes = "append": rows are found by the key of their change, which a sink that appends does not keep; leave recorded_tables and change_log out'
+    for topic in sorted(set(sink.change_log) & set(settings.source.topics)):
+        yield f'change_log: "{topic}" is a change topic of the source'
     for topic in sorted({*sink.receipts, *sink.dead_letters, *sink.success_topics} & set(settings.source.topics)):
         yield f'receipts, dead_letters, success_topics: "{topic}" is a change topic'
 

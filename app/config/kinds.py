@@ -189,6 +189,12 @@ class Topics(Texts):
         return topics
 
 
+COLUMN = r"[^.]+(\.[^.]+)+"
+"""``table.column``."""
+PLACE = rf"\*|{COLUMN}"
+"""``table.column``, ``*.column`` or ``*``."""
+
+
 class Columns(Texts):
     """Columns as ``table.column``; kept sorted."""
 
@@ -196,18 +202,29 @@ class Columns(Texts):
 
     def read(self, value: object) -> tuple[str, ...]:
         columns = super().read(value)
-        if not all(re.fullmatch(_COLUMN, column) for column in columns):
+        if not all(re.fullmatch(COLUMN, column) for column in columns):
             raise self.refuse()
         return tuple(sorted(columns))
 
 
+@dataclass(frozen=True, slots=True)
 class TextMap(Kind):
-    """A table of texts, as ``{ "orders.total" = "amount" }``; in the environment an inline table."""
+    """A table of texts, as ``{ "orders.total" = "amount" }``; in the environment an inline table.
 
-    allowed = 'a table of texts, such as { "orders.total" = "amount" }'
+    ``names`` is what the names must match, ``example`` one of them.
+    """
+
+    names: str = ".+"
+    example: str = "orders.total"
+
+    @property
+    def allowed(self) -> str:  # type: ignore[override]  # computed from the example
+        return f'a table of texts such as {{ "{self.example}" = "amount" }}'
 
     def read(self, value: object) -> Mapping[str, str]:
         if not isinstance(value, dict) or not all(isinstance(text, str) and text.strip() for text in value.values()):
+            raise self.refuse()
+        if not all(re.fullmatch(self.names, name) for name in value):
             raise self.refuse()
         return MappingProxyType(dict(sorted(value.items())))
 
@@ -226,13 +243,18 @@ class WordsMap(Kind):
 
     @property
     def allowed(self) -> str:  # type: ignore[override]  # computed from the words
-        return 'a table of lists such as { "orders.total" = ["double"] }, the words being ' + ", ".join(self.words)
+        return (
+            'a table of lists such as { "orders.total" = ["double"], "*.total" = [], "*" = [] }, the words being '
+            + ", ".join(self.words)
+        )
 
     def read(self, value: object) -> Mapping[str, tuple[str, ...]]:
         if not isinstance(value, dict):
             raise self.refuse()
-        for words in value.values():
-            if not isinstance(words, list) or not set(words) <= set(self.words):
+        for name, words in value.items():
+            if not re.fullmatch(PLACE, name) or not isinstance(words, list):
+                raise self.refuse()
+            if not all(isinstance(word, str) and word in self.words for word in words):
                 raise self.refuse()
         return MappingProxyType({name: tuple(words) for name, words in sorted(value.items())})
 

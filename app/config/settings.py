@@ -5,7 +5,7 @@ The docstring of each class is its section's; docs/configuration.md lists the sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -161,10 +161,12 @@ class SinkSettings:
         "its table of a change: ${topic} (dots become underscores), ${source.db}, .schema, .table",
     )
     tables: Mapping[str, str] = setting(
-        kinds.TextMap(), _NOTHING, "by change topic, a table that the template does not give"
+        kinds.TextMap(example="shop.public.orders"),
+        _NOTHING,
+        "by change topic, a table that the template does not give",
     )
     renames: Mapping[str, str] = setting(
-        kinds.TextMap(), _NOTHING, "by the source's table.column, the column in the sink"
+        kinds.TextMap(kinds.COLUMN), _NOTHING, "by the source's table.column, the column in the sink"
     )
     tolerances: Mapping[str, tuple[str, ...]] = setting(
         kinds.WordsMap(tuple(TOLERANCES)), _NOTHING, "by table.column, *.column or *, what its types do to values"
@@ -210,7 +212,7 @@ class Settings:
 
     def source_topics(self, existing: Iterable[str] = ()) -> list[str]:
         """The change topics: those named, and of the ``existing`` ones those that a pattern matches whole; sorted."""
-        return topics.resolve(self.source.topics, self._candidates(existing))
+        return topics.resolve(self.source.topics, self._candidates(list(existing)))
 
     def sink_topics(self, sink: str, existing: Iterable[str] = ()) -> list[str]:
         """The change topics of one sink, always among the source's; sorted."""
@@ -255,9 +257,10 @@ class Settings:
             found.update(sink.receipts, sink.dead_letters, sink.success_topics)
         return found
 
-    def _candidates(self, existing: Iterable[str]) -> list[str]:
-        """Topics that a pattern may mean: not the verifier's own, not Kafka's own, not evidence."""
-        evidence = self.evidence_topics()
+    def _candidates(self, existing: Collection[str]) -> list[str]:
+        """Topics that a pattern may mean: not the verifier's own, not Kafka's own, not evidence, no sink's change log."""
+        logs = {name for sink in self.sinks.values() for name in topics.resolve(sink.change_log, existing)}
+        evidence = self.evidence_topics() | logs
         own = f"{self.verifier.prefix}."
         return [name for name in existing if not name.startswith((own, "__")) and name not in evidence]
 

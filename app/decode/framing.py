@@ -28,9 +28,14 @@ def unframed(data: bytes) -> tuple[int, bytes]:
     return schema_id, data[HEADER_BYTES:]
 
 
+def is_framed(data: bytes) -> bool:
+    """Whether bytes are framed, whatever their body is."""
+    return len(data) >= HEADER_BYTES and data[0] == 0
+
+
 def key_body(key: bytes) -> bytes:
     """A record key without its framing; a key that is not framed is taken as it is."""
-    return key[HEADER_BYTES:] if len(key) >= HEADER_BYTES and key[0] == 0 else key
+    return key[HEADER_BYTES:] if is_framed(key) else key
 
 
 def padded(raw: RawBatch, size: int) -> UInt8s:

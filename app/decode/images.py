@@ -10,12 +10,12 @@ import io
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from fastavro import parse_schema, schemaless_reader
 
 from app.decode.envelope import MALFORMED, EnvelopePlan, kind_of, table_of
-from app.decode.framing import HEADER_BYTES, schema_ids, unframed
+from app.decode.framing import is_framed, schema_ids, unframed
 from app.decode.json_changes import JsonChanges, is_json
 from app.decode.schemas import SchemaSource, UnknownSchema
 from app.errors import BadInput, Unavailable, Undecodable
@@ -39,6 +39,8 @@ class Image:
         key: atoms of the record key's columns; None for a null key, or one that can't be read.
         row: atoms of ``after``; None where there is no row.
         unavailable: columns that hold the unavailable-value placeholder; they are not in ``row``.
+        hides: of an unreadable change without a readable key, what it may be: ``key``, a change of any key, ``truncate``,
+            or nothing, where no sink could have made sense of its bytes.
     """
 
     topic: str
@@ -53,6 +55,7 @@ class Image:
     key: Row | None
     row: Row | None
     unavailable: frozenset[str]
+    hides: Literal["", "key", "truncate"] = ""
 
 
 class ImageDecoder:
@@ -74,7 +77,7 @@ class ImageDecoder:
         self._keys: dict[int, _KeyPlan | str] = {}
 
     def decode(self, raw: RawBatch, wanted: Collection[int] | None = None) -> Iterator[Image]:
-        """The readable changes of one fetch.
+        """The changes of one fetch, those that can't be read among them: tombstones are none.
 
         Args:
             wanted: offsets to read; None for all.
@@ -88,15 +91,20 @@ class ImageDecoder:
             value = raw.value(index)
             if value is None:
                 continue
+            key_bytes = raw.key(index)
+            timestamp = int(raw.timestamps[index])
+            hides: Literal["", "key", "truncate"] = ""
             try:
                 found = self._value(value)
             except Undecodable:
-                continue
+                found = ChangeKind.UNREADABLE, {}, None, frozenset[str]()
             if found is None:
                 continue
             kind, source, row, unavailable = found
             table = table_of(source)
-            timestamp = int(raw.timestamps[index])
+            key = self.key(key_bytes, table)
+            if kind is ChangeKind.UNREADABLE and key is None:
+                hides = _hidden(key_bytes, value)
             at = source.get("ts_ms")
             yield Image(
                 topic=raw.topic,
@@ -108,15 +116,16 @@ class ImageDecoder:
                 database=source.get("db") or "",
                 schema=source.get("schema") or "",
                 table=table,
-                key=self.key(raw.key(index), table),
+                key=key,
                 row=row,
                 unavailable=unavailable,
+                hides=hides,
             )
 
     def missing(self, raw: RawBatch) -> set[int]:
         """Schema ids of a batch's keys and values that were not asked for yet."""
         found = schema_ids(raw) - self._values.keys()
-        framed = [key for key in raw.keys() if key and len(key) >= HEADER_BYTES and key[0] == 0]  # noqa: SIM118 - no dict
+        framed = [key for key in raw.keys() if key and is_framed(key)]  # noqa: SIM118 - no dict
         return found | ({unframed(key)[0] for key in framed} - self._keys.keys())
 
     def key(self, key: bytes | None, table: str) -> Row | None:
@@ -157,6 +166,13 @@ class ImageDecoder:
         if isinstance(plan, str):
             raise Undecodable(plan)
         return plan
+
+
+def _hidden(key: bytes | None, value: bytes) -> Literal["", "key", "truncate"]:
+    """What a change may be whose value can't be read here, and whose key is null or can't be read either."""
+    if key is not None:
+        return "key" if is_framed(key) else ""
+    return "truncate" if is_framed(value) else ""
 
 
 class _ValuePlan:

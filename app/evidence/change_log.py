@@ -1,20 +1,26 @@
 """The change log of a sink's own database: a second Debezium connector tells every row that was written there.
 
-Each of its records shows one write. Walking through them beside the changes of their key proves what arrived: a row that is
+Each of its records shows one write; a truncate is shown only by logs whose connector does not skip it, so its silence
+about one proves nothing. Walking through them beside the changes of their key proves what arrived: a row that is
 what the source expects after a later change than the last one found is that change, applied at the log's time; one that is
 an earlier change again is a redelivery. A row that is neither convicts nobody: it may stand in the middle of a batch that
-is applied again. What the sink holds at the end of the log does, as a row read back would.
+is applied again. What the sink holds at the end of the log does, as a row read back would, as far as the log is known to
+cover the writes of a change (`coverage`): a log may begin late, and it lags.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from app.decode.images import Image
-from app.evidence.keys import KeyText, key_text
+from app.evidence.keys import KeyText, shared_text
 from app.evidence.states import UNKNOWN, Different, Equal, State, agreement, placeholders
-from app.evidence.tables import StoreTerms
+from app.evidence.tables import StoreTerms, named
 from app.model import ChangeKind
+
+LAST_WRITES = 100
+"""So many of a log's newest records are asked how far the sink had come."""
 
 SinkRow = dict[str, bytes]
 Walked = list[tuple[int, Equal | Different]]
@@ -27,6 +33,7 @@ class Replica:
     def __init__(self, terms: StoreTerms) -> None:
         self._terms = terms
         self._rows: dict[KeyText, SinkRow] = {}
+        self._heard: set[KeyText] = set()
 
     def take(self, key: KeyText | None, image: Image) -> None:
         """One record of the log."""
@@ -37,15 +44,20 @@ class Replica:
         elif image.kind is ChangeKind.DELETE:
             self._rows.pop(key, None)
         elif image.kind is ChangeKind.UPSERT:
-            self._rows[key] = row_of(image, self._terms)
+            before = self._rows.get(key, {})
+            row = row_of(image, self._terms)
+            left = {name: before[name] for name, value in row.items() if value == UNKNOWN and name in before}
+            self._rows[key] = row | left
+        if key is not None:
+            self._heard.add(key)
 
     def row(self, key: KeyText) -> SinkRow | None:
         """The row of a key, None where there is none."""
         return self._rows.get(key)
 
-    def keys(self) -> Iterable[KeyText]:
-        """Every key that has a row."""
-        return self._rows.keys()
+    def has_heard_of(self, key: KeyText) -> bool:
+        """Whether the log has a record of a key."""
+        return key in self._heard
 
 
 def row_of(image: Image, terms: StoreTerms) -> SinkRow:
@@ -59,12 +71,11 @@ def row_of(image: Image, terms: StoreTerms) -> SinkRow:
 
 
 def source_key(image: Image, terms: StoreTerms, table: str, columns: Sequence[str]) -> KeyText | None:
-    """A log record's key by the source's column names; None where it has other columns."""
+    """A log record's key by the source's column names, in the form of `shared_text`; None where it has other columns."""
     key = image.key or {}
-    names = {terms.name_in_sink(table, column): column for column in columns}
-    if not names.keys() <= key.keys():
-        return None
-    return key_text({column: key[name] for name, column in names.items()})
+    found = {column: named(key, terms.name_in_sink(table, column)) for column in columns}
+    atoms = {column: atom for column, atom in found.items() if atom is not None}
+    return shared_text(atoms, terms, table) if len(atoms) == len(columns) else None
 
 
 def replica(log: Iterable[Image], terms: StoreTerms, table: str, columns: Sequence[str]) -> Replica:
@@ -81,7 +92,7 @@ def walk(
     """What a log proves of the changes of its keys, in the log's order.
 
     Args:
-        known: the states that the changes of each key make.
+        known: the states that the changes of each key make, by the form of `shared_text`.
         table, columns: the source's table and the columns of its key.
     """
     found: Walked = []
@@ -103,6 +114,43 @@ def walk(
     return found
 
 
+class Coverage(NamedTuple):
+    """Which changes' writes a log is sure to show: those of a key that it has heard of, and of any key above ``after``."""
+
+    after: int
+    below: int
+
+
+def coverage(
+    known: Mapping[KeyText, list[State]], log: Sequence[Image], terms: StoreTerms, table: str, columns: Sequence[str]
+) -> Coverage:
+    """How much of what a sink wrote its log shows, told by the changes that its rows are.
+
+    A sink reads a source partition in order. So what it wrote after the first record of the log is in it, if it is from a
+    change above the latest one that this record may be; and what it wrote before the last transaction, if from a change up
+    to the earliest one that some record before that transaction may be.
+    """
+    first = next((found for image in log if (found := _fitting(known, image, terms, table, columns))), [])
+    end = max((image.at for image in log), default=0)
+    below = 0
+    for image in log[-LAST_WRITES:]:
+        fitting = _fitting(known, image, terms, table, columns) if image.at < end else []
+        below = max(below, fitting[0] + 1 if fitting else 0)
+    return Coverage(after=first[-1] if first else 1 << 62, below=below)
+
+
+def _fitting(
+    known: Mapping[KeyText, list[State]], image: Image, terms: StoreTerms, table: str, columns: Sequence[str]
+) -> list[int]:
+    """Offsets of the changes that a record of the log may be."""
+    key = source_key(image, terms, table, columns)
+    if key is None or image.kind not in (ChangeKind.UPSERT, ChangeKind.DELETE):
+        return []
+    row = row_of(image, terms) if image.kind is ChangeKind.UPSERT else None
+    fits = (state for state in known.get(key, ()) if state.kind is not ChangeKind.TRUNCATE)
+    return [state.offset for state in fits if agreement(state, row, terms) is not False]
+
+
 def _is_newest(known: list[State], place: int) -> bool:
     """Whether no later change of the key stands for this one; a truncate has no key."""
     return all(state.kind is ChangeKind.TRUNCATE for state in known[place + 1 :])
@@ -114,7 +162,7 @@ def _place(
     """The first state after the last one found that a row is; else the newest of those found that it is again."""
     for place in (*range(last + 1, len(known)), *range(last, -1, -1)):
         state = known[place]
-        if state.kind is ChangeKind.TRUNCATE or (place <= last and state.offset not in heard):
+        if state.kind is ChangeKind.TRUNCATE or state.is_unknown or (place <= last and state.offset not in heard):
             continue
         verdict = agreement(state, row, terms)
         if verdict is not False:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 
 from app.decode.images import Image
 from app.errors import BadInput
 from app.evidence import atoms
+from app.evidence.atoms import Tag
 from app.evidence.tables import StoreTerms
 from app.model import ChangeKind
+from cdc_receipts import texts
 from cdc_receipts.atoms import NULL
 
 KeyText = tuple[tuple[str, str], ...]
@@ -26,14 +30,93 @@ def key_text(columns: Mapping[str, bytes] | None) -> KeyText | None:
 
 
 def by_key(images: Iterable[Image], terms: StoreTerms) -> dict[KeyText, list[Image]]:
-    """The changes of each key in their order; a truncate is one of every key that stood before it."""
+    """The changes of each key that its row shows, in their order.
+
+    A truncate is one of every key that stood before it; so is a change that can't be read, and may be anybody's.
+    """
     found: dict[KeyText, list[Image]] = {}
     for image in images:
-        if image.kind is ChangeKind.TRUNCATE:
-            for history in found.values() if terms.truncates else ():
+        if image.kind is ChangeKind.TRUNCATE or image.hides:
+            is_shown = image.hides == "key" or terms.truncates
+            for history in found.values() if is_shown else ():
                 history.append(image)
             continue
-        key = key_text(image.key) if image.kind in (ChangeKind.UPSERT, ChangeKind.DELETE) else None
+        key = key_text(image.key) if is_shown_by_rows(image, terms) else None
         if key is not None:
             found.setdefault(key, []).append(image)
     return found
+
+
+def is_shown_by_rows(image: Image, terms: StoreTerms) -> bool:
+    """Whether a change does something to a row of the sink, by its contract."""
+    match image.kind:
+        case ChangeKind.UPSERT | ChangeKind.UNREADABLE:
+            return True
+        case ChangeKind.DELETE:
+            return terms.deletes != "ignore"
+        case ChangeKind.TRUNCATE:
+            return terms.truncates
+    return False
+
+
+# ---------------------------------------------------------------- keys that two stores write in their own ways
+
+
+def shared_text(columns: Mapping[str, bytes] | None, terms: StoreTerms, table: str) -> KeyText | None:
+    """A key in a form that does not depend on the store that holds it, for finding its row among others.
+
+    Args:
+        columns: atoms by the source's names.
+        table: the source's.
+
+    Returns:
+        None where a key is none, and where the contract lets a column of it lose what tells two keys apart.
+    """
+    if not columns or NULL in columns.values():
+        return None
+    found = []
+    for name, atom in columns.items():
+        text = _shared(atom, terms.allowed(table, name))
+        if text is None:
+            return None
+        found.append((name, text))
+    return tuple(sorted(found))
+
+
+def _shared(atom: bytes, allowed: Sequence[str]) -> str | None:
+    tag = atoms.tag(atom)
+    match tag:
+        case Tag.LIST | Tag.MAP | Tag.NULL:
+            return None
+        case Tag.BOOLEAN | Tag.INTEGER | Tag.BITS:
+            return str(atoms.integer(atom))
+        case Tag.FLOAT:
+            number = atoms.floating(atom)
+            is_number = "float32" not in allowed and "double" not in allowed and math.isfinite(number)
+            return f"{Decimal(repr(number)).normalize():f}" if is_number else None
+        case Tag.DECIMAL:
+            return None if {"float32", "double"} & set(allowed) else atoms.written(atom)
+        case Tag.LOCAL_TIMESTAMP | Tag.INSTANT:
+            is_cut = {"seconds", "milliseconds", "microseconds"} & set(allowed)
+            return None if is_cut else atoms.written(atom).removesuffix("Z").removesuffix("T00:00:00")
+        case Tag.TEXT:
+            text = atoms.text(atom)
+            text = text.rstrip(" ") if "blanks" in allowed else text
+            if "inet" in allowed:
+                return None
+            return text.casefold() if "case" in allowed or texts.uuid(text) else text
+    return atoms.written(atom)
+
+
+_FAMILIES = {
+    **dict.fromkeys((Tag.BOOLEAN, Tag.INTEGER, Tag.BITS, Tag.DECIMAL, Tag.FLOAT), "number"),
+    **dict.fromkeys((Tag.LOCAL_TIMESTAMP, Tag.INSTANT, Tag.DATE), "moment"),
+}
+_ALIKE = {frozenset({Tag.UUID, Tag.TEXT}), frozenset({Tag.INTEGER, Tag.TEXT})}
+"""Classes beside those of one family whose shared texts are the same for the same value."""
+
+
+def is_comparable(one: bytes, other: bytes) -> bool:
+    """Whether the shared texts of two classes tell whether values are the same."""
+    first, second = atoms.tag(one), atoms.tag(other)
+    return _FAMILIES.get(first, first) == _FAMILIES.get(second, second) or frozenset({first, second}) in _ALIKE

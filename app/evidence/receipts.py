@@ -10,8 +10,9 @@ from __future__ import annotations
 from xxhash import xxh64_intdigest
 
 from app.decode.images import Image
-from app.evidence.states import Absent, Different, Equal, Finding
+from app.evidence.states import Absent, Different, Finding
 from app.evidence.tables import StoreTerms
+from app.model import ChangeKind
 from cdc_receipts.codec import Mark, MarkKind, Receipt, Status
 
 _MASK = (1 << 64) - 1
@@ -29,17 +30,28 @@ def _hash(column: str, atom: bytes) -> int:
 
 
 def evidence_of(
-    sink: str, image: Image, finding: Finding, terms: StoreTerms, kind: str, at: int, generation: int = 0
+    sink: str,
+    image: Image,
+    finding: Finding,
+    terms: StoreTerms,
+    kind: str,
+    at: int,
+    generation: int = 0,
+    *,
+    is_heard: bool = False,
 ) -> Receipt | Mark:
     """The receipt or mark of a finding.
 
     Args:
         image: the change that the finding is about.
         kind: the receipt's ``evidence``: ``change-log`` or ``read-back``.
-        at: when the sink applied it, ms; where nobody knows it is the change's own time, from which no flag follows.
+        at: when the sink applied it, ms: what it said itself, else its log; where nobody knows it is the change's own
+            time, from which no flag follows.
         generation: the sink's.
+        is_heard: something said that the sink applied this change. A SKIP proves nothing against that; a receipt of the
+            wrong kind does.
     """
-    if isinstance(finding, Absent):
+    if isinstance(finding, Absent) and not is_heard:
         return Mark(
             sink=sink,
             topic=image.topic,
@@ -52,7 +64,10 @@ def evidence_of(
             reason=f"{kind}: the row shows no sign of this change",
         )
     found, error, status = None, None, Status.APPLIED
-    if isinstance(finding, Different):
+    if isinstance(finding, Absent):
+        status = Status.APPLIED if image.kind is ChangeKind.DELETE else Status.DELETED
+        error = (DIFFERS, "the row shows no sign of this change, and it was said to be applied")
+    elif isinstance(finding, Different):
         found = _as_found(image, finding, terms)
         error = (DIFFERS, described(finding.columns))
     elif finding.is_delete:
@@ -89,8 +104,3 @@ def _as_found(image: Image, finding: Different, terms: StoreTerms) -> int:
         whole -= _hash(name, row[name]) if name in row else 0
     whole &= _MASK
     return whole if whole != expected else whole ^ 1
-
-
-def equal(offset: int, *, is_whole: bool = True, is_delete: bool = False) -> Equal:
-    """A finding that the row is what the change says."""
-    return Equal(offset=offset, is_whole=is_whole, is_delete=is_delete)

@@ -10,12 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from app.decode.images import Image, Row
+from app.evidence import atoms
 from app.evidence.agreement import Verdict, agrees
-from app.evidence.tables import StoreTerms
+from app.evidence.atoms import Tag
+from app.evidence.keys import is_shown_by_rows
+from app.evidence.postgres import packed_list, packed_map
+from app.evidence.tables import EVERY, StoreTerms, named
 from app.model import ChangeKind
+from cdc_receipts import texts
 from cdc_receipts.atoms import NULL
+from cdc_receipts.atoms import integer as integer_atom
+from cdc_receipts.atoms import text as text_atom
+from cdc_receipts.fingerprint import Placeholder
 
 PLACEHOLDER = "placeholder"
 """What is wrong with a column that holds the text which stands for a value."""
@@ -23,10 +32,8 @@ PLACEHOLDER = "placeholder"
 UNKNOWN = b""
 """In a row of a sink: the column is there, and its value is not known (a change log's own unavailable value)."""
 
-_TRUE = frozenset(
-    {b"\x01\x01", b"\x02\x01" + bytes(7), *(b"\x05" + word for word in (b"true", b"t", b"TRUE", b"1", b"Y"))}
-)
-"""What a soft delete's column holds where the row is deleted: Debezium's rewrite writes the text "true"."""
+_MARKED = frozenset({"true", "t", "1", "y", "yes"})
+"""Texts of a soft delete's column where the row is deleted, in any letter case: Debezium's rewrite writes "true"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +41,7 @@ class Equal:
     """The row is what the change says.
 
     Attributes:
-        is_whole: every column was compared; else only its presence is known, as after a truncate.
+        is_whole: every column was compared; else only its presence is known.
         is_delete: the change is a delete.
     """
 
@@ -70,7 +77,14 @@ Finding = Equal | Different | Absent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """What the sink must hold of a key after one change; ``columns`` None: no row."""
+    """What the sink must hold of a key after one change.
+
+    Attributes:
+        columns: None for no row.
+        unknown: columns whose value no change that is at hand has told.
+        is_deleted: the row is there and marked as deleted.
+        is_unknown: the change can't be read: any row may be right, and none.
+    """
 
     offset: int
     kind: ChangeKind
@@ -78,88 +92,100 @@ class State:
     columns: Row | None
     unknown: frozenset[str] = frozenset()
     is_deleted: bool = False
+    is_unknown: bool = False
 
 
 def states(history: Sequence[Image], terms: StoreTerms) -> list[State]:
     """The states that the changes of one key make, in their order; a truncate is a change of every key.
 
-    A column that is unavailable in a change keeps the value of the change before it, or is unknown.
+    A column that is unavailable in a change keeps the value of the change before it, or is unknown. Changes that the
+    contract leaves out make none.
     """
     found: list[State] = []
     last: State | None = None
     for image in history:
-        last = _after(last, image, terms)
-        found.append(last)
+        if is_shown_by_rows(image, terms):
+            last = _after(last, image, terms)
+            found.append(last)
     return found
 
 
 def _after(last: State | None, image: Image, terms: StoreTerms) -> State:
     before = last.columns if last is not None else None
-    if image.kind is ChangeKind.UPSERT and image.row is not None:
-        carried = {name: before[name] for name in image.unavailable if before is not None and name in before}
-        return State(
-            offset=image.offset,
-            kind=image.kind,
-            table=image.table,
-            columns={**image.row, **carried},
-            unknown=image.unavailable - carried.keys(),
-        )
     if image.kind is ChangeKind.DELETE and terms.deletes == "soft":
-        unknown = frozenset("*") if before is None else last.unknown if last else frozenset()
-        return State(
-            offset=image.offset,
-            kind=image.kind,
-            table=image.table,
-            columns=before or {},
-            unknown=unknown,
-            is_deleted=True,
-        )
-    gone = (image.kind is ChangeKind.DELETE and terms.deletes == "apply") or (
-        image.kind is ChangeKind.TRUNCATE and terms.truncates
-    )
-    if gone or last is None:
-        return State(offset=image.offset, kind=image.kind, table=image.table, columns=None)
+        unknown = last.unknown if last is not None and before is not None else frozenset(EVERY)
+        return _state(image, before or {}, unknown, is_deleted=True)
+    if image.kind in (ChangeKind.DELETE, ChangeKind.TRUNCATE):
+        return _state(image, None)
+    if image.row is None:
+        return _state(image, None, frozenset(EVERY), is_unknown=True)
+    carried = {name: before[name] for name in image.unavailable if before is not None and name in before}
+    return _state(image, {**image.row, **carried}, image.unavailable - carried.keys())
+
+
+def _state(
+    image: Image,
+    columns: Row | None,
+    unknown: frozenset[str] = frozenset(),
+    *,
+    is_deleted: bool = False,
+    is_unknown: bool = False,
+) -> State:
     return State(
         offset=image.offset,
         kind=image.kind,
         table=image.table,
-        columns=last.columns,
-        unknown=last.unknown,
-        is_deleted=last.is_deleted,
+        columns=columns,
+        unknown=unknown,
+        is_deleted=is_deleted,
+        is_unknown=is_unknown,
     )
 
 
-def judge(known: Sequence[State], below: int, row: Row | None, terms: StoreTerms) -> Finding | None:
+def judge(
+    known: Sequence[State], below: int, row: Row | None, terms: StoreTerms, *, may_be_gone: bool = False
+) -> Finding | None:
     """What a row of the sink says about its key.
 
     Args:
         known: the states of the key, up to the newest change that was read.
         below: the sink's progress; the newest change below it is the one that must have arrived.
         row: the sink's columns by the sink's names; None where it has no row of this key.
+        may_be_gone: a truncate of another source partition of the table may have taken the row, whenever the sink read it.
 
     Returns:
-        None where the row can't be compared at all, or no change of the key lies below.
+        None where nothing is known: no change of the key lies below, the row can't be compared, or what it shows may be
+        a truncate, of which one row proves nothing.
     """
     due = max((at for at, state in enumerate(known) if state.offset < below), default=None)
     if due is None:
         return None
-    own = known[due].offset
     for state in known[due:]:
         verdict = agreement(state, row, terms)
         if verdict is not False:
-            is_others = state.kind is ChangeKind.TRUNCATE
-            return Equal(
-                offset=own if is_others else state.offset,
-                is_whole=bool(verdict) and not is_others and not state.unknown,
-                is_delete=(known[due] if is_others else state).kind is ChangeKind.DELETE,
-            )
-    if row is None or any(agreement(state, row, terms) for state in known[:due]):
-        return Absent(offset=own)
-    return _difference(known[due], row, terms)
+            return _equal(state, verdict)
+    own = known[due]
+    if own.kind is ChangeKind.TRUNCATE:
+        return Absent(offset=own.offset)
+    if row is None:
+        return None if may_be_gone else Absent(offset=own.offset)
+    if any(agreement(state, row, terms) for state in known[:due]):
+        return Absent(offset=own.offset)
+    return _difference(own, row, terms)
+
+
+def _equal(state: State, verdict: Verdict) -> Equal | None:
+    """The first state that a row may be: it claims the least."""
+    if state.is_unknown or state.kind is ChangeKind.TRUNCATE:
+        return None
+    is_delete = state.kind is ChangeKind.DELETE
+    return Equal(offset=state.offset, is_whole=bool(verdict) and not state.unknown, is_delete=is_delete)
 
 
 def agreement(state: State, row: Row | None, terms: StoreTerms) -> Verdict:
     """Whether a row is a state's; None where no column is wrong and some can't be compared."""
+    if state.is_unknown:
+        return None
     if row is None or state.columns is None:
         return row is None and state.columns is None
     verdicts = [verdict for _, verdict, _ in _compared(state, row, terms)]
@@ -179,38 +205,77 @@ def placeholders(state: State, row: Row | None, terms: StoreTerms) -> Different 
 
 def _compared(state: State, row: Row, terms: StoreTerms) -> Iterator[tuple[str, Verdict, bytes | None]]:
     """Each column by the source's name, whether it agrees, and what the sink holds."""
-    placeholder = b"\x05" + terms.unavailable_value.encode()
+    forms = placeholder_atoms(terms.unavailable_value)
     for name, expected in (state.columns or {}).items():
         if terms.is_ignored(state.table, name):
             continue
-        found = row.get(terms.name_in_sink(state.table, name))
+        found = named(row, terms.name_in_sink(state.table, name))
         if found == UNKNOWN:
             yield name, None, None
         elif found is None:
             yield name, expected == NULL, None
-        elif found == placeholder and expected != placeholder:
+        elif found in forms and expected not in forms:
             yield name, False, found
         else:
             yield name, agrees(expected, found, terms.allowed(state.table, name)), found
     for name in state.unknown:
-        found = row.get(terms.name_in_sink(state.table, name))
-        if found == placeholder:
+        found = None if terms.is_ignored(state.table, name) else named(row, terms.name_in_sink(state.table, name))
+        if found in forms:
             yield name, False, found
-    if terms.deletes == "soft" and terms.soft_delete in row:
-        found = row[terms.soft_delete]
-        yield terms.soft_delete, (found in _TRUE) == state.is_deleted, found
+    if terms.deletes == "soft":
+        found = named(row, terms.soft_delete)
+        is_marked = _is_marked(found)
+        yield terms.soft_delete, None if is_marked is None else is_marked == state.is_deleted, found or None
+
+
+def _is_marked(found: bytes | None) -> bool | None:
+    """Whether a soft delete's column says that the row is deleted: a true value, or the time of the delete."""
+    if found is None or found == NULL:
+        return False
+    if found == UNKNOWN:
+        return None
+    match atoms.tag(found):
+        case Tag.BOOLEAN | Tag.INTEGER | Tag.BITS:
+            return atoms.integer(found) != 0
+        case Tag.DECIMAL:
+            return atoms.decimal(found) != 0
+        case Tag.TEXT:
+            return atoms.text(found).casefold() in _MARKED
+        case Tag.LOCAL_TIMESTAMP | Tag.INSTANT | Tag.DATE:
+            return True
+    return None
+
+
+@cache
+def placeholder_atoms(text: str) -> frozenset[bytes]:
+    """The unavailable-value placeholder in every form that a sink can hold it in."""
+    form = Placeholder(text)
+    lists = [[_as_atom(item) for item in items] for items in form.lists]
+    uuid = _as_atom(form.lists[2][0])
+    maps = [(key.encode(), _as_atom(value)) for found in form.maps for key, value in found.items()]
+    packed = {packed_list(items) for items in lists} | {
+        packed_list([texts.uuid(atoms.text(uuid)) or uuid]),
+        packed_map(maps),
+    }
+    return frozenset({_as_atom(form.text), _as_atom(form.data)} | packed)
+
+
+def _as_atom(value: str | bytes | int) -> bytes:
+    if isinstance(value, int):
+        return integer_atom(value)
+    return text_atom(value) if isinstance(value, str) else b"\x06" + value
 
 
 def _difference(state: State, row: Row, terms: StoreTerms) -> Different:
     if state.columns is None:
         return Different(offset=state.offset, columns={}, found={})
-    placeholder = b"\x05" + terms.unavailable_value.encode()
+    forms = placeholder_atoms(terms.unavailable_value)
     columns, found = {}, {}
     for name, verdict, value in _compared(state, row, terms):
         if verdict is False:
             columns[name] = (
                 "absent" if value is None
-                else PLACEHOLDER if value == placeholder
+                else PLACEHOLDER if value in forms
                 else "null" if value == NULL
                 else "value"
             )  # fmt: skip

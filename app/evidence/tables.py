@@ -8,12 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from app.decode.images import Image
 
 EVERY = "*"
 """Stands for every column where a contract names one."""
+
+Found = TypeVar("Found")
+
+
+def named(found: Mapping[str, Found], name: str) -> Found | None:
+    """What has a name in a store; where only one has it in other letter case, that one: stores fold what is not quoted.
+
+    >>> named({"createdat": 1, "ID": 2, "id": 3}, "createdAt"), named({"ID": 2, "id": 3}, "Id")
+    (1, None)
+    """
+    if name in found:
+        return found[name]
+    folded = name.casefold()
+    others = [other for other in found if other.casefold() == folded]
+    return found[others[0]] if len(others) == 1 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +79,7 @@ class StoreTerms:
         return f"{table}.{column}" in self.ignore_columns
 
     def name_in_sink(self, table: str, column: str) -> str:
-        """A column's name in the sink."""
+        """A column's name in the sink, which may write it in other letter case (`named`)."""
         return self.renames.get(f"{table}.{column}", column)
 
     def allowed(self, table: str, column: str) -> tuple[str, ...]:

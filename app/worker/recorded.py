@@ -23,7 +23,7 @@ from app.ledger.lane import LaneRows, concatenate, lane_ranks, split
 from app.ledger.merging import followed, merge, without_repeats
 from app.ledger.partition import PartitionFold, projections_of
 from app.ledger.sink import SinkPartition
-from app.model import ChangeBatch, SinkTopic, State
+from app.model import ChangeBatch, EvidenceKind, ReceiptStatus, SinkTopic, State
 from app.model.effects import Command
 from app.repair import planner, reporting
 from app.worker.lanes import owners, reader_of
@@ -36,9 +36,13 @@ FINE = (State.DELIVERED, State.ATTEMPTED, State.EXEMPT, State.SUPERSEDED)
 
 @dataclass(slots=True)
 class Evidence:
-    """The evidence of a recording: lanes by whom they speak of, and what could not be given to a lane."""
+    """The evidence of a recording: lanes by whom they speak of, and what could not be given to a lane.
+
+    ``logs`` are what those lanes were merged from that the recording does not hold itself.
+    """
 
     lanes: dict[SinkTopic, LaneRows] = field(default_factory=dict)
+    logs: dict[SinkTopic, list[LaneRows]] = field(default_factory=dict)
     unreadable: list[tuple[str, int, int, str]] = field(default_factory=list)
     unknown: list[tuple[str, int, int, str]] = field(default_factory=list)
 
@@ -59,8 +63,8 @@ class RecordedRun:
         self.source_topics = settings.source_topics(existing)
         self.changes = self._read_changes()
         self.ends = {(batch.topic, batch.partition): batch.next for batch in self.changes}
-        self.stores = self._read_stores()
         self.evidence = self._read_evidence()
+        self.stores = self._add_stores()
         self.graced: list[SinkTopic] = [] if grace_ms is None else self._add_fences(grace_ms)
         self.folds: dict[int, PartitionFold] = {}
         self.commands: list[tuple[SinkPartition, Command]] = []
@@ -124,6 +128,8 @@ class RecordedRun:
             "verified_watermark": watermarks.verified_watermark(sink),
         }
         if name in self.stores.lanes:
+            problem = self.stores.problems.get(name)
+            line |= {} if problem is None else {"rows": f"not compared: {problem}"}
             return line | {"fences": "by the recorded progress"}
         return line | ({"fences": "by --grace"} if name in self.graced else {})
 
@@ -161,20 +167,24 @@ class RecordedRun:
                     else:
                         found.unknown += [(topic, raw.partition, int(at), name.sink) for at in np.unique(rows.records)]
         routed = self._read_lanes(receipts, found)
-        for name, rows in self.stores.logs.items():
-            logs.setdefault(name, []).append(rows)
-        for name, parts in logs.items():
-            if name not in routed:
-                found.lanes[name] = merge(parts)
-        found.lanes |= routed
-        for name, rows in self.stores.lanes.items():
-            before = found.lanes.get(name)
-            found.lanes[name] = rows if before is None else followed(before, rows)
+        found.logs = {name: parts for name, parts in logs.items() if name not in routed}
+        found.lanes = {name: merge(parts) for name, parts in found.logs.items()} | routed
         return found
 
-    def _read_stores(self) -> StoreEvidence:
+    def _add_stores(self) -> StoreEvidence:
+        """What change logs say is merged with the sink's other logs; what rows say follows everything else."""
         topics = {contract.sink: contract.topics for contract in self.contracts}
-        return RecordedStores(self.settings, self.recording, topics, self.ends).read()
+        heard = {name: _applied(rows) for name, rows in self.evidence.lanes.items()}
+        stores = RecordedStores(self.settings, self.recording, topics, self.ends, heard).read()
+        lanes = self.evidence.lanes
+        for name, rows in stores.logs.items():
+            if name in self.evidence.logs or name not in lanes:
+                lanes[name] = merge([*self.evidence.logs.get(name, ()), rows])
+            else:  # the recording holds the internal lane: nothing is merged into it
+                lanes[name] = followed(lanes[name], rows)
+        for name, rows in stores.lanes.items():
+            lanes[name] = followed(lanes[name], rows) if name in lanes else rows
+        return stores
 
     def _read_lanes(self, receipts: Any, found: Evidence) -> dict[SinkTopic, LaneRows]:
         """The internal lanes, where the recording holds them: they are read, and nothing is merged."""
@@ -199,3 +209,12 @@ class RecordedRun:
                 self.evidence.lanes[name] = fenced
                 graced.append(name)
         return graced
+
+
+def _applied(rows: LaneRows) -> dict[int, int]:
+    """Of each change that a sink says it applied, when, ms: what it said first."""
+    is_applied = (rows.kinds == EvidenceKind.RECEIPT) & (rows.statuses <= ReceiptStatus.DELETED)
+    found: dict[int, int] = {}
+    for offset, at in zip(rows.offsets[is_applied].tolist(), rows.applied_at[is_applied].tolist(), strict=True):
+        found.setdefault(offset, at)
+    return found

@@ -6,7 +6,8 @@ probe saw before it; so the fence that follows is the probe's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.adapters.recording import RecordedTable, Recording
@@ -15,20 +16,22 @@ from app.config.settings import Settings, SinkSettings
 from app.decode.evidence import EvidenceDecoder
 from app.decode.images import Image, ImageDecoder
 from app.decode.schemas import RecordedSchemas
+from app.errors import BadInput
 from app.evidence import change_log
-from app.evidence.keys import KeyText, by_key, key_text
-from app.evidence.postgres import atom_of_text
 from app.evidence.receipts import evidence_of
-from app.evidence.states import Absent, Different, judge, states
-from app.evidence.tables import StoreTerms
+from app.evidence.states import Absent, Different, Equal, Finding, judge
+from app.evidence.tables import named
 from app.ledger.lane import LaneRows, lane_ranks, split
-from app.model import RawBatch, RawRecord, SinkTopic
+from app.model import ChangeKind, RawBatch, RawRecord, SinkTopic
+from app.worker.recorded_rows import LogRows, Rows, Source, TableRows
 from app.worker.stores import store_terms
 from cdc_receipts.codec import SCHEMAS, Mark, MarkKind, Receipt, encode_mark, encode_receipt
 
 LOG, TABLES = "change-log", "read-back"
 Said = tuple[int, Receipt | Mark]
 """When it was said, ms, and what."""
+Written = dict[int, tuple[int, bool]]
+"""By offset: when a log last showed that the sink wrote a change, ms, and whether it was right."""
 
 
 @dataclass(slots=True)
@@ -39,11 +42,13 @@ class StoreEvidence:
         lanes: rows that follow what other evidence of the sink there is, by whom they speak of.
         logs: the same for receipts of change logs, which have times of their own.
         columns: of each change that a row differs from, what is wrong with its columns.
+        problems: why rows of a sink can't be compared with a source partition's changes.
     """
 
     lanes: dict[SinkTopic, LaneRows] = field(default_factory=dict)
     logs: dict[SinkTopic, LaneRows] = field(default_factory=dict)
     columns: dict[tuple[SinkTopic, int], dict[str, str]] = field(default_factory=dict)
+    problems: dict[SinkTopic, str] = field(default_factory=dict)
 
 
 class RecordedStores:
@@ -52,6 +57,7 @@ class RecordedStores:
     Args:
         topics: by sink, the change topics that it consumes.
         ends: of each source partition, the recording's end.
+        heard: by whom they speak of and offset, when the sink itself says that it applied a change, ms.
     """
 
     def __init__(
@@ -60,11 +66,13 @@ class RecordedStores:
         recording: Recording,
         topics: dict[str, tuple[str, ...]],
         ends: dict[tuple[str, int], int],
+        heard: Mapping[SinkTopic, Mapping[int, int]],
     ) -> None:
         self._settings = settings
         self._recording = recording
         self._topics = topics
         self._ends = ends
+        self._heard = heard
         self._images = ImageDecoder(
             recording.schemas(), settings.source.unavailable_value, dict(settings.source.column_types)
         )
@@ -81,40 +89,93 @@ class RecordedStores:
 
     def _read_sink(self, name: str, sink: SinkSettings, found: StoreEvidence) -> None:
         terms = store_terms(self._settings, name)
-        tables = self._recording.tables(sink.recorded_tables) if sink.recorded_tables else {}
-        logged = self._logged(sink)
+        tables = self._recording.tables(sink.recorded_tables) if sink.recorded_tables else None
+        logs = self._logged(name, sink)
         progress = self._recording.committed(sink.group) if sink.group else {}
-        for topic in self._topics[name]:
-            for images in self._partitions(topic):
-                of = _Source(SinkTopic(name, topic, images[0].partition), images, terms)
-                log = logged.get(of.sink_table.rpartition(".")[2], [])
-                walked = change_log.walk(of.known, log, terms, of.table, of.key)
-                if walked:
-                    found.columns |= {(of.where, f.offset): f.columns for _, f in walked if isinstance(f, Different)}
-                    said = [(at, evidence_of(name, of.by_offset[f.offset], f, terms, LOG, at)) for at, f in walked]
-                    found.logs[of.where] = _rows(LOG, of.where, said, self._ends)
-                below = progress.get((topic, of.where.partition))
-                if below is None or not (tables or logged):
-                    continue
-                seen = _Seen(of, tables.get(of.sink_table), change_log.replica(log, terms, of.table, of.key))
-                self._judge(of, seen, below, {f.offset: at for at, f in walked}, found)
-
-    def _judge(self, of: _Source, seen: _Seen, below: int, applied: dict[int, int], found: StoreEvidence) -> None:
-        """What the sink holds at the end, of every key that has a change below the progress."""
-        said: list[Said] = [(self._latest, _mark(of.where, MarkKind.PROGRESS, below, self._latest))]
-        for key, known in of.known.items():
-            finding = judge(known, below, seen.row(key), of.terms)
-            if finding is None:
+        sources = [
+            [Source(SinkTopic(name, topic, images[0].partition), images, terms) for images in self._partitions(topic)]
+            for topic in self._topics[name]
+        ]
+        kept_by = Counter(partitions[0].sink_table.casefold() for partitions in sources if partitions)
+        for of in (of for partitions in sources for of in partitions):
+            is_shared = kept_by[of.sink_table.casefold()] > 1
+            log = [] if is_shared else _log_of(logs, of.sink_table)
+            written = self._walk(of, log, found)
+            below = progress.get((of.where.topic, of.where.partition))
+            if below is None or (tables is None and not logs):
                 continue
+            rows: Rows
+            rows = LogRows(of, log) if tables is None else TableRows(of, _table_of(tables, of.sink_table))
+            if is_shared:
+                rows.problem = f"several change topics share the table {of.sink_table}"
+            if rows.problem:
+                found.problems[of.where] = rows.problem
+            said = [] if rows.problem else self._judge(of, rows, below, written, found)
+            progressed, fenced = (
+                (self._latest, _mark(of.where, kind, below, self._latest))
+                for kind in (MarkKind.PROGRESS, MarkKind.FENCE)
+            )
+            found.lanes[of.where] = _rows(TABLES, of.where, [progressed, *said, fenced], self._ends)
+
+    def _walk(self, of: Source, log: Sequence[Image], found: StoreEvidence) -> Written:
+        """What a log proves."""
+        walked = change_log.walk(of.known, log, of.terms, of.table, tuple(of.key)) if of.key else []
+        heard = self._heard.get(of.where, {})
+        said: list[Said] = []
+        written: Written = {}
+        for at, finding in walked:
             if isinstance(finding, Different):
                 found.columns[of.where, finding.offset] = finding.columns
-            elif not isinstance(finding, Absent) and finding.offset in applied:
-                continue  # the log has said so already
+            written[finding.offset] = (at, isinstance(finding, Equal))
+            applied_at = heard.get(finding.offset, at)
             image = of.by_offset[finding.offset]
-            at = applied.get(finding.offset, image.at)
-            said.append((self._latest, evidence_of(of.where.sink, image, finding, of.terms, seen.kind, at)))
-        said.append((self._latest, _mark(of.where, MarkKind.FENCE, below, self._latest)))
-        found.lanes[of.where] = _rows(seen.kind, of.where, said, self._ends)
+            said.append((at, evidence_of(of.where.sink, image, finding, of.terms, LOG, applied_at)))
+        if said:
+            found.logs[of.where] = _rows(LOG, of.where, said, self._ends)
+        return written
+
+    def _judge(self, of: Source, rows: Rows, below: int, written: Written, found: StoreEvidence) -> list[Said]:
+        """What the sink holds at the end, of every key that has a change below the progress."""
+        findings = self._findings(of, rows, below)
+        lost = {finding.offset for finding in findings if isinstance(finding, Absent)}
+        findings += [
+            Equal(offset=offset, is_whole=False, is_delete=False) for offset in sorted(_emptied(of, rows, below) - lost)
+        ]
+        newest = _newest_written(of, written)
+        heard = self._heard.get(of.where, {})
+        kind = LOG if isinstance(rows, LogRows) else TABLES
+        said: list[Said] = []
+        for finding in findings:
+            offset = finding.offset
+            log_at, is_right = written.get(offset, (None, False))
+            if isinstance(finding, Different):
+                found.columns[of.where, offset] = finding.columns
+            elif isinstance(finding, Equal) and (is_right or newest.get(offset, -1) > offset):
+                continue  # the log has said so already, or that of a later change
+            image = of.by_offset[offset]
+            at = heard.get(offset, image.at if log_at is None else log_at)
+            is_heard = offset in heard or log_at is not None
+            one = evidence_of(of.where.sink, image, finding, of.terms, kind, at, is_heard=is_heard)
+            said.append((self._latest, one))
+        return said
+
+    def _findings(self, of: Source, rows: Rows, below: int) -> list[Finding]:
+        """What every row says; only what is right, where the sink has passed changes that the recording lacks."""
+        may_be_gone = of.terms.truncates and any(
+            image.kind is ChangeKind.TRUNCATE
+            for images in self._partitions(of.where.topic)
+            for image in images
+            if image.partition != of.where.partition
+        )
+        is_complete = below <= self._ends[of.where.topic, of.where.partition]
+        found = []
+        for key, known in of.known.items():
+            due = of.due(key, below)
+            if due is not None and rows.tells(due, key):
+                finding = judge(known, below, rows.row(key), of.terms, may_be_gone=may_be_gone)
+                if finding is not None and (is_complete or isinstance(finding, Equal)):
+                    found.append(finding)
+        return found
 
     # ---------------------------------------------------------------- reading
 
@@ -125,56 +186,51 @@ class RecordedStores:
             self._changes[topic] = [found for raw in raws if (found := list(self._images.decode(raw)))]
         return self._changes[topic]
 
-    def _logged(self, sink: SinkSettings) -> dict[str, list[Image]]:
-        """The records of a sink's change log by table, in the order of their log."""
-        found: dict[str, list[Image]] = {}
-        for topic in topics.resolve(sink.change_log, self._recording.topics(), only=True):
+    def _logged(self, name: str, sink: SinkSettings) -> dict[tuple[str, str], list[Image]]:
+        """The records of a sink's change log by schema and table, in the order of their log."""
+        found: dict[tuple[str, str], list[Image]] = {}
+        existing = topics.resolve(sink.change_log, self._recording.topics(), only=True)
+        if sink.change_log and not existing:
+            raise BadInput(f"sinks.{name}.change_log: the recording has no topic {', '.join(sink.change_log)}")
+        for topic in existing:
             for image in (image for raw in self._recording.partitions(topic) for image in self._images.decode(raw)):
-                found.setdefault(image.table, []).append(image)
+                found.setdefault((image.schema, image.table), []).append(image)
         return found
 
 
-class _Source:
-    """One source partition as a sink sees it."""
-
-    def __init__(self, where: SinkTopic, images: list[Image], terms: StoreTerms) -> None:
-        self.where = where
-        self.terms = terms
-        self.by_offset = {image.offset: image for image in images}
-        self.known = {key: states(history, terms) for key, history in by_key(images, terms).items()}
-        named = next((image for image in images if image.table), images[0])
-        self.table = named.table
-        self.sink_table = terms.table_of(named)
-        self.key = [name for name, _ in next(iter(self.known), ())]
-
-
-class _Seen:
-    """The rows of one table: of the recorded one, else the last ones of the log."""
-
-    def __init__(self, of: _Source, table: RecordedTable | None, replica: change_log.Replica) -> None:
-        self.kind = LOG if table is None else TABLES
-        self._replica = replica
-        self._rows: dict[KeyText, dict[str, bytes]] | None = None if table is None else _indexed(of, table)
-
-    def row(self, key: KeyText) -> dict[str, bytes] | None:
-        """The sink's columns of a key by the sink's names; None where it has no such row."""
-        return self._replica.row(key) if self._rows is None else self._rows.get(key)
-
-
-def _indexed(of: _Source, table: RecordedTable) -> dict[KeyText, dict[str, bytes]]:
-    """The rows by key; none where the table lacks a column of the key."""
-    names = {column: of.terms.name_in_sink(of.table, column) for column in of.key}
-    found = {}
-    for row in table.rows:
-        atoms = {name: atom_of_text(kind, text) for (name, kind), text in zip(table.columns, row, strict=True)}
-        key = (
-            key_text({column: atoms[name] for column, name in names.items()})
-            if set(names.values()) <= atoms.keys()
-            else None
-        )
-        if key is not None:
-            found[key] = atoms
+def _newest_written(of: Source, written: Written) -> dict[int, int]:
+    """Of each change, the newest one of its key that the log shows."""
+    found: dict[int, int] = {}
+    for known in of.known.values():
+        newest = max((state.offset for state in known if state.offset in written), default=-1)
+        found |= {state.offset: newest for state in known if state.kind is not ChangeKind.TRUNCATE}
     return found
+
+
+def _emptied(of: Source, rows: Rows, below: int) -> set[int]:
+    """Truncates that are the newest change of some key which has no row any more."""
+    found = set()
+    for key in of.known:
+        due = of.due(key, below)
+        if due is not None and due.kind is ChangeKind.TRUNCATE and rows.tells(due, key) and rows.row(key) is None:
+            found.add(due.offset)
+    return found
+
+
+def _table_of(tables: Mapping[str, RecordedTable], name: str) -> RecordedTable | None:
+    """The table of a name; the file names tables without their schema."""
+    found = named(tables, name)
+    return named(tables, name.rpartition(".")[2]) if found is None else found
+
+
+def _log_of(logs: Mapping[tuple[str, str], list[Image]], name: str) -> list[Image]:
+    """The log of a table; of a name without schema that two schemas have, none."""
+    schema, _, table = name.casefold().rpartition(".")
+    found = [
+        log for (kept_schema, kept), log in logs.items()
+        if kept.casefold() == table and schema.rpartition(".")[2] in ("", kept_schema.casefold())
+    ]  # fmt: skip
+    return found[0] if len(found) == 1 else []
 
 
 def _mark(where: SinkTopic, kind: MarkKind, offset: int, at: int) -> Mark:

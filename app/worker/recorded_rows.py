@@ -1,0 +1,151 @@
+"""A source partition of a recording beside the rows that a sink of it kept: recorded tables, or the change log's last rows.
+
+What can't be compared has a reason, a sentence for the operator: rows whose keys can't be matched prove nothing, and least
+of all that a change never arrived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from app.adapters.recording import RecordedTable
+from app.decode.images import Image, Row
+from app.evidence import change_log
+from app.evidence.keys import KeyText, by_key, is_comparable, shared_text
+from app.evidence.postgres import atom_of_text
+from app.evidence.states import State, states
+from app.evidence.tables import StoreTerms, named
+from app.model import ChangeKind, SinkTopic
+
+
+class Source:
+    """One source partition as a sink sees it.
+
+    Attributes:
+        by_offset: its changes.
+        known: the states that the changes of each key make, by the form of `shared_text`; keys that only the source tells
+            apart are left out.
+        table, sink_table: the newest names.
+        key: atoms of the newest key's columns; empty where no change has a key.
+    """
+
+    def __init__(self, where: SinkTopic, images: Sequence[Image], terms: StoreTerms) -> None:
+        self.where = where
+        self.terms = terms
+        self.by_offset = {image.offset: image for image in images}
+        newest = next((image for image in reversed(images) if image.table), images[-1])
+        self.table = newest.table
+        self.sink_table = terms.table_of(newest)
+        self.key: Row = next((image.key for image in reversed(images) if image.key), {})
+        self.known: dict[KeyText, list[State]] = {}
+        twice: set[KeyText] = set()
+        for history in by_key(images, terms).values():
+            columns = next((image.key for image in history if image.key), None)
+            key = shared_text(columns, terms, self.table)
+            if key is None or (columns or {}).keys() != self.key.keys():
+                continue
+            if key in self.known:
+                twice.add(key)
+            self.known[key] = states(history, terms)
+        for key in twice:
+            del self.known[key]
+
+    def due(self, key: KeyText, below: int) -> State | None:
+        """The newest state of a key below a progress."""
+        return next((state for state in reversed(self.known[key]) if state.offset < below), None)
+
+
+class Rows(Protocol):
+    """What is known of a sink's rows.
+
+    Attributes:
+        problem: why they can't be compared; empty where they can.
+    """
+
+    problem: str
+
+    def row(self, key: KeyText) -> Row | None:
+        """The sink's columns of a key by the sink's names; None where it has no such row."""
+
+    def tells(self, due: State, key: KeyText) -> bool:
+        """Whether the row of a key, or that there is none, shows whether a change arrived."""
+
+
+class TableRows:
+    """The rows of a recorded table by key."""
+
+    def __init__(self, of: Source, table: RecordedTable | None) -> None:
+        self.problem = ""
+        self._rows: dict[KeyText, Row] = {}
+        self._twice: set[KeyText] = set()
+        if table is None:
+            self.problem = f"the store has no table {of.sink_table}"
+            return
+        kept = {kept for kept, _ in table.columns}
+        names = {
+            column: named({name: name for name in kept}, of.terms.name_in_sink(of.table, column)) for column in of.key
+        }
+        lacking = sorted(column for column, name in names.items() if name is None)
+        if lacking or not of.key:
+            self.problem = (
+                f"{of.sink_table} has no column for {', '.join(lacking)} of the key"
+                if lacking
+                else "no change has a key"
+            )
+            return
+        for cells in table.rows:
+            row = {name: atom_of_text(kind, text) for (name, kind), text in zip(table.columns, cells, strict=True)}
+            self._take(of, {column: row[name] for column, name in names.items() if name is not None}, row)
+            if self.problem:
+                break
+
+    def _take(self, of: Source, columns: Row, row: Row) -> None:
+        apart = [name for name, atom in columns.items() if not is_comparable(of.key[name], atom)]
+        key = shared_text(columns, of.terms, of.table)
+        if apart:
+            self.problem = f"{', '.join(apart)} of the key is kept in a type that can't be matched with the source's"
+        elif key is not None:
+            if key in self._rows:
+                self._twice.add(key)
+            self._rows[key] = row
+
+    def row(self, key: KeyText) -> Row | None:
+        """See `Rows`."""
+        return self._rows.get(key)
+
+    def tells(self, due: State, key: KeyText) -> bool:  # noqa: ARG002 - a table shows every change alike
+        """Two rows of one key tell nothing."""
+        return key not in self._twice
+
+
+class LogRows:
+    """The last rows of a change log, as far as it covers what the sink wrote."""
+
+    def __init__(self, of: Source, log: Sequence[Image]) -> None:
+        columns = tuple(of.key)
+        self.problem = _log_problem(of, log, columns)
+        self._replica = change_log.replica(log, of.terms, of.table, columns)
+        self._coverage = change_log.coverage(of.known, log, of.terms, of.table, columns)
+
+    def row(self, key: KeyText) -> Row | None:
+        """See `Rows`."""
+        return self._replica.row(key)
+
+    def tells(self, due: State, key: KeyText) -> bool:
+        """The log shows what was written for this change, if anything was; of truncates it need not tell."""
+        is_covered = self._replica.has_heard_of(key) or due.offset > self._coverage.after
+        return is_covered and due.offset < self._coverage.below and due.kind is not ChangeKind.TRUNCATE
+
+
+def _log_problem(of: Source, log: Sequence[Image], columns: Sequence[str]) -> str:
+    if not log:
+        return f"the change log has no records of {of.sink_table}"
+    if len({image.partition for image in log}) > 1:
+        return f"the change log of {of.sink_table} has several partitions: they have no common order"
+    if any(image.kind is ChangeKind.UNREADABLE for image in log):
+        return f"the change log of {of.sink_table} has records that can't be read"
+    rows = [image for image in log if image.kind in (ChangeKind.UPSERT, ChangeKind.DELETE)]
+    if not columns or any(change_log.source_key(image, of.terms, of.table, columns) is None for image in rows):
+        return f"the change log of {of.sink_table} has not the source's key"
+    return ""
