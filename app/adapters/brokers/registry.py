@@ -1,7 +1,8 @@
 """A schema registry inside this process: as much of Confluent's REST API as clients need to register and to look up.
 
 Compatibility is really checked (`compatibility`: Avro's rules of schema resolution, without aliases), at one level for all
-subjects, which ``PUT /config`` sets. What is imported by `EmbeddedRegistry.register` is not asked: it stands already.
+subjects, which ``PUT /config`` sets. What is imported by `EmbeddedRegistry.register` is not asked: it stands already. A
+``POST`` may name the id under which a schema is to stand, as in Confluent's mode IMPORT.
 """
 
 from __future__ import annotations
@@ -15,18 +16,22 @@ from app.adapters.brokers.compatibility import refusals
 
 
 class EmbeddedRegistry:
-    """Listens on a free port of the loopback; ids are given by schema text, from 1 on. A context manager."""
+    """Ids are given by schema text, from 1 on. A context manager.
 
-    def __init__(self) -> None:
+    Args:
+        host: address to listen on; port: 0 for a free one.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self._lock = threading.Lock()
         self._ids: dict[str, int] = {}
         self._subjects: dict[str, list[int]] = {}
         self.compatibility = "BACKWARD"
         handler = type("Handler", (_Handler,), {"registry": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = ThreadingHTTPServer((host, port), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, name="registry", daemon=True)
         self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.url = f"http://{host}:{self._server.server_address[1]}"
 
     def register(self, subject: str, schema: str, schema_id: int | None = None) -> int:
         """The id of a schema, a new one where it is not known; ``schema_id`` imports one under its own id."""
@@ -99,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         match self._parts():
             case ["subjects", subject, "versions"]:
-                self._register(subject, body["schema"])
+                self._register(subject, body["schema"], body.get("id"))
             case ["compatibility", "subjects", subject, "versions", "latest"]:
                 self._check(subject, body["schema"])
             case _:
@@ -117,12 +122,12 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Requests are nobody's news."""
 
-    def _register(self, subject: str, schema: str) -> None:
+    def _register(self, subject: str, schema: str, schema_id: int | None) -> None:
         refused = self.registry.refusals(subject, schema)
         if refused:
             self._answer(409, {"error_code": 409, "message": f"Schema is incompatible: {'; '.join(refused)}"})
         else:
-            self._answer(200, {"id": self.registry.register(subject, schema)})
+            self._answer(200, {"id": self.registry.register(subject, schema, schema_id)})
 
     def _check(self, subject: str, schema: str) -> None:
         if not self.registry.versions(subject):
