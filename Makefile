@@ -5,7 +5,7 @@
 #   make test      every tier; REQUIRE_ALL=1 turns a skipped tier into a failure; TIERS="unit laws" picks some
 #   make simulate  one simulated run: make simulate SEED=7
 #   make bench     the benchmarks, as JSON
-#   make lock      resolve requirements.lock again
+#   make lock      resolve requirements.lock again, and docker/requirements.lock, the part of it that the image needs
 #   make fmt       format and mend what a tool can mend
 
 PYTHON ?= python3
@@ -42,10 +42,12 @@ bench: setup
 	$(BIN)/python -m benchmarks
 
 # --universal: one lock for every Python and platform in pyproject.toml; the local package's own needs are in it.
+LOCKED := pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-emit-package cdc-verifier-receipts --no-annotate --no-header --upgrade --quiet
+
 lock: $(VENV)/lock/bin/uv
-	$(VENV)/lock/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-emit-package cdc-verifier-receipts --no-annotate --no-header --upgrade \
-	  --quiet --output-file requirements.lock
+	$(VENV)/lock/bin/uv $(LOCKED) --extra dev --output-file requirements.lock
+	$(VENV)/lock/bin/uv $(LOCKED) --extra build --constraint requirements.lock --output-file docker/requirements.lock
 
 $(VENV)/lock/bin/uv:
 	$(PYTHON) -m venv $(VENV)/lock
