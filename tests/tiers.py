@@ -30,9 +30,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
-    """One tier: commands to run (lint), or directories and files for pytest; ``needs`` are programs.
+    """One tier: commands to run (lint), or directories and files for pytest.
 
-    ``spread`` says how tests are dealt out to processes: ``loadgroup`` keeps those of one group in one of them.
+    Attributes:
+        needs: programs.
+        asks: a module that prints what else this machine lacks, and then ends with status 1.
+        processes: how many of pytest's at once, at most.
+        spread: how tests are dealt out to them; ``loadgroup`` keeps those of one group in one of them.
     """
 
     name: str
@@ -40,6 +44,8 @@ class Tier:
     commands: tuple[tuple[str, ...], ...] = ()
     needs: tuple[str, ...] = ()
     spread: str = "worksteal"
+    asks: str = ""
+    processes: int = PROCESSES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +80,7 @@ TIERS = (
     Tier(name="engine", paths=("tests/engine",)),
     Tier(name="stores", paths=("tests/stores",), needs=("postgres", "mariadbd", "mariadb-install-db")),
     Tier(name="stack", paths=("tests/stack",), needs=("java", "mvn"), spread="loadgroup"),
+    Tier(name="docker", paths=("tests/docker",), asks="tests.docker.engine", processes=1),  # one engine
 )
 
 
@@ -94,16 +101,15 @@ def main(wanted: Sequence[str]) -> int:
 def run(tier: Tier, *, require_all: bool) -> Outcome:
     """Run one tier, unless its parts are missing or nobody has written it yet."""
     print(f"\n== {tier.name}", flush=True)
-    missing = [need for need in tier.needs if program(need) is None]
-    if missing:
-        reason = f"skipped: this machine has no {' and no '.join(missing)}"
+    if missing := lacking(tier):
+        reason = f"skipped: {missing}"
         print(reason, flush=True)
         return Outcome(name=tier.name, failed=int(require_all), note=reason)
     paths = [path for path in tier.paths if has_tests(ROOT / path)]
     if not tier.commands and not paths:
         return Outcome(name=tier.name, note="empty: nothing written yet")
     began = time.monotonic()
-    passed, failed, skipped = run_commands(tier.commands) if tier.commands else run_pytest(paths, tier.spread)
+    passed, failed, skipped = run_commands(tier.commands) if tier.commands else run_pytest(paths, tier)
     seconds = time.monotonic() - began
     print(f"tier {tier.name} took {seconds:.1f} s", flush=True)
     return Outcome(name=tier.name, passed=passed, failed=failed, skipped=skipped, seconds=seconds)
@@ -113,6 +119,19 @@ def program(name: str) -> str | None:
     """Where a program is: on the PATH, or where Debian keeps servers, which ordinary users don't have on theirs."""
     places = [os.environ.get("PATH", os.defpath), "/usr/sbin", *map(str, Path("/usr/lib/postgresql").glob("*/bin"))]
     return shutil.which(name, path=os.pathsep.join(places))
+
+
+def lacking(tier: Tier) -> str | None:
+    """What this machine lacks for a tier, or None."""
+    missing = [need for need in tier.needs if program(need) is None]
+    if missing:
+        return f"this machine has no {' and no '.join(missing)}"
+    if not tier.asks:
+        return None
+    asked = subprocess.run(
+        [sys.executable, "-m", tier.asks], cwd=ROOT, check=False, capture_output=True, text=True, timeout=TIER_S
+    )
+    return (asked.stdout + asked.stderr).strip() if asked.returncode else None
 
 
 def has_tests(path: Path) -> bool:
@@ -130,11 +149,11 @@ def run_commands(commands: Sequence[Sequence[str]]) -> tuple[int, int, int]:
     return len(commands) - failed, failed, 0
 
 
-def run_pytest(paths: Sequence[str], spread: str) -> tuple[int, int, int]:
+def run_pytest(paths: Sequence[str], tier: Tier) -> tuple[int, int, int]:
     """Run pytest on ``paths``; return how many tests passed, failed (errors too) and were skipped."""
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"
-        dealt = ["-n", str(min(os.cpu_count() or 1, PROCESSES)), "--dist", spread]
+        dealt = ["-n", str(min(os.cpu_count() or 1, tier.processes)), "--dist", tier.spread]
         command = [sys.executable, "-m", "pytest", "--quiet", "--durations=3", f"--junitxml={report}", *dealt, *paths]
         try:
             status = subprocess.run(command, cwd=ROOT, check=False, timeout=TIER_S).returncode

@@ -49,6 +49,24 @@ def test_a_missing_part_skips_the_tier_by_name(
     assert "stack        skipped: this machine has no no-such-program" in capfd.readouterr().out
 
 
+def test_a_tier_that_asks_is_skipped_with_the_answer(
+    nothing: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (nothing / "asked.py").write_text("import sys\nprint('no engine answers')\nsys.exit(1)\n")
+    status = run(monkeypatch, Tier(name="docker", paths=("docker",), asks="asked"))
+
+    assert status == 0
+    assert "docker       skipped: no engine answers" in capfd.readouterr().out
+
+
+def test_a_tier_that_lacks_nothing_runs(nothing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (nothing / "asked.py").write_text("")
+    (nothing / "one").mkdir()
+    (nothing / "one" / "test_one.py").write_text("def test_a(): raise ValueError\n")
+
+    assert run(monkeypatch, Tier(name="docker", paths=("one",), asks="asked", processes=1)) == 1
+
+
 def test_a_missing_part_fails_where_all_are_required(
     nothing: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
