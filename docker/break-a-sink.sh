@@ -1,0 +1,121 @@
+#!/bin/sh
+# Breaks a sink of compose.yaml on purpose, and says what to watch. Needs curl, and docker compose.
+#
+#   docker/break-a-sink.sh lose      a change never reaches sink-a, and nothing of Connect shows it
+#   docker/break-a-sink.sh refuse    sink-b can't read a record and puts it on its dead letter topic
+#   docker/break-a-sink.sh stop      sink-a stands still: lag, which is no loss
+#   docker/break-a-sink.sh undo      sink-a reads everything again from the beginning, and goes on
+set -eu
+
+connect="http://localhost:${CONNECT_PORT:-8083}"
+topic=shop.public.orders
+compose="${COMPOSE:-docker compose} --file $(dirname "$0")/compose.yaml"
+
+# call METHOD PATH [JSON]: ask Connect; what it refuses is printed, and ends the script.
+call() {
+  curl --silent --show-error --fail-with-body --request "$1" --header 'Content-Type: application/json' ${3:+--data "$3"} "$connect$2"
+}
+
+# is_state STATE: wait until sink-a is RUNNING, or STOPPED with no task left, at most a minute.
+is_state() {
+  for _ in $(seq 60); do
+    status=$(call GET /connectors/sink-a/status | tr -d ' \n')
+    case "$1:$status" in
+      STOPPED:*'"connector":{"state":"STOPPED"'*'"tasks":[]'*) return ;;
+      RUNNING:*'"tasks":[{"id":0,"state":"RUNNING"'*) return ;;
+    esac
+    sleep 1
+  done
+  echo "sink-a is not $1 after a minute: $status" >&2
+  exit 1
+}
+
+# committed: the next offset that sink-a would read of $topic; nothing where it has committed none.
+committed() {
+  call GET /connectors/sink-a/offsets | tr -d ' \n' | tr '{' '\n' | grep -A1 "\"kafka_topic\":\"$topic\"" |
+    sed -n 's/.*"kafka_offset":\([0-9]*\).*/\1/p'
+}
+
+stop() {
+  call PUT /connectors/sink-a/stop
+  is_state STOPPED
+}
+
+resume() {
+  call PUT /connectors/sink-a/resume
+  is_state RUNNING
+}
+
+order() {
+  $compose exec -T postgres psql --quiet --tuples-only --no-align --username=postgres --dbname=shop --command="$1" </dev/null
+}
+
+lose() {
+  stop
+  next=$(committed)
+  [ -n "$next" ] || { resume; echo "sink-a has not committed anything of $topic yet: try again" >&2; exit 1; }
+  order 'SELECT place_order()' >/dev/null # so that a change stands there, whatever the customers do
+  partition="{\"kafka_topic\": \"$topic\", \"kafka_partition\": 0}"
+  call PATCH /connectors/sink-a/offsets \
+    "{\"offsets\": [{\"partition\": $partition, \"offset\": {\"kafka_offset\": $((next + 1))}}]}"
+  echo
+  resume
+  cat <<END
+
+Somebody moved sink-a past offset $next of $topic, partition 0: it never reads that change. Connect says RUNNING, its lag
+goes to 0, its dead letter topic has nothing, and a row of sink_a.orders is missing or old.
+
+Watch for: the cell sink-a $topic:0:$next. With evidence = "progress" alone it is attempted: the sink passed it, more is not
+known, and it is not called delivered. With the sink's own rows as evidence it is missing or diverged, then
+  metric   cdc_verifier_bad_cells{sink="sink-a", topic="$topic"} is above 0
+  alert    CdcVerifierBadCells fires
+Undo: $0 undo
+END
+}
+
+refuse() {
+  echo 'no Avro' | $compose exec -T kafka /opt/kafka/bin/kafka-console-producer.sh --bootstrap-server kafka:9092 --topic shop.public.notes
+  cat <<END
+
+A record that nobody can read stands on shop.public.notes. sink-b puts it on dlq.sink-b and goes on.
+
+Watch for, within about 20 seconds:
+  verdict  rejected, of sink-b, with Connect's error, on cdc-verifier.verdicts
+  metric   cdc_verifier_bad_cells{sink="sink-b", topic="shop.public.notes"} is 1
+  alert    CdcVerifierBadCells with state rejected
+No undo: it can't be repaired, so waive the cell (README.md, Waive a cell).
+END
+}
+
+stand_still() {
+  stop
+  cat <<END
+
+sink-a reads no more. It is behind, and nothing is lost.
+
+Watch for, as long as you like:
+  verdict  none: its cells are pending, however old they get
+  metric   cdc_verifier_verified_lag_seconds and cdc_verifier_open_cell_age_seconds{sink="sink-a"} rise
+  alert    CdcVerifierSinkLags after 6 minutes, CdcVerifierProofIsLate after 11
+Undo: $0 undo
+END
+}
+
+undo() {
+  stop
+  call DELETE /connectors/sink-a/offsets
+  echo
+  resume
+  cat <<END
+
+sink-a reads every topic again from the beginning. It upserts by key, so in the end it holds what the source holds.
+END
+}
+
+case "${1:-}" in
+  lose) lose ;;
+  refuse) refuse ;;
+  stop) stand_still ;;
+  undo) undo ;;
+  *) sed -n '2,7s/^# \{0,1\}//p' "$0" && exit 2 ;;
+esac

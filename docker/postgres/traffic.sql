@@ -1,0 +1,2 @@
+CALL trade()
+\watch 2
