@@ -19,6 +19,9 @@ from pathlib import Path
 DEADLINE_S = 240
 PAUSE_S = 1
 
+NOT_YET = (404, 409, 503)
+"""What Connect answers while it starts, knows nothing of a connector, or deals tasks out anew."""
+
 SOURCE = "shop-source"
 SINKS = ("sink-a", "sink-b")
 TOPICS = {f"shop.public.{table}" for table in ("customers", "orders", "order_items", "notes")}
@@ -32,6 +35,7 @@ def main(connect: str, registry: str) -> None:
     _until("the source has written all topics", lambda: _topics(connect, SOURCE) >= TOPICS)
     for sink in SINKS:
         _register(connect, registry, sink)
+    print("all connectors run", flush=True)
 
 
 def _register(connect: str, registry: str, name: str) -> None:
@@ -76,7 +80,7 @@ def _topics(connect: str, name: str) -> set[str]:
 
 
 def _ask(method: str, url: str, body: object = None) -> dict | list | None:
-    """The answer, or None where there is none yet; a refusal is printed."""
+    """The answer, or None where there is none yet; a refusal is printed, unless it only means not yet."""
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
     request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - the URLs are ours
@@ -84,19 +88,20 @@ def _ask(method: str, url: str, body: object = None) -> dict | list | None:
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - the same
             return json.loads(answer.read())
     except urllib.error.HTTPError as error:
-        print(f"{method} {url}: {error.code} {error.read().decode(errors='replace')[:2000]}", flush=True)
+        if error.code not in NOT_YET:
+            print(f"{method} {url}: {error.code} {error.read().decode(errors='replace')[:2000]}", flush=True)
     except (OSError, ValueError):
         pass
     return None
 
 
 def _until(what: str, is_so: Callable[[], bool]) -> None:
+    print(f"waiting until {what}", flush=True)
     deadline = time.monotonic() + DEADLINE_S
     while not is_so():
         if time.monotonic() > deadline:
             sys.exit(f"not within {DEADLINE_S} s: {what}")
         time.sleep(PAUSE_S)
-    print(what, flush=True)
 
 
 if __name__ == "__main__":
