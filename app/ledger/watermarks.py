@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from app.errors import require
+from app.ledger.changes import ChangeSegment
 from app.ledger.fence import Slice, apply_keyed_rules, passed_slices
 from app.ledger.judging import judge_straggler, visible_later
 from app.ledger.rules import NOTHING
 from app.ledger.sink import SinkPartition
-from app.model import SEGMENT_BITS, Flag, State
+from app.model import NO_TIME, SEGMENT_BITS, Flag, State
 from app.model.words import INDEX
 
 
@@ -102,7 +103,7 @@ def oldest_open_time(sink: SinkPartition) -> int | None:
     for segment, lo, hi in sink.changes.slices(sink.fence if lowest is None else lowest, sink.changes.next):
         rows = np.flatnonzero(segment.kinds[lo:hi]) + lo
         if len(rows):
-            return int(segment.source_ts_ms[rows[0]])
+            return _time(segment, rows[0])
     return None
 
 
@@ -122,5 +123,11 @@ def source_time(sink: SinkPartition, watermark: int) -> int | None:
         segment = sink.changes.segments[number]
         rows = np.flatnonzero(segment.kinds[: min(watermark - segment.base, INDEX + 1)])
         if len(rows):
-            return int(segment.source_ts_ms[rows[-1]])
+            return _time(segment, rows[-1])
     return None
+
+
+def _time(segment: ChangeSegment, index: int) -> int:
+    """Source time in ms of one change; its record's where it has none, as a tombstone and what is undecodable."""
+    source = int(segment.source_ts_ms[index])
+    return int(segment.timestamps[index]) if source == NO_TIME else source
