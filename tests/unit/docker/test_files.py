@@ -36,12 +36,6 @@ def test_alerts_and_panels_ask_for_metrics_that_exist(root: Path, file: str) -> 
     assert {name for name in asked if not _exists(name)} == set()
 
 
-def test_the_dashboard_shows_every_metric(root: Path) -> None:
-    text = (root / "docker/grafana/dashboards/cdc-verifier.json").read_text()
-
-    assert [name for name in METRICS if name not in text and name != "cdc_verifier_dropped_series"] == []
-
-
 def test_the_dashboard_asks_the_source_that_is_provisioned(root: Path) -> None:
     dashboard = json.loads((root / "docker/grafana/dashboards/cdc-verifier.json").read_text())
     source = (root / "docker/grafana/provisioning/datasources/prometheus.yml").read_text()

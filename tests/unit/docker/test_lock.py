@@ -26,6 +26,6 @@ def test_the_image_installs_the_versions_that_were_tested(root: Path) -> None:
 def test_the_image_installs_everything_that_the_worker_depends_on(root: Path) -> None:
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     images = locked((root / "docker/requirements.lock").read_text())
-    names = {re.split(r"[\[=<>~ ]", one)[0] for one in project["dependencies"]}
+    names = {re.split(r"[\[=<>~ ]", one)[0].lower() for one in project["dependencies"]}
 
     assert names - OURS - images.keys() == set(), "run make lock"
