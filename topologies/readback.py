@@ -17,6 +17,7 @@ from app.decode.images import ImageDecoder
 from app.errors import Unavailable
 from app.ledger.sink import SinkPartition
 from app.model import RawBatch, RawRecord
+from app.worker.layout import Layout
 from app.worker.live import LiveWorker
 from app.worker.ports import Input
 from app.worker.readback import Contract, ReadBack
@@ -165,11 +166,13 @@ class ReadBackGate:
         self,
         sinks: Mapping[str, ReadBack],
         worker: LiveWorker,
+        layout: Layout,
         marks: Marks,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sinks = sinks
         self._worker = worker
+        self._layout = layout
         self._marks = marks
         self._clock = clock
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -221,7 +224,7 @@ class ReadBackGate:
         if sink is None:
             return
         life = sink.generation
-        said = await reader.look(sink, source, offset)
+        said = await reader.look(sink, source, offset, may_be_gone=self._may_be_gone(name, source, sink))
         if self._is_still(name, source, sink, life):
             for one in said:
                 self._marks.say((name, source), one)
@@ -232,11 +235,24 @@ class ReadBackGate:
         if sink is None:
             return
         life, fence = sink.generation, sink.fence
-        said = await reader.look(sink, source, fence, has_bad=True)
+        may_be_gone = self._may_be_gone(name, source, sink)
+        said = await reader.look(sink, source, fence, has_bad=True, may_be_gone=may_be_gone)
         if said and self._is_still(name, source, sink, life):
             for one in said:
                 self._marks.say((name, source), one)
             self._marks.mark((name, source), MarkKind.FENCE, fence, life)
+
+    def _may_be_gone(self, name: str, source: Input, sink: SinkPartition) -> bool:
+        """Whether a truncate may have taken rows that its own source partition says nothing of.
+
+        It has no key, so that one partition tells of it, and it empties the whole table: with truncates of a partition that
+        another worker reads, or that is held here, a row that is not there proves nothing.
+        """
+        if sink.contract.truncates != "apply":
+            return False
+        others = [Input(source.topic, n) for n in range(self._layout.inputs[source.topic]) if n != source.partition]
+        lanes = self._worker.lanes()
+        return any((name, other) not in lanes or lanes[name, other].changes.holds_truncates() for other in others)
 
     def _is_still(self, name: str, source: Input, sink: SinkPartition, life: int) -> bool:
         """Whether the lane is ours yet and the sink's life the same; else what was seen is of something else."""

@@ -52,17 +52,7 @@ def evidence_of(
             wrong kind does.
     """
     if isinstance(finding, Absent) and not is_heard:
-        return Mark(
-            sink=sink,
-            topic=image.topic,
-            partition=image.partition,
-            kind=MarkKind.SKIP,
-            offset=image.offset,
-            to_offset=image.offset + 1,
-            at=at,
-            generation=generation,
-            reason=f"{kind}: the row shows no sign of this change",
-        )
+        return _skip(sink, image, kind, at, generation)
     found, error, status = None, None, Status.APPLIED
     if isinstance(finding, Absent):
         status = Status.APPLIED if image.kind is ChangeKind.DELETE else Status.DELETED
@@ -84,6 +74,21 @@ def evidence_of(
         applied_at=at,
         error=error,
         evidence=kind,
+    )
+
+
+def _skip(sink: str, image: Image, kind: str, at: int, generation: int) -> Mark:
+    """The sink passed this one change."""
+    return Mark(
+        sink=sink,
+        topic=image.topic,
+        partition=image.partition,
+        kind=MarkKind.SKIP,
+        offset=image.offset,
+        to_offset=image.offset + 1,
+        at=at,
+        generation=generation,
+        reason=f"{kind}: the row shows no sign of this change",
     )
 
 

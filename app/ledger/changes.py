@@ -104,6 +104,10 @@ class Changes:
         self.expired += end - start
         self.next = end
 
+    def holds_truncates(self) -> bool:
+        """Whether a truncate is among the changes that are held."""
+        return any((segment.kinds == ChangeKind.TRUNCATE).any() for segment in self.segments.values())
+
     def segment_of(self, offset: int) -> ChangeSegment | None:
         """The segment that an offset lies in, or None where nothing of it is held."""
         return self.segments.get(offset >> SEGMENT_BITS)

@@ -105,12 +105,13 @@ class ReadBack:
         self._sleep = sleep
 
     async def look(
-        self, sink: SinkPartition, source: Input, below: int, *, has_bad: bool = False
+        self, sink: SinkPartition, source: Input, below: int, *, has_bad: bool = False, may_be_gone: bool = False
     ) -> list[Receipt | Mark]:
         """What the store says of the cells below a progress, as far as it is news.
 
         Args:
             has_bad: the bad cells below the last fence are read back, too.
+            may_be_gone: a truncate of another source partition may have taken rows.
 
         Raises:
             Unavailable: the store, or a schema, can't be had now: no fence may be written.
@@ -120,17 +121,20 @@ class ReadBack:
             asked = with_bad(sink, asked)
         said: list[Receipt | Mark] = []
         for start in range(0, len(asked.offsets), KEYS_AT_ONCE):
-            said += await self._settle(sink, source, below, asked.part(start, start + KEYS_AT_ONCE))
+            part = asked.part(start, start + KEYS_AT_ONCE)
+            said += await self._settle(sink, source, below, part, may_be_gone=may_be_gone)
         return said
 
-    async def _settle(self, sink: SinkPartition, source: Input, below: int, asked: Wanted) -> list[Receipt | Mark]:
+    async def _settle(
+        self, sink: SinkPartition, source: Input, below: int, asked: Wanted, *, may_be_gone: bool
+    ) -> list[Receipt | Mark]:
         """Look until every row is right, or was wrong twice while no change of its key came."""
         said: list[Receipt | Mark] = []
         suspected: dict[int, tuple[Finding, int]] = {}
         for look in range(LOOKS):
             if look:
                 await self._sleep(self._contract.second_look_s)
-            found = await self._judge(sink, source, below, asked)
+            found = await self._judge(sink, source, below, asked, may_be_gone=may_be_gone)
             again = []
             for offset, (image, finding, newest) in found.items():
                 if isinstance(finding, Equal) or suspected.get(offset, (None, -1))[1] == newest:
@@ -147,13 +151,17 @@ class ReadBack:
     def _said(self, sink: SinkPartition, image: Image, finding: Finding) -> list[Receipt | Mark]:
         """The evidence of a finding, none where the lane holds it."""
         self.tally.rows[_word(finding)] += 1
-        if isinstance(finding, Absent) and (
-            sink.contract.evidence == "receipts" or sink.view().is_skipped(finding.offset)
+        word = sink.word(finding.offset)
+        is_heard = bool(word.bits & Bit.GOOD)
+        if (
+            isinstance(finding, Absent)
+            and not is_heard
+            and (sink.contract.evidence == "receipts" or sink.view().is_skipped(finding.offset))
         ):
             return []  # silence below a fence says so, or a SKIP has
-        at = self._wall_ms() if isinstance(finding, Absent) else image.at
-        found = evidence_of(self._contract.sink, image, finding, self._contract.terms, KIND, at, sink.generation)
-        word = sink.word(finding.offset)
+        at = self._wall_ms() if isinstance(finding, Absent) and not is_heard else image.at
+        terms, generation = self._contract.terms, sink.generation
+        found = evidence_of(self._contract.sink, image, finding, terms, KIND, at, generation, is_heard=is_heard)
         if (
             isinstance(found, Receipt)
             and found.fingerprint is not None
@@ -164,7 +172,7 @@ class ReadBack:
         return [found]
 
     async def _judge(
-        self, sink: SinkPartition, source: Input, below: int, asked: Wanted
+        self, sink: SinkPartition, source: Input, below: int, asked: Wanted, *, may_be_gone: bool
     ) -> dict[int, tuple[Image, Finding, int]]:
         """One look: by offset asked for, the change that something is said of, what, and the newest change of its key."""
         offsets = history_of(sink, asked, has_truncates=self._contract.terms.truncates)
@@ -185,7 +193,7 @@ class ReadBack:
         found = {}
         for offset, key in keys.items():
             known = states(histories[key], self._contract.terms)
-            finding = judge(known, max(below, offset + 1), rows[offset], self._contract.terms)
+            finding = judge(known, max(below, offset + 1), rows[offset], self._contract.terms, may_be_gone=may_be_gone)
             if finding is not None:
                 found[offset] = (by_offset[finding.offset], finding, known[-1].offset)
         return found

@@ -116,16 +116,19 @@ def history_of(sink: SinkPartition, asked: Wanted, *, has_truncates: bool) -> li
     """
     if not len(asked.offsets):
         return []
-    offsets, keys, truncates = [], [], []
+    offsets, keys, others = [], [], []
     for segment, lo, hi in sink.changes.slices(max(sink.changes.first, 0), sink.changes.next):
         kinds = segment.kinds[lo:hi]
-        mask = segment.has_key[lo:hi] & ((kinds == ChangeKind.UPSERT) | (kinds == ChangeKind.DELETE))
+        has_key, is_unreadable = segment.has_key[lo:hi], kinds == ChangeKind.UNREADABLE
+        mask = has_key & ((kinds == ChangeKind.UPSERT) | (kinds == ChangeKind.DELETE) | is_unreadable)
         mask &= np.isin(segment.keys[lo:hi], asked.keys)
         rows = np.flatnonzero(mask) + lo
         offsets.append(rows + segment.base)
         keys.append(segment.keys[rows])
+        mask = is_unreadable & ~has_key  # it may be a change of any key
         if has_truncates:
-            truncates.append(np.flatnonzero(kinds == ChangeKind.TRUNCATE) + lo + segment.base)
+            mask |= kinds == ChangeKind.TRUNCATE
+        others.append(np.flatnonzero(mask) + lo + segment.base)
     all_offsets, all_keys = np.concatenate(offsets), np.concatenate(keys)
     lowest = dict(zip(asked.keys.tolist(), asked.offsets.tolist(), strict=True))  # a key is asked for once
     found: set[int] = set(asked.offsets.tolist())
@@ -138,5 +141,5 @@ def history_of(sink: SinkPartition, asked: Wanted, *, has_truncates: bool) -> li
     for before in earlier.values():
         found.update(before[-CARRIED:])
     first = min(found)
-    found.update(offset for part in truncates for offset in part.tolist() if offset >= first)
+    found.update(offset for part in others for offset in part.tolist() if offset >= first)
     return sorted(found)
