@@ -10,6 +10,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from app.adapters.metrics import Metrics
 from app.adapters.registry import Registry
 from app.adapters.sql import Limits, open_store
 from app.config.settings import Settings, SinkSettings
@@ -168,12 +169,14 @@ class ReadBackGate:
         worker: LiveWorker,
         layout: Layout,
         marks: Marks,
+        metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sinks = sinks
         self._worker = worker
         self._layout = layout
         self._marks = marks
+        self._metrics = metrics
         self._clock = clock
         self._running: dict[str, asyncio.Task[None]] = {}
         self._read_up: dict[tuple[str, Input], tuple[int, int]] = {}
@@ -195,6 +198,8 @@ class ReadBackGate:
     async def recheck(self) -> None:
         """Read bad cells back now and then: a repair that nobody reports is found, also where nothing moves."""
         now = self._clock()
+        for name, one in self._sinks.items():
+            self._metrics.read_back(name, one.tally.rows, is_up=not one.tally.problem)
         for (name, source), sink in self._worker.lanes(is_caught_up=True).items():
             reader = self._sinks.get(name)
             if reader is None or not len(sink.stragglers) or sink.queued:

@@ -197,6 +197,12 @@ class Metrics(Collector):
         self._set("cdc_verifier_connect_up", (), ("", 0), is_answered)
         self._count("cdc_verifier_connect_errors_total", (), 0 if is_answered else 1)
 
+    def read_back(self, sink: str, rows: Mapping[str, int], *, is_up: bool) -> None:
+        """What reading a sink's rows back has come to so far, and whether its store answers."""
+        self._set("cdc_verifier_store_up", (sink,), ("", 0), is_up)
+        for word, count in rows.items():
+            self._count_to("cdc_verifier_read_back_rows_total", (sink, word), ("", 0), count)
+
     def sink_status(self, sink: str, report: Report | None) -> None:
         """What is believed of a sink's connector; None takes it off the page: nobody knows, or it is another worker's."""
         place = (f"|{sink}", 0)  # of no topic

@@ -72,6 +72,9 @@ _METRICS = {
     ),
     "cdc_verifier_sink_tasks": Shape("tasks of the sink's connector by state", ("sink", "state")),
     "cdc_verifier_sink_failures": Shape("failed tasks by the class of the exception", ("sink", "cause")),
+    "cdc_verifier_store_up": Shape(
+        "1 if the sink's store answered the last look; else no fence is written", ("sink",), "max"
+    ),
     "cdc_verifier_connect_up": Shape("1 if Connect answered the last question", fold="max"),
     "cdc_verifier_suspended_topics": Shape("1 for a topic that is not read, nor judged about", ("topic",), "max"),
     "cdc_verifier_input_position_offset": Shape("next offset to read of every input", ("topic", "partition")),
@@ -112,6 +115,9 @@ _METRICS = {
         "partitions whose topic was deleted and made again", ("topic",), is_counter=True
     ),
     "cdc_verifier_registry_errors_total": Shape("failed requests to the schema registry", is_counter=True),
+    "cdc_verifier_read_back_rows_total": Shape(
+        "rows read back from the sink's store, by what they showed", ("sink", "state"), is_counter=True
+    ),
     "cdc_verifier_connect_errors_total": Shape("failed questions to Connect", is_counter=True),
     "cdc_verifier_broker_errors_total": Shape("failed requests to brokers", is_counter=True),
     "cdc_verifier_batch_seconds": Shape("time that one input batch took, a histogram", ("topic",)),

@@ -55,7 +55,11 @@ class Rows(Protocol):
 
 @dataclass(slots=True)
 class Tally:
-    """What reading back came to, in rows: ``equal``, ``present``, ``different``, ``absent``, ``moving``, ``gone``."""
+    """What reading back came to, in rows.
+
+    ``equal``, ``present`` (not every column can be compared), ``different``, ``absent``, ``moving`` (its changes come faster
+    than looks), ``gone`` (its change is not in the log any more).
+    """
 
     rows: Counter[str] = field(default_factory=Counter)
     problem: str = ""
