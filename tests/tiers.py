@@ -36,14 +36,12 @@ class Tier:
         needs: programs.
         asks: a module that prints what else this machine lacks, and then ends with status 1.
         processes: how many of pytest's at once, at most.
-        spread: how tests are dealt out to them; ``loadgroup`` keeps those of one group in one of them.
     """
 
     name: str
     paths: tuple[str, ...] = ()
     commands: tuple[tuple[str, ...], ...] = ()
     needs: tuple[str, ...] = ()
-    spread: str = "worksteal"
     asks: str = ""
     processes: int = PROCESSES
 
@@ -79,7 +77,7 @@ TIERS = (
     Tier(name="simulation", paths=("tests/simulation",)),
     Tier(name="engine", paths=("tests/engine",)),
     Tier(name="stores", paths=("tests/stores",), needs=("postgres", "mariadbd", "mariadb-install-db")),
-    Tier(name="stack", paths=("tests/stack",), needs=("java", "mvn"), spread="loadgroup"),
+    Tier(name="stack", paths=("tests/stack",), needs=("java", "mvn")),
     Tier(name="docker", paths=("tests/docker",), asks="tests.docker.engine", processes=1),  # one engine
 )
 
@@ -153,7 +151,7 @@ def run_pytest(paths: Sequence[str], tier: Tier) -> tuple[int, int, int]:
     """Run pytest on ``paths``; return how many tests passed, failed (errors too) and were skipped."""
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"
-        dealt = ["-n", str(min(os.cpu_count() or 1, tier.processes)), "--dist", tier.spread]
+        dealt = ["-n", str(min(os.cpu_count() or 1, tier.processes)), "--dist", "worksteal"]
         command = [sys.executable, "-m", "pytest", "--quiet", "--durations=3", f"--junitxml={report}", *dealt, *paths]
         try:
             status = subprocess.run(command, cwd=ROOT, check=False, timeout=TIER_S).returncode

@@ -88,14 +88,16 @@ class Watch:
         self.worker = Worker(directory / name, config)
         self.telling = Telling(world.bootstrap, world.registry, f"{pipeline.name}.{name}")
 
-    def unjudged(self) -> list[Told]:
-        """Watermarks that are not where their sink is, or not there at all."""
+    def unjudged(self, but: Iterable[str] = ()) -> list[Told]:
+        """Watermarks that are not where their sink is, or not there at all; of all topics but some."""
         told = self.telling.watermarks()
         found = []
         for sink in self.pipeline.sinks:
             committed = positions(self.pipeline.world.bootstrap, f"connect-{sink}", self.pipeline.topics(sink))
             for (topic, partition), offset in committed.items():
                 one = told.get((sink, topic, partition))
+                if topic in but:
+                    continue
                 if offset and (one is None or one["frontier"] != offset or one["settled_watermark"] != offset):
                     found.append(
                         {"sink": sink, "topic": topic, "partition": partition, "committed": offset, "told": one}

@@ -5,11 +5,9 @@ Each test has a pipeline of its own, which it may leave broken.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
-import pytest
 from confluent_kafka import Producer
 
 from tests.stack.connectors import PARTITIONS, TASKS
@@ -17,18 +15,10 @@ from tests.stack.groups import committed
 from tests.stack.reading import ends, read_records
 from tests.stack.watching import Watch
 from tests.stack.worker import until
-from tests.stack.world import ConnectWorld, Pipeline
+from tests.stack.world import Pipeline
 
 POISON = b"this is no Avro"
 TOO_MUCH = Decimal(950)
-
-
-@pytest.fixture
-def pipeline(world: ConnectWorld, request: pytest.FixtureRequest) -> Iterator[Pipeline]:
-    """Named for the place of the test among the module's."""
-    number = request.session.items.index(request.node)
-    with world.pipeline(f"p{number}", seed=number) as found:
-        yield found
 
 
 def test_what_the_shop_does_comes_to_both_sinks_over_several_partitions_and_tasks(pipeline: Pipeline) -> None:

@@ -16,20 +16,18 @@ from tests.stack.groups import committed
 from tests.stack.reading import Told, ends
 from tests.stack.watching import Watch
 from tests.stack.worker import until
-from tests.stack.world import ConnectWorld, Pipeline
+from tests.stack.world import Pipeline
 
 TOO_MUCH = Decimal(950)
 
 
 @pytest.fixture
-def pipeline(world: ConnectWorld, request: pytest.FixtureRequest) -> Iterator[Pipeline]:
-    """Named for the place of the test among the module's; deletes hold the row as it was (REPLICA IDENTITY FULL)."""
-    number = request.session.items.index(request.node)
-    with world.pipeline(f"s{number}", seed=number) as found:
-        for table in found.changes:
-            if table != "documents":
-                world.postgres.sql(found.source, f"alter table {table} replica identity full")
-        yield found
+def pipeline(pipeline: Pipeline) -> Pipeline:
+    """Deletes hold the row as it was (REPLICA IDENTITY FULL), so that what is marked as deleted keeps its columns."""
+    for table in pipeline.changes:
+        if table != "documents":
+            pipeline.world.postgres.sql(pipeline.source, f"alter table {table} replica identity full")
+    return pipeline
 
 
 @pytest.fixture
@@ -110,8 +108,8 @@ def test_a_poison_record_is_rejected_with_its_reason(pipeline: Pipeline, watch: 
     producer = Producer({"bootstrap.servers": world.bootstrap})
     producer.produce(topic, b"this is no Avro", partition=0)
     assert producer.flush(30) == 0
-    pipeline.shop.note()
-    pipeline.await_committed(pipeline.sink_b)
+    pipeline.shop.work(60)
+    pipeline.await_arrived(pipeline.sink_b)
 
     holds(watch, lambda: verdicts(watch, sink=pipeline.sink_b, state="REJECTED"))
     (told,) = verdicts(watch, sink=pipeline.sink_b)
@@ -136,9 +134,9 @@ def test_a_clean_run_with_restarts_of_connect_and_of_the_verifier_gives_no_false
             worker.start()
     connect.resume(pipeline.sink_a)
     pipeline.await_arrived()
-    until(lambda: not watch.unjudged(), [worker], watch.unjudged)
-
     spoiled = pipeline.changes["documents"]
+    until(lambda: not watch.unjudged([spoiled]), [worker], lambda: watch.unjudged([spoiled]))
+
     assert [one for one in watch.telling.verdicts() if one["topic"] != spoiled] == []
     levels = [one["levels"] for one in watch.telling.watermarks().values() if one["topic"] != spoiled]
     assert sum(one.get("read_back", 0) for one in levels) > 0

@@ -1,0 +1,18 @@
+"""How the tier's tests are dealt out to processes: one by one, but those of the connected world to one process.
+
+xdist's own groups (``--dist loadgroup``) do this by rewriting a test's id, which pytest 9.2 does not let it do: every test
+is then dealt out by itself, and nothing says so.
+"""
+
+from __future__ import annotations
+
+from xdist.scheduler import LoadScopeScheduling
+
+CONNECTED = "tests/stack/connected/"
+
+
+class Dealing(LoadScopeScheduling):
+    """The largest group first, which is the connected world's; a process that has little left gets the next test."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return CONNECTED if nodeid.startswith(CONNECTED) else nodeid
