@@ -241,7 +241,7 @@ class Progress:
     def _fallen(self, progress: int, life: Life) -> int | None:
         if progress >= life.fence:
             self._lowest = None
-        elif self._lowest is not None or life.fence - progress > SEGMENT_OFFSETS:
+        elif life.fence - progress > SEGMENT_OFFSETS:
             self._lowest = progress if self._lowest is None else min(self._lowest, progress)
         return self._lowest
 

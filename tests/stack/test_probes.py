@@ -13,7 +13,7 @@ from tests.stack.broker import Broker
 from tests.stack.reading import Telling, Told
 from tests.stack.worker import CONFIG, Worker, until
 
-TOPIC = "shop.public.orders"
+TOPIC = "probed.public.orders"
 RECORDED = Path(__file__).parents[1] / "recordings" / "debezium-3.7"
 PREFIX, GROUP = "verifier.probes", "connect-probed"
 CHANGES = 12

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from app.cli.explain import _evidence
 from app.ledger import blocks, watermarks
 from app.ledger.partition import PartitionFold
 from app.ledger.sink import SinkPartition
@@ -68,3 +69,17 @@ def test_what_lies_below_the_start_is_no_lag() -> None:
     sink = told(Row(offset=2, kind=EvidenceKind.START), states=())
 
     assert watermarks.expected_from(sink, 0) == 1
+
+
+def test_explain_tells_it_at_its_place_among_the_evidence() -> None:
+    lane = replace(
+        lane_rows([Row(offset=0), status(5, rebuild_from=2), fence(1)]),
+        texts={1: (None, None, "FAILED", "task 0: x.No: no")},
+    )
+    said = [entry["says"] for entry in _evidence(lane, 0, None)]
+
+    assert said[0].startswith("APPLIED")
+    assert said[1:] == [
+        "the connector is FAILED: task 0: x.No: no; progress fell to 2, was the sink rebuilt?",
+        "FENCE at 1, the first above it",
+    ]
