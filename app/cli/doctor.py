@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-from app.adapters.recording import RecordedTable, Recording
+from app.adapters.recording import Recording
+from app.config.load import load
 from app.config.settings import SinkSettings, described
-from app.decode.envelope import EnvelopePlan
-from app.decode.framing import schema_ids
-from app.decode.images import ImageDecoder
-from app.errors import BadInput, Undecodable
+from app.errors import BadInput
 from app.evidence import connectors
-from app.evidence.classes import Columns, columns_of, tolerances
+from app.evidence.classes import Columns, described_topics, tolerances
 from app.evidence.connectors import Proposal, SourceTable
-from app.evidence.tables import StoreTerms
 
 UNAVAILABLE = "__debezium_unavailable_value"
+
+
+Configs = Mapping[str, Mapping[str, str]]
+"""Connectors' configurations by name. They may hold secrets: nothing of them is printed but what is picked out."""
+TableTypes = Mapping[str, Mapping[str, str]]
+"""By table of a store and by column, the short name of its type."""
+
+
+class Installation(Protocol):
+    """What a cluster, or a recording of one, says of its change topics and of sinks' stores."""
+
+    @property
+    def topics(self) -> Mapping[str, SourceTable]:
+        """The change topics, with the source's tables."""
+
+    @property
+    def columns(self) -> Mapping[str, Columns]:
+        """The columns of their rows."""
+
+    def add_store(self, proposal: Proposal, database: connectors.Database) -> TableTypes:
+        """Say in a proposal how the rows of its store are read; the types of the store's tables, as far as they are known."""
 
 
 def recorded_contracts(directory: Path) -> Iterator[str]:
@@ -31,19 +50,55 @@ def recorded_contracts(directory: Path) -> Iterator[str]:
     configs = {name: told.get("config") or {} for name, told in recording.connectors().items()}
     if not configs:
         raise BadInput(f"{directory}: it has no connect.json with connectors, and nothing to propose contracts from")
+    yield from contracts(
+        configs,
+        recording.topics(),
+        lambda topics, text: _Recorded(recording, topics, text),
+        f"{directory}/connect.json",
+    )
+
+
+def live_contracts(config: Path) -> Iterator[str]:
+    """The configuration that the connectors of a cluster call for, as lines of TOML.
+
+    Raises:
+        BadInput: the configuration names no cluster, or no connector is a sink.
+        Unavailable: Kafka, the registry or Connect does not answer.
+    """
+    from topologies.doctoring import LiveInstallation  # noqa: PLC0415 - a recording needs no Kafka
+
+    settings = load(config, os.environ, is_begun=False)
+    installation = LiveInstallation(settings)
+    yield from contracts(installation.configs(), installation.existing, installation.look, settings.connect.url or "")
+
+
+def contracts(
+    configs: Configs, existing: Sequence[str], look: Callable[[Sequence[str], str], Installation], where: str
+) -> Iterator[str]:
+    """The configuration that some connectors call for, as lines of TOML.
+
+    Args:
+        existing: every topic there is.
+        look: at some change topics; its second argument is the unavailable-value placeholder.
+        where: the configurations come from.
+
+    Raises:
+        BadInput: no connector is a sink.
+    """
     sinks = {name: config for name, config in configs.items() if connectors.is_sink(config)}
     if not sinks:
-        raise BadInput(f"{directory}/connect.json: none of {', '.join(sorted(configs))} is a sink")
+        raise BadInput(f"{where}: none of its connectors ({', '.join(sorted(configs)) or 'it has none'}) is a sink")
     logs = _change_logs(configs)
-    wanted = {topic for config in sinks.values() for topic in connectors.consumed(config, recording.topics())}
-    source = _Recorded(recording, sorted(wanted), _unavailable(configs, logs))
+    unavailable_value = _unavailable(configs, logs)
+    wanted = {topic for config in sinks.values() for topic in connectors.consumed(config, existing)}
+    source = look(sorted(wanted), unavailable_value)
     proposals = [connectors.propose(name, config, source.topics) for name, config in sorted(sinks.items())]
     for proposal in proposals:
-        _add_stores(proposal, source, logs)
-    yield from written(proposals, source.unavailable_value)
+        _add_store(proposal, source, logs)
+    yield from written(proposals, unavailable_value)
 
 
-def _change_logs(configs: Mapping[str, Mapping[str, str]]) -> dict[connectors.Database, str]:
+def _change_logs(configs: Configs) -> dict[connectors.Database, str]:
     """By database of some sink, the topic prefix of the source connector that reads it."""
     stores = {connectors.jdbc_database(c.get("connection.url", "")) for c in configs.values() if connectors.is_sink(c)}
     found = {}
@@ -54,7 +109,7 @@ def _change_logs(configs: Mapping[str, Mapping[str, str]]) -> dict[connectors.Da
     return found
 
 
-def _unavailable(configs: Mapping[str, Mapping[str, str]], logs: Mapping[connectors.Database, str]) -> str:
+def _unavailable(configs: Configs, logs: Mapping[connectors.Database, str]) -> str:
     """The placeholder's text of the sources that are no sink's change log."""
     texts = {
         config.get("unavailable.value.placeholder", UNAVAILABLE)
@@ -65,69 +120,45 @@ def _unavailable(configs: Mapping[str, Mapping[str, str]], logs: Mapping[connect
 
 
 class _Recorded:
-    """What a recording says of its change topics."""
+    """What a recording says."""
 
     def __init__(self, recording: Recording, topics: Sequence[str], unavailable_value: str) -> None:
         self.recording = recording
-        self.unavailable_value = unavailable_value
-        self.columns: dict[str, Columns] = {}
-        self.topics: dict[str, SourceTable] = {}
-        images = ImageDecoder(recording.schemas(), unavailable_value)
-        for topic in topics:
-            columns: dict[str, Any] = {}
-            table = ""
-            for raw in recording.partitions(topic):
-                for number in sorted(schema_ids(raw)):
-                    columns |= self._columns(number)
-                table = table or next((image.table for image in images.decode(raw) if image.table), "")
-            if columns and table:
-                self.columns[topic] = columns
-                self.topics[topic] = SourceTable(table, tuple(columns))
+        raws = (raw for topic in topics for raw in recording.partitions(topic))
+        self.topics, self.columns = described_topics(raws, recording.schemas(), unavailable_value)
 
-    def _columns(self, schema_id: int) -> Columns:
-        try:
-            schema = self.recording.schemas().get(schema_id)
-            return columns_of(EnvelopePlan(schema, [frozenset()], self.unavailable_value))
-        except (BadInput, Undecodable):
+    def add_store(self, proposal: Proposal, database: connectors.Database) -> TableTypes:
+        """The tables stand in a file that is named for their database."""
+        name = f"tables_{database.name}.json.gz"
+        if not (self.recording.path / name).exists():
+            proposal.notes.append(f"the recording has no tables of {database.name}: rows can't be read back")
             return {}
-
-    def tables_file(self, database: str) -> str | None:
-        """The file that holds a database's tables."""
-        name = f"tables_{database}.json.gz"
-        return name if (self.recording.path / name).exists() else None
+        proposal.values["recorded_tables"] = name
+        return {table: dict(kept.columns) for table, kept in self.recording.tables(name).items()}
 
 
-def _add_stores(proposal: Proposal, source: _Recorded, logs: Mapping[connectors.Database, str]) -> None:
-    database = proposal.database
-    if database is None:
+def _add_store(proposal: Proposal, source: Installation, logs: Mapping[connectors.Database, str]) -> None:
+    if proposal.database is None:
         return
-    prefix = logs.get(database)
+    prefix = logs.get(proposal.database)
     if prefix is not None:
         proposal.values["change_log"] = [f"/{prefix}[.].*/"]
-    name = source.tables_file(database.name)
-    if name is None:
-        proposal.notes.append(f"the recording has no tables of {database.name}: rows can't be read back")
-        return
-    proposal.values["recorded_tables"] = name
-    found = _tolerances(proposal, source, source.recording.tables(name))
+    tables = source.add_store(proposal, proposal.database)
+    found = _tolerances(proposal, source, tables) if tables else {}
     if found:
         proposal.values["tolerances"] = found
 
 
-def _tolerances(proposal: Proposal, source: _Recorded, tables: Mapping[str, RecordedTable]) -> dict[str, list[str]]:
+def _tolerances(proposal: Proposal, source: Installation, tables: TableTypes) -> dict[str, list[str]]:
     """By column, what the types of the sink's table do to the source's values."""
-    terms = StoreTerms(
-        table_name=proposal.values.get("table_name", "${topic}"), tables=proposal.values.get("tables", {}),
-        renames=proposal.values.get("renames", {}),
-    )  # fmt: skip
+    terms = proposal.terms()
     found: dict[str, list[str]] = {}
     for topic in proposal.values["topics"]:
         table = source.topics[topic].table
-        kept = tables.get(terms.table_named(topic, "", "", table))
-        if kept is None:
+        kinds = tables.get(terms.table_named(topic, "", "", table))
+        if kinds is None:
             proposal.notes.append(f"{topic}: its store has no table {terms.table_named(topic, '', '', table)}")
             continue
-        kinds = dict(kept.columns)
         for column, what in source.columns[topic].items():
             words = list(tolerances(what, kinds.get(terms.name_in_sink(table, column), "")))
             if words:

@@ -63,7 +63,11 @@ def parser() -> argparse.ArgumentParser:
     explain = _add(commands, "explain", _explain, "tell the story of one change", config="recording", is_json=True)
     explain.add_argument("change", metavar="TOPIC:PARTITION:OFFSET", help="the change's coordinates")
     doctor = _add(commands, "doctor", _doctor, "propose the contracts of sinks from what Connect says of them")
-    doctor.add_argument("--recording", type=Path, required=True, metavar="DIR", help="of a recording's connect.json")
+    where = doctor.add_mutually_exclusive_group(required=True)
+    where.add_argument("--recording", type=Path, metavar="DIR", help="of a recording's connect.json")
+    where.add_argument(
+        "--config", type=Path, metavar="FILE", help="a TOML file that names Kafka, the registry and Connect"
+    )
     _add(
         commands, "fingerprint", _fingerprint, 'fingerprint rows: JSON lines {"schema", "avro_b64", "ignore"} on stdin'
     )
@@ -134,9 +138,9 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from app.cli.doctor import recorded_contracts  # noqa: PLC0415
+    from app.cli.doctor import live_contracts, recorded_contracts  # noqa: PLC0415
 
-    for line in recorded_contracts(options.recording):
+    for line in live_contracts(options.config) if options.config else recorded_contracts(options.recording):
         print(line)
     return OK
 

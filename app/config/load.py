@@ -143,12 +143,13 @@ class Reader:
         return Settings(**built, sinks=MappingProxyType(sinks))
 
 
-def load(path: Path | str | None, environ: Mapping[str, str]) -> Settings:
+def load(path: Path | str | None, environ: Mapping[str, str], *, is_begun: bool = True) -> Settings:
     """Read the settings once.
 
     Args:
         path: the TOML file, or None for the environment alone.
         environ: normally ``os.environ``.
+        is_begun: whether it must be whole: without, nothing is asked of the settings together.
 
     Raises:
         ConfigError: with every fault of file, environment and their combination, a line each.
@@ -160,7 +161,9 @@ def load(path: Path | str | None, environ: Mapping[str, str]) -> Settings:
             raise ConfigError(reader.problems)
     reader.read_environment(environ)
     settings = reader.settings()
-    together = [problem for problem in problems_of(settings) if re.split(" =|:", problem)[0] not in reader.faulty]
+    together = [
+        problem for problem in problems_of(settings) if is_begun and re.split(" =|:", problem)[0] not in reader.faulty
+    ]
     if reader.problems or together:
         raise ConfigError(reader.problems + together)
     return settings

@@ -6,7 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from app.decode.envelope import EnvelopePlan
+from app.decode.framing import schema_ids
+from app.decode.images import ImageDecoder
+from app.decode.schemas import SchemaSource
+from app.errors import BadInput
 from app.evidence.atoms import Tag
+from app.evidence.connectors import SourceTable
+from app.model import RawBatch
 from cdc_receipts.atoms import CONNECT, DEBEZIUM, DECIMAL
 
 _NAMED: Mapping[str, Tag] = {
@@ -40,6 +46,37 @@ def columns_of(plan: EnvelopePlan) -> Columns:
         name = kind.get("connect.name", "")
         found[column["name"]] = (_NAMED.get(name) or (None if name else _PLAIN.get(kind["type"])), name)
     return found
+
+
+def described_topics(
+    raws: Iterable[RawBatch], schemas: SchemaSource, unavailable_value: str
+) -> tuple[dict[str, SourceTable], dict[str, Columns]]:
+    """What change topics hold, by some of their records: of each its table with its columns, and the columns' classes.
+
+    A topic whose records name no table, or have no schema that tells of columns, is left out.
+    """
+    images = ImageDecoder(schemas, unavailable_value)
+    tables: dict[str, str] = {}
+    columns: dict[str, dict[str, tuple[Tag | None, str]]] = {}
+    for raw in raws:
+        found = columns.setdefault(raw.topic, {})
+        for number in sorted(schema_ids(raw)):
+            found |= _columns(schemas, number, unavailable_value)
+        table = tables.get(raw.topic) or next((image.table for image in images.decode(raw) if image.table), "")
+        if table:
+            tables[raw.topic] = table
+    known = {topic for topic in tables if columns.get(topic)}
+    return (
+        {topic: SourceTable(tables[topic], tuple(columns[topic])) for topic in sorted(known)},
+        {topic: columns[topic] for topic in sorted(known)},
+    )
+
+
+def _columns(schemas: SchemaSource, schema_id: int, unavailable_value: str) -> Columns:
+    try:
+        return columns_of(EnvelopePlan(schemas.get(schema_id), [frozenset()], unavailable_value))
+    except BadInput:
+        return {}
 
 
 def tolerances(column: tuple[Tag | None, str], kind: str) -> Iterable[str]:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from app.evidence.tables import StoreTerms
+
 Config = Mapping[str, str]
 
 JDBC = "io.debezium.connector.jdbc.JdbcSinkConnector"
@@ -49,6 +51,14 @@ class Proposal:
     values: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     database: Database | None = None
+
+    def terms(self) -> StoreTerms:
+        """How the sink calls its tables and columns."""
+        return StoreTerms(
+            table_name=self.values.get("table_name", "${topic}"),
+            tables=self.values.get("tables", {}),
+            renames=self.values.get("renames", {}),
+        )
 
 
 def is_source(config: Config) -> bool:

@@ -5,6 +5,7 @@ Each test has a pipeline of its own, and a role in the sinks' databases that may
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -12,9 +13,10 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
+from app.cli.main import main
 from tests.stack.groups import committed
 from tests.stack.reading import Told, ends
-from tests.stack.watching import Watch
+from tests.stack.watching import Watch, verifier_config
 from tests.stack.worker import until
 from tests.stack.world import Pipeline
 
@@ -115,6 +117,28 @@ def test_a_poison_record_is_rejected_with_its_reason(pipeline: Pipeline, watch: 
     (told,) = verdicts(watch, sink=pipeline.sink_b)
     assert (told["topic"], told["partition"], told["offset"]) == (topic, 0, offset)
     assert told["reason"]
+
+
+def test_doctor_proposes_contracts_from_what_connect_says(
+    pipeline: Pipeline, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Told who may read the first sink's store, it also finds what the store's types do to values."""
+    world, sink = pipeline.world, pipeline.sink_a
+    world.postgres.sql(sink, "alter table orders alter total type double precision using total::double precision")
+    known = verifier_config(world, pipeline, tmp_path, has_stores=True)
+    (tmp_path / "known.toml").write_text(known)
+
+    assert main(["doctor", "--config", str(tmp_path / "known.toml")]) == 0
+
+    text = capsys.readouterr().out
+    told = tomllib.loads(text)
+    first, second = (told["sinks"][name] for name in pipeline.sinks)
+    assert sorted(first["topics"]) == sorted(pipeline.topics(sink))
+    assert (first["deletes"], first["truncates"], first["table_name"]) == ("apply", "apply", "${source.table}")
+    assert first["tolerances"] == {"orders.total": ["double"]}
+    assert first["change_log"] == [f"/{pipeline.receipts}[.].*/"]
+    assert (second["deletes"], second["dead_letters"]) == ("soft", [pipeline.dead_letters])
+    assert "password" not in text
 
 
 def test_a_clean_run_with_restarts_of_connect_and_of_the_verifier_gives_no_false_alarm(
