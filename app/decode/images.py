@@ -25,8 +25,8 @@ from cdc_receipts.schemas import loaded
 
 Row = Mapping[str, bytes]
 """Atoms by column."""
-Read = tuple[ChangeKind, Mapping[str, Any], Row | None, frozenset[str]]
-"""Of one envelope: its kind, its source block, the row, and the columns that are unavailable."""
+Read = tuple[str, Mapping[str, Any], Row | None, frozenset[str]]
+"""Of one envelope: its op, its source block, the row, and the columns that are unavailable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +41,7 @@ class Image:
         unavailable: columns that hold the unavailable-value placeholder; they are not in ``row``.
         hides: of an unreadable change without a readable key, what it may be: ``key``, a change of any key, ``truncate``,
             or nothing, where no sink could have made sense of its bytes.
+        op: the envelope's; empty where it can't be read.
     """
 
     topic: str
@@ -56,6 +57,7 @@ class Image:
     row: Row | None
     unavailable: frozenset[str]
     hides: Literal["", "key", "truncate"] = ""
+    op: str = ""
 
 
 class ImageDecoder:
@@ -97,13 +99,13 @@ class ImageDecoder:
             try:
                 found = self._value(value)
             except Undecodable:
-                found = ChangeKind.UNREADABLE, {}, None, frozenset[str]()
+                found = "", {}, None, frozenset[str]()
             if found is None:
                 continue
-            kind, source, row, unavailable = found
+            op, source, row, unavailable = found
             table = table_of(source)
             key = self.key(key_bytes, table)
-            if kind is ChangeKind.UNREADABLE and key is None:
+            if not op and key is None:
                 hides = _hidden(key_bytes, value)
             at = source.get("ts_ms")
             yield Image(
@@ -112,7 +114,7 @@ class ImageDecoder:
                 offset=offset,
                 timestamp=timestamp,
                 at=at if isinstance(at, int) else timestamp,
-                kind=kind,
+                kind=kind_of(op) if op else ChangeKind.UNREADABLE,
                 database=source.get("db") or "",
                 schema=source.get("schema") or "",
                 table=table,
@@ -120,6 +122,7 @@ class ImageDecoder:
                 row=row,
                 unavailable=unavailable,
                 hides=hides,
+                op=op,
             )
 
     def missing(self, raw: RawBatch) -> set[int]:
@@ -128,7 +131,7 @@ class ImageDecoder:
         framed = [key for key in raw.keys() if key and is_framed(key)]  # noqa: SIM118 - no dict
         return found | ({unframed(key)[0] for key in framed} - self._keys.keys())
 
-    def key(self, key: bytes | None, table: str) -> Row | None:
+    def key(self, key: bytes | None, table: str = "") -> Row | None:
         """The columns of a record key of a table; None for a null key, and for one that is no record."""
         if key is None:
             return None
@@ -185,15 +188,15 @@ class _ValuePlan:
     def read(self, body: bytes) -> Read:
         value = self._plan.value(body)
         try:
-            kind, source = kind_of(value["op"]), value["source"] or {}
-            row = value.get("after") if kind is ChangeKind.UPSERT else None
+            op, source = value["op"], value["source"] or {}
+            row = value.get("after") if kind_of(op) is ChangeKind.UPSERT else None
             if row is None or self._rows is None:
-                return kind, source, None, frozenset()
+                return op, source, None, frozenset()
             found = self._rows.atoms(row)
         except MALFORMED as error:
             raise Undecodable(f"no envelope of Debezium's: {type(error).__name__}: {error}") from error
         unavailable = frozenset(column.name for column in self._rows.columns if column.name not in found)
-        return kind, source, found, unavailable
+        return op, source, found, unavailable
 
 
 class _KeyPlan:

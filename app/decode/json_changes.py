@@ -41,9 +41,9 @@ class Images(NamedTuple):
 
 
 class Whole(NamedTuple):
-    """A change's kind, its source block, and ``after`` as atoms by column beside the columns that are unavailable."""
+    """A change's op, its source block, and ``after`` as atoms by column beside the columns that are unavailable."""
 
-    kind: ChangeKind
+    op: str
     source: Mapping[str, Any]
     row: dict[str, bytes] | None
     unavailable: frozenset[str]
@@ -113,13 +113,13 @@ class JsonChanges:
             envelope, rows = self._envelope(value)
             if envelope is None:
                 return None
-            kind, source = kind_of(envelope["op"]), envelope.get("source") or {}
-            row = envelope.get("after") if kind is ChangeKind.UPSERT else None
+            op, source = envelope["op"], envelope.get("source") or {}
+            row = envelope.get("after") if kind_of(op) is ChangeKind.UPSERT else None
             if row is None:
-                return Whole(kind, source, None, frozenset())
+                return Whole(op, source, None, frozenset())
             plan = rows.plan("after", table_of(source), row)
             atoms = plan.atoms(row)
-            return Whole(kind, source, atoms, frozenset(c.name for c in plan.columns if c.name not in atoms))
+            return Whole(op, source, atoms, frozenset(c.name for c in plan.columns if c.name not in atoms))
 
     def key(self, key: bytes, table: str) -> dict[str, bytes] | None:
         """The atoms of a JSON key's columns; None for a key that is no object.

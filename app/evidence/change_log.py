@@ -19,6 +19,8 @@ from app.evidence.states import UNKNOWN, Different, Equal, State, agreement, pla
 from app.evidence.tables import StoreTerms, named
 from app.model import ChangeKind
 
+INSERTS = ("c", "r")
+"""Of a log: rows that were inserted, or read whole by a snapshot."""
 LAST_WRITES = 100
 """So many of a log's newest records are asked how far the sink had come."""
 
@@ -63,10 +65,11 @@ class Replica:
 def row_of(image: Image, terms: StoreTerms) -> SinkRow:
     """A row of the log.
 
-    A value that the log calls unavailable was left as it was, and is not known; unless the sink sets every column at every
-    write: then no value is ever left as it was, and the placeholder is what it wrote.
+    A value that the log calls unavailable was left as it was, and is not known; unless the write was an insert, or the sink
+    sets every column at every write: then no value is left as it was, and the placeholder is what it wrote.
     """
-    placeholder = b"\x05" + terms.unavailable_value.encode() if terms.sets_every_column else UNKNOWN
+    is_written = terms.sets_every_column or image.op in INSERTS
+    placeholder = b"\x05" + terms.unavailable_value.encode() if is_written else UNKNOWN
     return {**(image.row or {}), **dict.fromkeys(image.unavailable, placeholder)}
 
 

@@ -171,7 +171,8 @@ def judge(
         return None if may_be_gone else Absent(offset=own.offset)
     if any(agreement(state, row, terms) for state in known[:due]):
         return Absent(offset=own.offset)
-    return _difference(own, row, terms)
+    spoiled = (placeholders(state, row, terms) for state in known[due:])
+    return next(filter(None, spoiled), None) or _difference(own, row, terms)
 
 
 def _equal(state: State, verdict: Verdict) -> Equal | None:
