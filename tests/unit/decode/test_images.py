@@ -121,4 +121,5 @@ def test_the_text_of_a_placeholder_can_be_another():
     (found,) = ImageDecoder(SCHEMAS, "n/a").decode(raw)
 
     assert found.unavailable == {"name"}
-    assert found.row is not None and found.row["body"] == text(UNAVAILABLE_VALUE)
+    assert found.row is not None
+    assert found.row["body"] == text(UNAVAILABLE_VALUE)

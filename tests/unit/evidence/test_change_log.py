@@ -8,7 +8,7 @@ import pytest
 
 from app.evidence.change_log import coverage, replica, source_key, walk
 from app.evidence.keys import by_key
-from app.evidence.states import Different, Equal, states
+from app.evidence.states import Different, states
 from app.evidence.tables import StoreTerms
 from app.model import ChangeKind
 from tests.unit.evidence.rows import UNAVAILABLE, delete, image, row, truncate, upsert

@@ -175,6 +175,9 @@ def test_a_fault_at_the_newest_change_is_always_found(fault, written, terms, dat
         terms = replace(terms, deletes="apply" if terms.deletes == "ignore" else terms.deletes)
     place, change = newest(written, terms)
     column = data.draw(st.sampled_from(sorted((change.row or {"name": b""}).keys() - {"id"} or {"id"})), "column")
+    assume(
+        column != "id" or fault not in {"column", "null", "placeholder"}
+    )  # a row of another key is no row of this one
     held = faulty(fault, written, terms, place, column)
     right = applied(written.changes[: place + 1], terms)
     assume(held != right)

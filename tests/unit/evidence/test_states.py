@@ -8,10 +8,10 @@ from app.evidence.keys import by_key
 from app.evidence.postgres import packed_list, packed_map
 from app.evidence.states import UNKNOWN, Absent, Different, Equal, judge, placeholder_atoms, placeholders, states
 from app.evidence.tables import StoreTerms
+from app.model import ChangeKind
 from cdc_receipts.atoms import NULL
 from tests.unit.evidence.rows import UNAVAILABLE, delete, image, row, truncate, unreadable, upsert
 from tests.unit.evidence.values import date, instant, items
-from app.model import ChangeKind
 
 ALL = 1_000
 """A progress above every change."""
@@ -207,7 +207,8 @@ def test_placeholders_are_told_from_other_differences():
     state = states([upsert(1, name="a", body="long")], terms)[0]
 
     found = placeholders(state, row(id=1, name="a", body=UNAVAILABLE), terms)
-    assert found is not None and found.columns == {"body": "placeholder"}
+    assert found is not None
+    assert found.columns == {"body": "placeholder"}
     assert placeholders(state, row(id=1, name="b", body=UNAVAILABLE), terms) is None
     assert placeholders(state, row(id=1, name="a", body="long"), terms) is None
     assert placeholders(state, None, terms) is None
