@@ -2,11 +2,13 @@
 # Breaks a sink of compose.yaml on purpose, and says what to watch. Needs curl, and docker compose.
 #
 #   docker/break-a-sink.sh lose      a change never reaches sink-a, and nothing of Connect shows it
+#   docker/break-a-sink.sh hide      the same, too fast for the verifier's probe to see whose hand it was
 #   docker/break-a-sink.sh refuse    sink-b can't read a record and puts it on its dead letter topic
 #   docker/break-a-sink.sh stop      sink-a stands still: lag, which is no loss
 #   docker/break-a-sink.sh undo      sink-a reads everything again from the beginning, and goes on
 set -eu
 
+looks=10 # seconds: several looks of the verifier's probe, one every 2 s (verifier.probe_interval)
 connect="http://localhost:${CONNECT_PORT:-8083}"
 topic=shop.public.orders
 compose="${COMPOSE:-docker compose} --file $(dirname "$0")/compose.yaml"
@@ -50,25 +52,46 @@ order() {
   $compose exec -T postgres psql --quiet --tuples-only --no-align --username=postgres --dbname=shop --command="$1" </dev/null
 }
 
-lose() {
+# skip_one SECONDS: move sink-a over the next change of $topic while it is stopped, SECONDS after it stopped and before it goes on.
+skip_one() {
   stop
   next=$(committed)
   [ -n "$next" ] || { resume; echo "sink-a has not committed anything of $topic yet: try again" >&2; exit 1; }
   order 'SELECT place_order()' >/dev/null # so that a change stands there, whatever the customers do
+  sleep "$1"
   partition="{\"kafka_topic\": \"$topic\", \"kafka_partition\": 0}"
   call PATCH /connectors/sink-a/offsets \
     "{\"offsets\": [{\"partition\": $partition, \"offset\": {\"kafka_offset\": $((next + 1))}}]}"
   echo
+  sleep "$1"
   resume
   cat <<END
 
 Somebody moved sink-a past offset $next of $topic, partition 0: it never reads that change. Connect says RUNNING, its lag
 goes to 0, its dead letter topic has nothing, and a row of sink_a.orders is missing or old.
+END
+}
 
-Watch for: the cell sink-a $topic:0:$next. With evidence = "progress" alone it is attempted: the sink passed it, more is not
-known, and it is not called delivered. With the sink's own rows as evidence it is missing or diverged, then
-  metric   cdc_verifier_bad_cells{sink="sink-a", topic="$topic"} is above 0
-  alert    CdcVerifierBadCells fires
+lose() {
+  skip_one $looks
+  cat <<END
+
+The verifier saw progress move while nobody was there to work, and wrote a SKIP. Watch for, within about 20 seconds:
+  verdict  missing, of sink-a, $topic:0:$next
+  metric   cdc_verifier_bad_cells{sink="sink-a", topic="$topic"} is 1, and cdc_verifier_skipped_offsets_total
+  alert    CdcVerifierBadCells with state missing, and CdcVerifierOffsetsMoved
+Undo: $0 undo
+END
+}
+
+hide() {
+  skip_one 0
+  cat <<END
+
+It went too fast to be proved: the sink itself may have committed that on its way out. Watch for:
+  verdict  none: the change is attempted, which is not called delivered
+  metric   cdc_verifier_doubtful_movements_total{sink="sink-a", topic="$topic"} counts
+  alert    none. Committed offsets can't show more; the rows of the sink can (evidence that is read back)
 Undo: $0 undo
 END
 }
@@ -83,7 +106,7 @@ Watch for, within about 20 seconds:
   verdict  rejected, of sink-b, with Connect's error, on cdc-verifier.verdicts
   metric   cdc_verifier_bad_cells{sink="sink-b", topic="shop.public.notes"} is 1
   alert    CdcVerifierBadCells with state rejected
-No undo: it can't be repaired, so waive the cell (README.md, Waive a cell).
+No undo: it can't be repaired. cdc-verifier waive settles it (docs/docker.md).
 END
 }
 
@@ -109,13 +132,17 @@ undo() {
   cat <<END
 
 sink-a reads every topic again from the beginning. It upserts by key, so in the end it holds what the source holds.
+A change that was found missing stays so, since committed offsets can't take that back. Look at the row, then
+  docker compose --file docker/compose.yaml exec verifier cdc-verifier waive sink-a TOPIC:PARTITION:OFFSET \\
+    --who YOU --reason 'read again' --config /etc/cdc-verifier/cdc-verifier.toml
 END
 }
 
 case "${1:-}" in
   lose) lose ;;
+  hide) hide ;;
   refuse) refuse ;;
   stop) stand_still ;;
   undo) undo ;;
-  *) sed -n '2,7s/^# \{0,1\}//p' "$0" && exit 2 ;;
+  *) sed -n '2,8s/^# \{0,1\}//p' "$0" && exit 2 ;;
 esac
