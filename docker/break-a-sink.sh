@@ -88,10 +88,11 @@ hide() {
   skip_one 0
   cat <<END
 
-It went too fast to be proved: the sink itself may have committed that on its way out. Watch for:
-  verdict  none: the change is attempted, which is not called delivered
-  metric   cdc_verifier_doubtful_movements_total{sink="sink-a", topic="$topic"} counts
-  alert    none. Committed offsets can't show more; the rows of the sink can (evidence that is read back)
+It went too fast to be proved by offsets: the sink itself may have committed that on its way out. Its rows prove it: the
+verifier reads them back before it fences. Watch for, within about 30 seconds:
+  verdict  missing, of sink-a, $topic:0:$next (unless a newer change of that order has arrived since)
+  metric   cdc_verifier_bad_cells{sink="sink-a", topic="$topic"} is 1, and cdc_verifier_read_back_rows_total{state="absent"}
+  alert    CdcVerifierBadCells with state missing
 Undo: $0 undo
 END
 }

@@ -30,6 +30,12 @@ CREATE TABLE notes (
     body   text NOT NULL
 );
 
+-- A delete then holds the whole row: sink-b keeps deleted rows, and would keep them with invented columns otherwise.
+ALTER TABLE customers REPLICA IDENTITY FULL;
+ALTER TABLE orders REPLICA IDENTITY FULL;
+ALTER TABLE order_items REPLICA IDENTITY FULL;
+ALTER TABLE notes REPLICA IDENTITY FULL;
+
 CREATE FUNCTION place_order() RETURNS bigint LANGUAGE sql AS $$
     WITH placed AS (
         INSERT INTO orders (customer_id, status, total)
