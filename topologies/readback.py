@@ -223,6 +223,10 @@ class ReadBackGate:
             if tally.problem != str(error):
                 logger.warning("%s can't be read back, no fence is written for %s:%d: %s", name, *source, error)
             tally.problem = str(error)
+        except Exception as error:
+            if tally.problem != repr(error):  # one sink's trouble is not the others': its fences wait, and it shows
+                logger.exception("%s can't be read back, no fence is written for %s:%d", name, *source)
+            tally.problem = repr(error)
 
     async def _before(self, reader: ReadBack, name: str, source: Input, offset: int) -> None:
         sink = self._worker.lanes().get((name, source))

@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -107,6 +108,7 @@ class ReadBack:
         self._fetch_schemas = fetch_schemas
         self._wall_ms = wall_ms
         self._sleep = sleep
+        self._thread = ThreadPoolExecutor(1, f"read-back-{contract.sink}")  # a slow store holds up nobody else
 
     async def look(
         self, sink: SinkPartition, source: Input, below: int, *, has_bad: bool = False, may_be_gone: bool = False
@@ -212,10 +214,11 @@ class ReadBack:
             kept = tuple(terms.name_in_sink(image.table, name) for name in names)
             tables.setdefault((terms.table_of(image), names, kept), []).append(offset)
         found: dict[int, Row | None] = {}
+        loop = asyncio.get_running_loop()
         for (table, _, kept), offsets in tables.items():
             texts = [[text for _, text in keys[offset]] for offset in offsets]
             try:
-                rows = await asyncio.to_thread(self._rows.read, table, kept, texts)
+                rows = await loop.run_in_executor(self._thread, self._rows.read, table, kept, texts)
             except BadInput as error:  # a table or a column is not there: that proves nothing of a row
                 raise Unavailable(str(error)) from error
             found |= dict(zip(offsets, rows, strict=True))
