@@ -172,7 +172,7 @@ def judge(
     if any(agreement(state, row, terms) for state in known[:due]):
         return Absent(offset=own.offset)
     spoiled = (placeholders(state, row, terms) for state in known[due:])
-    return next(filter(None, spoiled), None) or _difference(own, row, terms)
+    return next(filter(None, spoiled), None) or _nearest(known[due:], row, terms)
 
 
 def _equal(state: State, verdict: Verdict) -> Equal | None:
@@ -181,6 +181,14 @@ def _equal(state: State, verdict: Verdict) -> Equal | None:
         return None
     is_delete = state.kind is ChangeKind.DELETE
     return Equal(offset=state.offset, is_whole=bool(verdict) and not state.unknown, is_delete=is_delete)
+
+
+def _nearest(known: Sequence[State], row: Row, terms: StoreTerms) -> Different | None:
+    """The difference from the first state; None where the row is as near to a later one, which may be what was spoiled."""
+    own, *later = (None if state.columns is None else _difference(state, row, terms) for state in known)
+    if own is None:
+        return None if any(later) else Different(offset=known[0].offset, columns={}, found={})
+    return None if any(one and len(one.columns) <= len(own.columns) for one in later) else own
 
 
 def agreement(state: State, row: Row | None, terms: StoreTerms) -> Verdict:

@@ -40,6 +40,7 @@ def told(finding):
     return (finding.offset, finding.columns) if isinstance(finding, Different) else finding
 
 
+SOFT = {"deletes": "soft"}
 INSERT, UPDATE = upsert(1, name="a"), upsert(5, name="b")
 OLD, NEW = row(id=1, name="a"), row(id=1, name="b")
 
@@ -79,7 +80,33 @@ def test_a_sink_that_is_ahead_of_its_progress_is_right():
     for held, offset in ((OLD, 1), (NEW, 5), (row(id=1, name="c"), 7), (row(id=1, name="d"), 9)):
         assert said(history, held, below=2) == whole(offset)
     assert said(history, None, below=2) == whole(8, is_delete=True)
-    assert told(said(history, row(id=1, name="x"), below=2)) == wrong(1, name="value")
+    assert said(history, row(id=1, name="x"), below=2) is None
+
+
+def test_a_row_that_is_wrong_is_told_of_the_change_that_it_is_nearest_to():
+    """With newer changes on their way it may be one of those that was spoiled: then nothing is said yet."""
+    history = [upsert(1, name="a", city="x", zip="1"), upsert(5, name="b", city="y", zip="1")]
+    spoiled_first, spoiled_second = row(id=1, name="a", city="x", zip="9"), row(id=1, name="b", city="y", zip="9")
+
+    assert told(said(history, spoiled_first, below=2)) == wrong(1, zip="value")
+    assert said(history, spoiled_second, below=2) is None
+    assert said(history, row(id=1, name="a", city="y", zip="1"), below=2) is None
+    assert told(said(history, spoiled_second)) == wrong(5, zip="value")
+
+
+def test_a_row_that_should_be_gone_may_be_that_of_a_newer_change():
+    history = [INSERT, delete(5), upsert(7, name="b")]
+
+    assert said(history, row(id=1, name="x"), below=6) is None
+    assert told(said(history[:2], row(id=1, name="x"), below=6)) == wrong(5)
+    assert said(history, OLD, below=6) == Absent(offset=5)
+
+
+def test_a_soft_delete_that_is_ahead_and_wrong_convicts_no_earlier_change():
+    history = [INSERT, delete(5)]
+
+    assert said(history, row(id=1, name="", __deleted="true"), below=2, **SOFT) is None
+    assert told(said(history, row(id=1, name="", __deleted="true"), **SOFT)) == wrong(5, name="value")
 
 
 def test_of_several_changes_that_a_row_may_be_the_first_is_claimed():
@@ -224,9 +251,6 @@ def test_deletes_that_the_contract_ignores_are_no_changes():
     assert said(history, None, deletes="ignore") == Absent(offset=1)
     assert said([delete(5)], OLD, deletes="ignore") is None
     assert by_key([delete(5)], StoreTerms(deletes="ignore")) == {}
-
-
-SOFT = {"deletes": "soft"}
 
 
 @pytest.mark.parametrize(
