@@ -165,12 +165,13 @@ def judge(
         if verdict is not False:
             return _equal(state, verdict)
     own = known[due]
-    if own.kind is ChangeKind.TRUNCATE:
-        return Absent(offset=own.offset)
     if row is None:
         return None if may_be_gone else Absent(offset=own.offset)
     if any(agreement(state, row, terms) for state in known[:due]):
         return Absent(offset=own.offset)
+    if own.kind is ChangeKind.TRUNCATE:
+        may_be_newer = any(state.columns is not None for state in known[due:])
+        return None if may_be_newer else Absent(offset=own.offset)
     spoiled = (placeholders(state, row, terms) for state in known[due:])
     return next(filter(None, spoiled), None) or _nearest(known[due:], row, terms)
 

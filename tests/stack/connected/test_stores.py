@@ -167,4 +167,4 @@ def test_a_clean_run_with_restarts_of_connect_and_of_the_verifier_gives_no_false
     assert all(one.keys() <= {"read_back"} for one in levels), levels
 
 
-CHANGES = 2_000
+CHANGES = 20_000

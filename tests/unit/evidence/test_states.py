@@ -316,6 +316,13 @@ def test_a_row_that_outlived_a_truncate_shows_that_the_truncate_never_arrived():
     assert said([INSERT, truncate(5)], OLD, below=3, **EMPTIED) == whole(1)
 
 
+def test_a_row_behind_a_truncate_may_be_that_of_a_newer_change():
+    history = [INSERT, truncate(5), upsert(7, name="b")]
+
+    assert said(history, row(id=1, name="x"), below=6, **EMPTIED) is None
+    assert said(history, OLD, below=6, **EMPTIED) == Absent(offset=5)
+
+
 def test_a_key_that_came_back_after_a_truncate_must_have_a_row():
     history = [INSERT, truncate(5), UPDATE]
 
