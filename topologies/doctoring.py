@@ -93,10 +93,13 @@ class LiveInstallation:
         proposal.values["store"] = sink.store
         store = open_store(sink.store, sink.store_password, Limits())
         found: dict[str, dict[str, str]] = {}
-        for topic in proposal.values["topics"]:
-            table = proposal.terms().table_named(topic, "", "", self.topics[topic].table)
-            with contextlib.suppress(BadInput):  # a table that is not there is told as such
-                found[table] = {column.name: column.type for column in store.columns(table)}
+        try:
+            for topic in proposal.values["topics"]:
+                table = proposal.terms().table_named(topic, "", "", self.topics[topic].table)
+                with contextlib.suppress(BadInput):  # a table that is not there is told as such
+                    found[table] = {column.name: column.type for column in store.columns(table)}
+        finally:
+            store.close()
         return found
 
     def _registry(self) -> Registry:
