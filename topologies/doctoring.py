@@ -95,7 +95,8 @@ class LiveInstallation:
         found: dict[str, dict[str, str]] = {}
         try:
             for topic in proposal.values["topics"]:
-                table = proposal.terms().table_named(topic, "", "", self.topics[topic].table)
+                source = self.topics[topic]
+                table = proposal.terms().table_named(topic, source.database, source.schema, source.table)
                 with contextlib.suppress(BadInput):  # a table that is not there is told as such
                     found[table] = {column.name: column.type for column in store.columns(table)}
         finally:

@@ -15,6 +15,7 @@ from app.errors import BadInput
 from app.evidence import connectors
 from app.evidence.classes import Columns, described_topics, tolerances
 from app.evidence.connectors import Proposal, SourceTable
+from app.evidence.tables import named
 
 UNAVAILABLE = "__debezium_unavailable_value"
 
@@ -138,11 +139,11 @@ class _Recorded:
 
 
 def _add_store(proposal: Proposal, source: Installation, logs: Mapping[connectors.Database, str]) -> None:
-    if proposal.database is None:
+    if proposal.database is None or not proposal.is_readable:
         return
     prefix = logs.get(proposal.database)
     if prefix is not None:
-        proposal.values["change_log"] = [f"/{prefix}[.].*/"]
+        proposal.values["change_log"] = [f"/{prefix.replace('.', '[.]')}[.].*/"]
     tables = source.add_store(proposal, proposal.database)
     found = _tolerances(proposal, source, tables) if tables else {}
     if found:
@@ -154,13 +155,15 @@ def _tolerances(proposal: Proposal, source: Installation, tables: TableTypes) ->
     terms = proposal.terms()
     found: dict[str, list[str]] = {}
     for topic in proposal.values["topics"]:
-        table = source.topics[topic].table
-        kinds = tables.get(terms.table_named(topic, "", "", table))
+        table, _, database, schema = source.topics[topic]
+        name = terms.table_named(topic, database, schema, table)
+        kinds = named(tables, name)
+        kinds = named(tables, name.rpartition(".")[2]) if kinds is None else kinds
         if kinds is None:
-            proposal.notes.append(f"{topic}: its store has no table {terms.table_named(topic, '', '', table)}")
+            proposal.notes.append(f"{topic}: its store has no table {name}")
             continue
         for column, what in source.columns[topic].items():
-            words = list(tolerances(what, kinds.get(terms.name_in_sink(table, column), "")))
+            words = list(tolerances(what, named(kinds, terms.name_in_sink(table, column)) or ""))
             if words:
                 found[f"{table}.{column}"] = words
     return found
@@ -177,6 +180,10 @@ def written(proposals: list[Proposal], unavailable_value: str) -> Iterator[str]:
     kinds = {key: kind for key, _, kind, _ in described(SinkSettings)}
     for proposal in proposals:
         yield ""
+        if not proposal.values["topics"]:
+            yield f"# {proposal.name} is left out:"
+            yield from (f"# {note}" for note in proposal.notes)
+            continue
         yield f"[sinks.{json.dumps(proposal.name)}]"
         for note in proposal.notes:
             yield f"# {note}"

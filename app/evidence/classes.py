@@ -7,7 +7,7 @@ from typing import Any
 
 from app.decode.envelope import EnvelopePlan
 from app.decode.framing import schema_ids
-from app.decode.images import ImageDecoder
+from app.decode.images import Image, ImageDecoder
 from app.decode.schemas import SchemaSource
 from app.errors import BadInput
 from app.evidence.atoms import Tag
@@ -34,7 +34,7 @@ _PLAIN: Mapping[str, Tag] = {
 }  # fmt: skip
 
 Columns = Mapping[str, tuple[Tag | None, str]]
-"""By column: its class, where it is one that a sink's types may change, and its Connect name."""
+"""By column: its class, where it is one that a sink's types may change, and its Connect name, else its Avro type."""
 
 
 def columns_of(plan: EnvelopePlan) -> Columns:
@@ -44,7 +44,7 @@ def columns_of(plan: EnvelopePlan) -> Columns:
     for column in inner.get("fields", ()):
         kind: dict[str, Any] = plan.names.branch(column["type"], plan.namespace)[0]
         name = kind.get("connect.name", "")
-        found[column["name"]] = (_NAMED.get(name) or (None if name else _PLAIN.get(kind["type"])), name)
+        found[column["name"]] = (_NAMED.get(name) or (None if name else _PLAIN.get(kind["type"])), name or kind["type"])
     return found
 
 
@@ -56,20 +56,22 @@ def described_topics(
     A topic whose records name no table, or have no schema that tells of columns, is left out.
     """
     images = ImageDecoder(schemas, unavailable_value)
-    tables: dict[str, str] = {}
+    first: dict[str, Image] = {}
     columns: dict[str, dict[str, tuple[Tag | None, str]]] = {}
     for raw in raws:
         found = columns.setdefault(raw.topic, {})
         for number in sorted(schema_ids(raw)):
             found |= _columns(schemas, number, unavailable_value)
-        table = tables.get(raw.topic) or next((image.table for image in images.decode(raw) if image.table), "")
-        if table:
-            tables[raw.topic] = table
-    known = {topic for topic in tables if columns.get(topic)}
-    return (
-        {topic: SourceTable(tables[topic], tuple(columns[topic])) for topic in sorted(known)},
-        {topic: columns[topic] for topic in sorted(known)},
-    )
+        image = first.get(raw.topic) or next((image for image in images.decode(raw) if image.table), None)
+        if image is not None:
+            first[raw.topic] = image
+    known = sorted(topic for topic in first if columns.get(topic))
+    tables = {
+        topic: SourceTable(one.table, tuple(columns[topic]), one.database, one.schema)
+        for topic in known
+        for one in (first[topic],)
+    }
+    return tables, {topic: columns[topic] for topic in known}
 
 
 def _columns(schemas: SchemaSource, schema_id: int, unavailable_value: str) -> Columns:
@@ -86,6 +88,10 @@ def tolerances(column: tuple[Tag | None, str], kind: str) -> Iterable[str]:
         yield "double" if kind == "float8" else "float32"
     if kind == "float4" and tag is Tag.FLOAT:
         yield "float32"
+    if kind == "numeric" and tag is Tag.FLOAT:
+        yield "float32" if name == "float" else "double"
+    if kind in ("float4", "float8") and tag is Tag.INTEGER and (name, kind) != ("int", "float8"):
+        yield "double" if kind == "float8" else "float32"
     if kind == "bpchar" and tag is Tag.TEXT:
         yield "blanks"
     if kind == "inet" and tag is Tag.TEXT:
