@@ -93,3 +93,69 @@ def test_a_type_that_there_is_not_is_refused_with_those_that_there_are(word: str
 @pytest.mark.parametrize("word", ["int", "decimal", "decimal(-2)", "list(list(date))", "map(decimal(2))", "geometry"])
 def test_type_words_are_taken_as_they_are(word: str) -> None:
     assert kinds.ColumnTypes().read({"orders.total": word}) == (("orders.total", word),)
+
+
+# ---------------------------------------------------------------- tables of texts and of words
+
+
+def test_a_table_of_texts_is_kept_sorted_and_can_be_read_alone() -> None:
+    found = kinds.TextMap().read({"b.c": "x", "a.c": "y"})
+
+    assert list(found.items()) == [("a.c", "y"), ("b.c", "x")]
+    assert kinds.TextMap().read({}) == {}
+    with pytest.raises(TypeError):
+        found["d.e"] = "z"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("value", ["a", ["a"], {"a.b": ""}, {"a.b": 1}, {"a.b": {"c": "d"}}, {"total": "amount"}, None])
+def test_what_is_no_table_of_columns_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match=r'a table of texts such as \{ "orders.total" = "amount" \}'):
+        kinds.TextMap(kinds.COLUMN).read(value)
+
+
+WORDS = kinds.WordsMap(("blanks", "case"))
+
+
+def test_a_table_of_words_is_kept_sorted() -> None:
+    assert dict(WORDS.read({"o.c": ["case", "blanks"], "*": [], "*.c": ["case"]})) == {
+        "*": (), "*.c": ("case",), "o.c": ("case", "blanks"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"o.c": ["other"]},
+        {"o.c": "case"},
+        {"o.c": [["case"]]},
+        {"o.c": [1]},
+        {"c": ["case"]},
+        {"": ["case"]},
+        ["case"],
+        "x",
+    ],
+)
+def test_what_is_no_table_of_words_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="the words being blanks, case"):
+        WORDS.read(value)
+
+
+@pytest.mark.parametrize("kind", [kinds.TextMap(), WORDS])
+def test_tables_are_inline_tables_in_the_environment(kind: kinds.Kind) -> None:
+    value = "x" if isinstance(kind, kinds.TextMap) else ["case"]
+
+    assert kind.parse(f'{{ "o.c" = {value!r} }}') == {"o.c": value}
+    with pytest.raises(ValueError, match="a table of"):
+        kind.read(kind.parse('{"o.c": "json"}'))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (kinds.TextMap(), {}), (kinds.TextMap(), {'a "b".c': 'x\\y "z"', "ä.b": "李"}), (WORDS, {"*": ["blanks"], "o.c": []}),
+    ],
+)  # fmt: skip
+def test_what_is_shown_of_a_table_is_read_again(kind: kinds.Kind, value: object) -> None:
+    found = kind.read(value)
+
+    assert kind.read(kind.parse(kind.show(found))) == found

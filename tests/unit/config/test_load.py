@@ -298,3 +298,66 @@ def test_a_contract_names_topics_of_the_source_only(tmp_path: Path) -> None:
 
     assert contract.topics == ("orders", "shop.public.a")
     assert contract.late_after_ms == 10_000
+
+
+ROWS = """
+[source]
+topics = ["/shop[.]public[.].*/"]
+[sinks.lake]
+connector = "lake"
+table_name = "${source.table}"
+deletes = "soft"
+sets = "every-column"
+change_log = ["/lake[.]public[.].*/"]
+recorded_tables = "tables_lake.json.gz"
+renames = { "orders.total" = "amount" }
+[sinks.lake.tables]
+"shop.public.orders" = "all_orders"
+[sinks.lake.tolerances]
+"*" = ["blanks"]
+"orders.total" = ["double", "float32"]
+"""
+
+
+def test_how_a_sink_keeps_its_rows_is_read_and_shown_and_read_again(tmp_path: Path) -> None:
+    settings = read(tmp_path, ROWS)
+    lake = settings.sinks["lake"]
+
+    assert lake.tables == {"shop.public.orders": "all_orders"}
+    assert lake.renames == {"orders.total": "amount"}
+    assert lake.tolerances == {"*": ("blanks",), "orders.total": ("double", "float32")}
+    assert (lake.deletes, lake.soft_delete, lake.sets) == ("soft", "__deleted", "every-column")
+    assert read(tmp_path, show(settings)) == settings
+
+
+def test_tables_of_settings_come_from_the_environment_too(tmp_path: Path) -> None:
+    settings = read(
+        tmp_path, ROWS, CDC_VERIFIER__SINKS__LAKE__RENAMES='{ "orders.note" = "remark" }',
+        CDC_VERIFIER__SINKS__LAKE__TOLERANCES='{ "*.code" = ["case"] }',
+    )  # fmt: skip
+
+    assert settings.sinks["lake"].renames == {"orders.note": "remark"}
+    assert settings.sinks["lake"].tolerances == {"*.code": ("case",)}
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('tolerances = { "total" = ["double"] }', "sinks.lake.tolerances"),
+        ('tolerances = { "orders.total" = ["twice"] }', "sinks.lake.tolerances"),
+        ('renames = { "total" = "amount" }', "sinks.lake.renames"), ("tables = { shop.public.orders = 1 }", "sinks.lake.tables"),
+        ('writes = "append"\nrecorded_tables = "t.json.gz"', 'sinks.lake.writes = "append"'),
+        ('change_log = ["orders"]', 'sinks.lake.change_log: "orders" is a change topic'),
+    ],
+)  # fmt: skip
+def test_a_contract_of_rows_that_would_silently_do_nothing_is_a_fault(tmp_path: Path, line: str, told: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        read(tmp_path, f'[source]\ntopics = ["orders"]\n[sinks.lake]\n{line}\n')
+
+    assert any(told in problem for problem in error.value.problems)
+
+
+def test_a_pattern_never_means_a_sinks_change_log(tmp_path: Path) -> None:
+    text = ROWS.replace("/shop[.]public[.].*/", "/.*[.]public[.].*/")
+
+    assert read(tmp_path, text).source_topics(["shop.public.orders", "lake.public.orders"]) == ["shop.public.orders"]

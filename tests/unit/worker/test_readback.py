@@ -236,7 +236,7 @@ def test_a_row_that_moves_on_is_looked_at_again_and_never_convicted() -> None:
 
     def moves() -> None:
         world.happens(upsert(1, str(len(world.records))))
-        world.holds((1, "of a moment that nobody sees", "b"))
+        world.holds((1, "0", "of a moment that nobody sees"))
 
     world.looks.extend([moves] * 10)
 
@@ -263,6 +263,14 @@ def test_a_sink_that_was_set_back_is_not_convicted_by_older_rows() -> None:
     with pytest.raises(Unavailable, match="has fallen"):
         world.look(2)
     assert set(world.states().values()) == {"pending"}
+
+
+def test_a_row_that_may_be_a_newer_change_that_was_spoiled_says_nothing_of_an_older_one() -> None:
+    world = World(upsert(1, "a"), upsert(1, "b"))
+    world.holds((1, "of neither", "b"))
+
+    assert world.look(1) == []
+    assert len(world.look(2)) == 1
 
 
 def test_a_repair_that_nobody_reports_is_found_when_bad_rows_are_read_again() -> None:
