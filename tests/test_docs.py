@@ -17,6 +17,7 @@ from app.config import SinkSettings, keys
 from app.config.settings import SECTIONS, described
 from app.model import ChangeKind, Flag, State
 from app.model.column_types import WORDS
+from app.model.tolerances import TOLERANCES
 
 FINDINGS = ("orphan", "contradicted", "unreadable", "unknown_sink")
 
@@ -64,6 +65,25 @@ def test_settings_are_documented_with_their_defaults_and_what_is_allowed(root: P
                 wrong.append(f"{name}.{key}")
 
     assert wrong == []
+
+
+def test_every_tolerance_is_documented_and_every_documented_tolerance_exists(root: Path) -> None:
+    text = page(root, "contracts.md")
+    table = text[text.index("| word | allows |") : text.index("## What can't be compared")]
+    words = [
+        word for cell in re.findall(r"^\| ([^|]*) \|", table, re.MULTILINE) for word in re.findall(r"`([^`]+)`", cell)
+    ]
+
+    assert sorted(words) == sorted(TOLERANCES)
+
+
+def test_every_key_of_rows_is_explained(root: Path) -> None:
+    text = page(root, "contracts.md")
+    rows = ("table_name", "tables", "renames", "ignore_columns", "tolerances", "deletes", "truncates", "sets", "expect",
+            "change_log", "recorded_tables")  # fmt: skip
+
+    assert [key for key in rows if not re.search(rf"^\| `{key}` \|", text, re.MULTILINE)] == []
+    assert "`soft_delete`" in text
 
 
 def test_every_state_flag_and_finding_is_documented(root: Path) -> None:

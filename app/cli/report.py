@@ -6,7 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from app.evidence.receipts import described
+
 Line = dict[str, Any]
+
+MOST_CELLS = 20
+"""So many cells are listed with their columns: a person reads no more of them at once."""
 
 LEVELS = {
     "attempted": "attempted only",
@@ -33,6 +38,29 @@ def summary(lines: Sequence[Line], grace_s: float | None) -> Iterator[str]:
     for what, count in sorted(found.items()):
         if what:
             yield f"{count:6}  {what}"
+    yield from _cells(lines)
+    yield from _uncompared(lines)
+
+
+def _cells(lines: Sequence[Line]) -> Iterator[str]:
+    """The first cells whose rows differ, with what is wrong with their columns."""
+    found = [line for line in lines if line["kind"] == "cell" and "columns" in line]
+    if found:
+        yield "\nrows that differ:"
+    for line in found[:MOST_CELLS]:
+        place = f"{line['topic']}:{line['partition']}:{line['offset']}"
+        yield f"  {line['sink']}  {place}  {described(line['columns'])}"
+    if len(found) > MOST_CELLS:
+        yield f"  and {len(found) - MOST_CELLS} more; --json tells them all"
+
+
+def _uncompared(lines: Sequence[Line]) -> Iterator[str]:
+    """Whose rows could not be compared, and why."""
+    found = [line for line in lines if line["kind"] == "sink" and "rows" in line]
+    if found:
+        yield "\nrows that are not compared:"
+    for line in found:
+        yield f"  {line['sink']}  {line['topic']}:{line['partition']}  {line['rows'].removeprefix('not compared: ')}"
 
 
 def _levels(lines: Sequence[Line]) -> Iterator[str]:

@@ -211,15 +211,15 @@ class Columns(Texts):
 class TextMap(Kind):
     """A table of texts, as ``{ "orders.total" = "amount" }``; in the environment an inline table.
 
-    ``names`` is what the names must match, ``example`` one of them.
+    ``names`` is what the names must match, ``example`` a line of such a table.
     """
 
     names: str = ".+"
-    example: str = "orders.total"
+    example: str = '"orders.total" = "amount"'
 
     @property
     def allowed(self) -> str:  # type: ignore[override]  # computed from the example
-        return f'a table of texts such as {{ "{self.example}" = "amount" }}'
+        return f"a table of texts such as {{ {self.example} }}"
 
     def read(self, value: object) -> Mapping[str, str]:
         if not isinstance(value, dict) or not all(isinstance(text, str) and text.strip() for text in value.values()):

@@ -161,7 +161,7 @@ class SinkSettings:
         "its table of a change: ${topic} (dots become underscores), ${source.db}, .schema, .table",
     )
     tables: Mapping[str, str] = setting(
-        kinds.TextMap(example="shop.public.orders"),
+        kinds.TextMap(example='"shop.public.orders" = "all_orders"'),
         _NOTHING,
         "by change topic, a table that the template does not give",
     )
