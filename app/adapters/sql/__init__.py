@@ -1,4 +1,4 @@
-"""Sinks' stores, read back: PostgreSQL, MySQL and MariaDB by key and in key order, and tables of a recording.
+"""Sinks' stores, read back: PostgreSQL, MySQL and MariaDB by key and in key order.
 
 docs/read-back.md says which rights a reader needs and what it costs.
 """
@@ -11,7 +11,6 @@ from collections.abc import Callable
 from app.adapters.sql import mysql, postgres
 from app.adapters.sql.address import Address, address_of
 from app.adapters.sql.database import DatabaseStore
-from app.adapters.sql.recorded import RecordedTables
 from app.adapters.sql.store import Cells, ColumnType, Key, Limits, Stats, Store
 from app.config.kinds import Secret
 
@@ -22,7 +21,6 @@ __all__ = [
     "DatabaseStore",
     "Key",
     "Limits",
-    "RecordedTables",
     "Stats",
     "Store",
     "address_of",
