@@ -9,9 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
 
-from app.adapters.groups import SILENT, committed_offsets
 from app.adapters.metrics import Metrics
 from app.adapters.registry import Registry
 from app.adapters.sql import Limits, open_store
@@ -38,7 +36,6 @@ AT_ONCE, PATIENCE_S = 1_000, 0.1
 GAP = 2_000
 """Offsets nearer than this are read in one go: reading is cheaper than seeking."""
 RECHECK_S = 60.0
-READ_UP_S = 30.0
 
 
 class ChangeReader:
@@ -66,22 +63,6 @@ class ChangeReader:
         async with self._lock:
             return await asyncio.to_thread(self._fetch, source, offsets)
 
-    async def end(self, source: Input) -> int:
-        """Where a source partition ends now, open transactions included; raises `Unavailable`."""
-        async with self._lock:
-            return await asyncio.to_thread(self._end, source)
-
-    def _end(self, source: Input) -> int:
-        try:
-            if self._consumer is None:
-                self._consumer = Consumer(self._settings)
-            place = TopicPartition(source.topic, source.partition)
-            end: int = self._consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)[1]
-        except KafkaException as error:
-            self.close()
-            raise Unavailable(f"{source.topic}:{source.partition} does not tell where it ends: {error}") from error
-        return end
-
     def _fetch(self, source: Input, offsets: Sequence[int]) -> RawBatch:
         records: list[RawRecord] = []
         try:
@@ -103,38 +84,6 @@ class ChangeReader:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             consumer.close()
-
-
-class _Outside:
-    """See `app.worker.readback.Outside`.
-
-    Args:
-        group: the sink's.
-    """
-
-    def __init__(self, changes: ChangeReader, registry: Registry, admin: AdminClient, group: str) -> None:
-        self.fetch = changes.fetch
-        self.fetch_schemas = registry.fetch
-        self._changes = changes
-        self._admin = admin
-        self._group = group
-
-    async def read_up(self, sink: SinkPartition, source: Input) -> None:
-        """The fold reads on beside us."""
-        end = await self._changes.end(source)
-        deadline = time.monotonic() + READ_UP_S
-        while sink.changes.next < end:
-            if time.monotonic() > deadline:
-                raise Unavailable(f"{source.topic}:{source.partition} was not read up to {end} yet")
-            await asyncio.sleep(PATIENCE_S)
-
-    async def progress(self, source: Input) -> int:
-        """Asked of the cluster."""
-        try:
-            found = await asyncio.to_thread(committed_offsets, self._admin, self._group, [source])
-        except SILENT as error:
-            raise Unavailable(f"the committed offsets of {self._group} can't be read: {error}") from error
-        return found.get(source, 0)
 
 
 def _read(consumer: Consumer, source: Input, run: Sequence[int]) -> list[RawRecord]:
@@ -174,9 +123,7 @@ def _runs(offsets: Sequence[int]) -> list[list[int]]:
     return found
 
 
-def readers(
-    settings: Settings, registry: Registry, admin: AdminClient, client: Mapping[str, Any], group: str
-) -> dict[str, ReadBack]:
+def readers(settings: Settings, registry: Registry, client: Mapping[str, Any], group: str) -> dict[str, ReadBack]:
     """What reads back the rows of each sink that names its store.
 
     Args:
@@ -184,13 +131,13 @@ def readers(
     """
     changes = ChangeReader(client, group)
     return {
-        name: _reader(settings, sink, _Outside(changes, registry, admin, sink.group or ""), registry)
+        name: _reader(settings, sink, changes, registry)
         for name, sink in settings.sinks.items()
         if sink.store is not None
     }
 
 
-def _reader(settings: Settings, sink: SinkSettings, outside: _Outside, registry: Registry) -> ReadBack:
+def _reader(settings: Settings, sink: SinkSettings, changes: ChangeReader, registry: Registry) -> ReadBack:
     limits = Limits(rows_per_second=sink.read_back_rate or None, statement_timeout_ms=sink.read_back_timeout_ms)
     url = sink.store or ""
     return ReadBack(
@@ -201,8 +148,9 @@ def _reader(settings: Settings, sink: SinkSettings, outside: _Outside, registry:
             second_look_s=sink.second_look_ms / 1000,
         ),
         StoreRows(open_store(url, sink.store_password, limits), url.partition(":")[0]),
-        outside,
+        changes.fetch,
         ImageDecoder(registry, settings.source.unavailable_value, dict(settings.source.column_types)),
+        registry.fetch,
         lambda: int(time.time() * 1000),
     )
 

@@ -38,22 +38,8 @@ LOOKS = 5
 """A row that moved on is looked at again so often; its newest change is then judged at a later fence."""
 
 Row = Mapping[str, bytes]
-
-
-class Outside(Protocol):
-    """What a look asks beside the store; every question raises `Unavailable` where nobody answers now."""
-
-    async def fetch(self, source: Input, offsets: Sequence[int]) -> RawBatch:
-        """The records at some offsets of a source partition; those that are gone are absent."""
-
-    async def fetch_schemas(self, ids: set[int]) -> None:
-        """Writer schemas that decoding will ask for."""
-
-    async def read_up(self, sink: SinkPartition, source: Input) -> None:
-        """Wait until the fold has read the changes up to the end that their log has now."""
-
-    async def progress(self, source: Input) -> int:
-        """The offset that the sink will read next, as it has committed it; 0 where nobody knows."""
+Fetch = Callable[[Input, Sequence[int]], Awaitable[RawBatch]]
+"""The records at some offsets of a source partition; those that are gone are absent."""
 
 
 class Rows(Protocol):
@@ -108,16 +94,18 @@ class ReadBack:
         self,
         contract: Contract,
         rows: Rows,
-        outside: Outside,
+        fetch: Fetch,
         images: ImageDecoder,
+        fetch_schemas: Callable[[set[int]], Awaitable[None]],
         wall_ms: Callable[[], int],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.tally = Tally()
         self._contract = contract
         self._rows = rows
-        self._outside = outside
+        self._fetch = fetch
         self._images = images
+        self._fetch_schemas = fetch_schemas
         self._wall_ms = wall_ms
         self._sleep = sleep
         self._thread = ThreadPoolExecutor(1, f"read-back-{contract.sink}")  # a slow store holds up nobody else
@@ -148,21 +136,14 @@ class ReadBack:
     ) -> list[Receipt | Mark]:
         """Look until every row is right, or was wrong twice while no change of its key came."""
         said: list[Receipt | Mark] = []
-        images: dict[int, Image] = {}
         suspected: dict[int, tuple[Finding, int]] = {}
         for look in range(LOOKS):
             if look:
                 await self._sleep(self._contract.second_look_s)
-            found = await self._judge(sink, source, below, asked, images, may_be_gone=may_be_gone)
-            convicted = [o for o, (_, finding, newest) in found.items() if not isinstance(finding, Equal)
-                         and suspected.get(o, (None, -1))[1] == newest]  # fmt: skip
-            if convicted and await self._outside.progress(source) < below:
-                raise Unavailable(
-                    f"the progress of {self._contract.sink} has fallen: its rows may be of an older state"
-                )
+            found = await self._judge(sink, source, below, asked, may_be_gone=may_be_gone)
             again = []
             for offset, (image, finding, newest) in found.items():
-                if isinstance(finding, Equal) or offset in convicted:
+                if isinstance(finding, Equal) or suspected.get(offset, (None, -1))[1] == newest:
                     said += self._said(sink, image, finding)
                 else:
                     suspected[offset] = (finding, newest)
@@ -197,50 +178,31 @@ class ReadBack:
         return [found]
 
     async def _judge(
-        self,
-        sink: SinkPartition,
-        source: Input,
-        below: int,
-        asked: Wanted,
-        images: dict[int, Image],
-        *,
-        may_be_gone: bool,
+        self, sink: SinkPartition, source: Input, below: int, asked: Wanted, *, may_be_gone: bool
     ) -> dict[int, tuple[Image, Finding, int]]:
-        """One look: by offset asked for, the change that something is said of, what, and the newest change of its key.
-
-        The rows come first, and only then the changes up to the end that their log has by then: whatever a sink that is ahead
-        of its commits, and of our reading, has written, is among them.
-
-        Args:
-            images: the changes fetched so far, by offset; more are added.
-        """
-        await self._add(sink, source, asked, images)
+        """One look: by offset asked for, the change that something is said of, what, and the newest change of its key."""
+        offsets = history_of(sink, asked, has_truncates=self._contract.terms.truncates)
+        raw = await self._fetch(source, offsets)
+        await self._fetch_schemas(self._images.missing(raw))
+        images = await asyncio.to_thread(lambda: list(self._images.decode(raw)))
+        by_offset = {image.offset: image for image in images}
+        histories = by_key(images, self._contract.terms)
         keys = {}
-        for offset in asked.offsets.tolist():
-            key = key_text(images[offset].key) if offset in images else None
+        for offset in asked.offsets:
+            image = by_offset.get(offset)
+            key = None if image is None else key_text(image.key)
             if key is None:
                 self.tally.rows["gone"] += 1
             else:
                 keys[offset] = key
-        rows = await self._read(keys, images)
-        await self._outside.read_up(sink, source)
-        await self._add(sink, source, asked, images)
-        terms, found = self._contract.terms, {}
-        histories = by_key([images[offset] for offset in sorted(images)], terms)
+        rows = await self._read(keys, by_offset)
+        found = {}
         for offset, key in keys.items():
-            known = states(histories[key], terms)
-            finding = judge(known, max(below, offset + 1), rows[offset], terms, may_be_gone=may_be_gone)
+            known = states(histories[key], self._contract.terms)
+            finding = judge(known, max(below, offset + 1), rows[offset], self._contract.terms, may_be_gone=may_be_gone)
             if finding is not None:
-                found[offset] = (images[finding.offset], finding, known[-1].offset)
+                found[offset] = (by_offset[finding.offset], finding, known[-1].offset)
         return found
-
-    async def _add(self, sink: SinkPartition, source: Input, asked: Wanted, images: dict[int, Image]) -> None:
-        """Fetch the changes that say what the rows must be, as far as they were not fetched yet."""
-        offsets = history_of(sink, asked, has_truncates=self._contract.terms.truncates)
-        raw = await self._outside.fetch(source, [offset for offset in offsets if offset not in images])
-        await self._outside.fetch_schemas(self._images.missing(raw))
-        found = await asyncio.to_thread(lambda: list(self._images.decode(raw)))
-        images |= {image.offset: image for image in found}
 
     async def _read(self, keys: Mapping[int, KeyText], images: Mapping[int, Image]) -> dict[int, Row | None]:
         """The rows of some keys, by the offset of their change; a table at a time."""

@@ -61,13 +61,12 @@ class World:
         self.lane: list[LaneRows] = []
         self.asked: list[Sequence[Sequence[str]]] = []
         self.looks: list[Callable[[], None]] = []
-        self.unread: list[tuple[int, str, Any]] = []
-        self.committed = 1_000
         self.reader = ReadBack(
             ReadBackContract(sink="s", terms=StoreTerms(is_every_change=False, **terms), share=1.0, second_look_s=1),
             self,
-            self,
+            self._fetch,
             ImageDecoder(WRITERS, UNAVAILABLE_VALUE),
+            self._no_schemas,
             lambda: 9_000,
             self._sleep,
         )
@@ -128,19 +127,12 @@ class World:
         self.asked.append(keys)
         return [self.store.get(int(one[0])) for one in keys]
 
-    async def fetch(self, source: Input, offsets: Sequence[int]) -> RawBatch:
+    async def _fetch(self, source: Input, offsets: Sequence[int]) -> RawBatch:
         assert source == SOURCE
         found = [self.records[offset] for offset in offsets]
         return RawBatch.of("t", 0, found, 0, len(self.records))
 
-    async def fetch_schemas(self, ids: set[int]) -> None: ...
-
-    async def read_up(self, sink: SinkPartition, source: Input) -> None:
-        while self.unread:
-            self.happens(self.unread.pop(0))
-
-    async def progress(self, source: Input) -> int:
-        return self.committed
+    async def _no_schemas(self, _: set[int]) -> None: ...
 
     async def _sleep(self, _: float) -> None:
         if self.looks:
@@ -241,28 +233,7 @@ def test_a_row_that_moves_on_is_looked_at_again_and_never_convicted() -> None:
     world.looks.extend([moves] * 10)
 
     assert world.look(1) == []
-    assert world.states()[0] in {"attempted", "superseded"}
-
-
-def test_a_sink_that_is_ahead_of_what_we_have_read_is_right() -> None:
-    """The rows are read first, and then the changes up to the end that their log has by then."""
-    world = World(upsert(1, "a"))
-    world.unread.append(upsert(1, "b"))
-    world.holds((1, "b", "b"))
-
-    world.look(1)
-
-    assert not {"missing", "diverged"} & set(world.states().values())
-
-
-def test_a_sink_that_was_set_back_is_not_convicted_by_older_rows() -> None:
-    world = World(upsert(1, "a"), upsert(1, "b"))
-    world.holds((1, "a", "b"))
-    world.committed = 0
-
-    with pytest.raises(Unavailable, match="has fallen"):
-        world.look(2)
-    assert set(world.states().values()) == {"pending"}
+    assert world.reader.tally.rows["moving"] == 1
 
 
 def test_a_row_that_may_be_a_newer_change_that_was_spoiled_says_nothing_of_an_older_one() -> None:
