@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from app.adapters.metrics import Metrics
 from app.adapters.registry import Registry
@@ -63,21 +64,42 @@ class ChangeReader:
         async with self._lock:
             return await asyncio.to_thread(self._fetch, source, offsets)
 
+    async def end(self, source: Input, start: int) -> int:
+        """Where a source partition ends now; ``start`` where no record stands from there on, be it that markers do.
+
+        Raises:
+            Unavailable: the broker does not answer now.
+        """
+        async with self._lock:
+            return await asyncio.to_thread(self._end, source, start)
+
     def _fetch(self, source: Input, offsets: Sequence[int]) -> RawBatch:
         records: list[RawRecord] = []
+        with self._asked(source) as consumer:
+            earliest, end = _bounds(consumer, source)
+            there = [offset for offset in offsets if earliest <= offset < end]
+            for run in _runs(there):
+                records += _read(consumer, source, run)
+        last = records[-1].offset + 1 if records else 0
+        return RawBatch.of(source.topic, source.partition, records, records[0].offset if records else 0, last)
+
+    def _end(self, source: Input, start: int) -> int:
+        with self._asked(source) as consumer:
+            earliest, end = _bounds(consumer, source)
+            start_there = max(start, earliest)
+            if start_there >= end or not _holds_records(consumer, source, start_there):
+                return start
+        return end
+
+    @contextmanager
+    def _asked(self, source: Input) -> Iterator[Consumer]:
         try:
             if self._consumer is None:
                 self._consumer = Consumer(self._settings)
-            place = TopicPartition(source.topic, source.partition)
-            earliest, end = self._consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
-            there = [offset for offset in offsets if earliest <= offset < end]
-            for run in _runs(there):
-                records += _read(self._consumer, source, run)
+            yield self._consumer
         except KafkaException as error:
             self.close()
             raise Unavailable(f"{source.topic}:{source.partition} can't be read again: {error}") from error
-        last = records[-1].offset + 1 if records else 0
-        return RawBatch.of(source.topic, source.partition, records, records[0].offset if records else 0, last)
 
     def close(self) -> None:
         """Let the consumer go; the next fetch makes another."""
@@ -86,14 +108,35 @@ class ChangeReader:
             consumer.close()
 
 
+def _bounds(consumer: Consumer, source: Input) -> tuple[int, int]:
+    """Where a log begins and ends; what an open transaction holds is beyond its end."""
+    bounds: tuple[int, int] = consumer.get_watermark_offsets(TopicPartition(*source), timeout=TIMEOUT_S)
+    return bounds
+
+
 def _read(consumer: Consumer, source: Input, run: Sequence[int]) -> list[RawRecord]:
-    consumer.assign([TopicPartition(source.topic, source.partition, run[0])])
     found: list[RawRecord] = []
     wanted = set(run)
+    for message in _messages(consumer, source, run[0], run[-1]):
+        offset = int(message.offset() or 0)
+        if offset in wanted:
+            found.append(record_of(message))
+        if offset >= run[-1]:
+            break
+    return found
+
+
+def _holds_records(consumer: Consumer, source: Input, start: int) -> bool:
+    return next(_messages(consumer, source, start, start), None) is not None
+
+
+def _messages(consumer: Consumer, source: Input, start: int, last: int) -> Iterator[Message]:
+    """The records from an offset on, up to the log's end; the caller stops at ``last`` or beyond."""
+    consumer.assign([TopicPartition(source.topic, source.partition, start)])
     deadline = time.monotonic() + TIMEOUT_S
-    place = run[0]
+    place = start
     while True:
-        messages = consumer.consume(min(AT_ONCE, run[-1] - place + 1), PATIENCE_S)
+        messages = consumer.consume(min(AT_ONCE, max(last - place, 0) + 1), PATIENCE_S)
         if messages:
             deadline = time.monotonic() + TIMEOUT_S
         elif time.monotonic() > deadline:
@@ -101,15 +144,11 @@ def _read(consumer: Consumer, source: Input, run: Sequence[int]) -> list[RawReco
         for message in messages:
             error = message.error()
             if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-                return found
+                return
             if error is not None:
                 raise KafkaException(error)
-            offset = int(message.offset() or 0)
-            if offset in wanted:
-                found.append(record_of(message))
-            if offset >= run[-1]:
-                return found
-            place = offset + 1
+            place = int(message.offset() or 0) + 1
+            yield message
 
 
 def _runs(offsets: Sequence[int]) -> list[list[int]]:
@@ -148,7 +187,7 @@ def _reader(settings: Settings, sink: SinkSettings, changes: ChangeReader, regis
             second_look_s=sink.second_look_ms / 1000,
         ),
         StoreRows(open_store(url, sink.store_password, limits), url.partition(":")[0]),
-        changes.fetch,
+        changes,
         ImageDecoder(registry, settings.source.unavailable_value, dict(settings.source.column_types)),
         registry.fetch,
         lambda: int(time.time() * 1000),

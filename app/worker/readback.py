@@ -4,6 +4,10 @@ For one sink and source partition: 1. Which cells. 2. Their changes, fetched aga
 keys. 4. What is right enters the lane as a receipt. 5. What is not is looked at again, with the changes that came since; a
 row that moves on is never convicted. 6. What was wrong at both looks enters the lane, and only then the fence may stand.
 
+A sink may be ahead of its commits, and of this worker, too: its row may show a change that stands in the log and was not read
+here yet. So a row is wrong only when the changes have been read up to the end that the log had after the row was, and
+as long as they have not, no fence is written.
+
 Nothing here decides a state: the fold reads receipts and marks, as it reads those of anybody.
 """
 
@@ -14,7 +18,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from app.decode.images import Image, ImageDecoder
@@ -23,12 +27,13 @@ from app.evidence.keys import KeyText, by_key, key_text
 from app.evidence.receipts import evidence_of
 from app.evidence.states import Absent, Different, Equal, Finding, judge, states
 from app.evidence.tables import StoreTerms
-from app.ledger.cells import Bit
+from app.ledger.cells import NEVER, Bit, Word
 from app.ledger.sink import SinkPartition
-from app.model import RawBatch
+from app.model import SEGMENT_BITS, RawBatch
+from app.model.words import INDEX
 from app.worker.ports import Input
-from app.worker.wanted import Wanted, history_of, wanted, with_bad
-from cdc_receipts.codec import Mark, Receipt
+from app.worker.wanted import Wanted, history_of, last_lost, wanted, with_bad
+from cdc_receipts.codec import Mark, Receipt, Status
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +43,24 @@ LOOKS = 5
 """A row that moved on is looked at again so often; its newest change is then judged at a later fence."""
 
 Row = Mapping[str, bytes]
-Fetch = Callable[[Input, Sequence[int]], Awaitable[RawBatch]]
-"""The records at some offsets of a source partition; those that are gone are absent."""
+
+
+class ChangeLog(Protocol):
+    """The change topics, read beside the fold."""
+
+    async def fetch(self, source: Input, offsets: Sequence[int]) -> RawBatch:
+        """The records at some ascending offsets of a source partition; those that are gone are absent.
+
+        Raises:
+            Unavailable: the broker does not answer now.
+        """
+
+    async def end(self, source: Input, start: int) -> int:
+        """Where a source partition ends now; ``start`` where no record stands from there on.
+
+        Raises:
+            Unavailable: the broker does not answer now.
+        """
 
 
 class Rows(Protocol):
@@ -59,7 +80,7 @@ class Tally:
     """What reading back came to, in rows.
 
     ``equal``, ``present`` (not every column can be compared), ``different``, ``absent``, ``moving`` (its changes come faster
-    than looks), ``gone`` (its change is not in the log any more).
+    than looks), ``gone`` (its change, or a later one that may have been of its key, is not in the log any more).
     """
 
     rows: Counter[str] = field(default_factory=Counter)
@@ -82,6 +103,34 @@ class Contract:
     second_look_s: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What one look showed of a key.
+
+    Attributes:
+        image, finding: the change that something is said of, and what.
+        row: as the store had it; newest: the newest change of the key that was known then.
+    """
+
+    image: Image
+    finding: Finding
+    row: Row | None
+    newest: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspect:
+    """A row that was not right.
+
+    Attributes:
+        end: of the log, after the row was read: what the sink can have applied lies below.
+    """
+
+    row: Row | None
+    newest: int
+    end: int
+
+
 class ReadBack:
     """Reads back the rows of one sink; one at a time, since a store is not to be pressed.
 
@@ -94,7 +143,7 @@ class ReadBack:
         self,
         contract: Contract,
         rows: Rows,
-        fetch: Fetch,
+        log: ChangeLog,
         images: ImageDecoder,
         fetch_schemas: Callable[[set[int]], Awaitable[None]],
         wall_ms: Callable[[], int],
@@ -103,7 +152,7 @@ class ReadBack:
         self.tally = Tally()
         self._contract = contract
         self._rows = rows
-        self._fetch = fetch
+        self._log = log
         self._images = images
         self._fetch_schemas = fetch_schemas
         self._wall_ms = wall_ms
@@ -134,74 +183,102 @@ class ReadBack:
     async def _settle(
         self, sink: SinkPartition, source: Input, below: int, asked: Wanted, *, may_be_gone: bool
     ) -> list[Receipt | Mark]:
-        """Look until every row is right, or was wrong twice while no change of its key came."""
+        """Look until every row is right, or was wrong twice while no change of its key came.
+
+        Raises:
+            Unavailable: the log goes on beyond what was read here, and what a row shows may stand there.
+        """
         said: list[Receipt | Mark] = []
-        suspected: dict[int, tuple[Finding, int]] = {}
+        suspects: dict[int, Suspect] = {}
         for look in range(LOOKS):
             if look:
                 await self._sleep(self._contract.second_look_s)
-            found = await self._judge(sink, source, below, asked, may_be_gone=may_be_gone)
-            again = []
-            for offset, (image, finding, newest) in found.items():
-                if isinstance(finding, Equal) or suspected.get(offset, (None, -1))[1] == newest:
-                    said += self._said(sink, image, finding)
+            read = sink.changes.next
+            found = await self._look(sink, source, below, asked, suspects, may_be_gone=may_be_gone)
+            again: dict[int, Suspect] = {}
+            for offset, sight in found.items():
+                before = suspects.get(offset)
+                is_seen_twice = before is not None and before.newest == sight.newest and before.end <= read
+                if isinstance(sight.finding, Equal) or is_seen_twice:
+                    said += self._said(sink, sight, offset, below)
                 else:
-                    suspected[offset] = (finding, newest)
-                    again.append(offset)
-            asked = asked.only(again)
+                    again[offset] = Suspect(row=sight.row, newest=sight.newest, end=-1)
             if not again:
-                break
+                return said
+            end = await self._log.end(source, sink.changes.next)
+            behind = [o for o in again if o in suspects and suspects[o].end > read]
+            suspects = {offset: replace(suspect, end=end) for offset, suspect in again.items()}
+            asked = asked.only(list(again))
+        if behind:
+            where = f"{source.topic}:{source.partition}"
+            raise Unavailable(f"{where} was read up to {sink.changes.next}, and rows may show what stands up to {end}")
         self.tally.rows["moving"] += len(asked.offsets)
         return said
 
-    def _said(self, sink: SinkPartition, image: Image, finding: Finding) -> list[Receipt | Mark]:
-        """The evidence of a finding, none where the lane holds it."""
+    def _said(self, sink: SinkPartition, sight: Sight, asked: int, below: int) -> list[Receipt | Mark]:
+        """The evidence of a finding about a cell that was asked for, none where the lane holds it."""
+        finding, image = sight.finding, sight.image
         self.tally.rows[_word(finding)] += 1
         word = sink.word(finding.offset)
         is_heard = bool(word.bits & Bit.GOOD)
-        if (
-            isinstance(finding, Absent)
-            and not is_heard
-            and (sink.contract.evidence == "receipts" or sink.view().is_skipped(finding.offset))
-        ):
-            return []  # silence below a fence says so, or a SKIP has
-        at = self._wall_ms() if isinstance(finding, Absent) and not is_heard else image.at
+        if isinstance(finding, Absent) and not is_heard:
+            if sink.contract.evidence == "receipts" or sink.view().is_skipped(finding.offset):
+                return []  # silence below a fence says so, or a SKIP has
+            at = self._wall_ms()
+        else:  # of a write that the sink told of this is no second one
+            at = image.at if word.apply_rank == NEVER else word.apply_at
+        if isinstance(finding, Equal) and _is_told(sink, finding, asked, below):
+            return []
         terms, generation = self._contract.terms, sink.generation
         found = evidence_of(self._contract.sink, image, finding, terms, KIND, at, generation, is_heard=is_heard)
-        if (
-            isinstance(found, Receipt)
-            and found.fingerprint is not None
-            and word.bits & Bit.WORD_HAS_FINGERPRINT
-            and word.fingerprint == int.from_bytes(found.fingerprint, "little")
-        ):
-            return []  # the last word is the same
+        if isinstance(found, Receipt) and _is_last_word(word, found):
+            return []
         return [found]
 
-    async def _judge(
-        self, sink: SinkPartition, source: Input, below: int, asked: Wanted, *, may_be_gone: bool
-    ) -> dict[int, tuple[Image, Finding, int]]:
-        """One look: by offset asked for, the change that something is said of, what, and the newest change of its key."""
-        offsets = history_of(sink, asked, has_truncates=self._contract.terms.truncates)
-        raw = await self._fetch(source, offsets)
+    async def _look(
+        self,
+        sink: SinkPartition,
+        source: Input,
+        below: int,
+        asked: Wanted,
+        suspects: Mapping[int, Suspect],
+        *,
+        may_be_gone: bool,
+    ) -> dict[int, Sight]:
+        """One look: by offset asked for, what is said of its key; a row that is right by now was right when it was read."""
+        terms = self._contract.terms
+        lost = last_lost(sink)
+        offsets = history_of(sink, asked, has_truncates=terms.truncates)
+        raw = await self._log.fetch(source, offsets)
+        lost = max([lost, *set(offsets).difference(raw.offsets.tolist())])
         await self._fetch_schemas(self._images.missing(raw))
         images = await asyncio.to_thread(lambda: list(self._images.decode(raw)))
         by_offset = {image.offset: image for image in images}
-        histories = by_key(images, self._contract.terms)
+        histories = by_key(images, terms)
         keys = {}
-        for offset in asked.offsets:
+        for offset in asked.offsets.tolist():
             image = by_offset.get(offset)
             key = None if image is None else key_text(image.key)
-            if key is None:
-                self.tally.rows["gone"] += 1
-            else:
+            if key is not None and key in histories:
                 keys[offset] = key
+            else:
+                self.tally.rows["gone"] += 1
         rows = await self._read(keys, by_offset)
         found = {}
         for offset, key in keys.items():
-            known = states(histories[key], self._contract.terms)
-            finding = judge(known, max(below, offset + 1), rows[offset], self._contract.terms, may_be_gone=may_be_gone)
-            if finding is not None:
-                found[offset] = (by_offset[finding.offset], finding, known[-1].offset)
+            known = states(histories[key], terms)
+            seen = [suspects[offset].row, rows[offset]] if offset in suspects else [rows[offset]]
+            for row in seen:
+                finding = judge(known, max(below, offset + 1), row, terms, may_be_gone=may_be_gone)
+                if isinstance(finding, Equal):
+                    break
+            if finding is None:
+                continue
+            if not isinstance(finding, Equal) and histories[key][0].offset < lost:
+                self.tally.rows["gone"] += 1  # the row may show a change that nobody can read any more
+                continue
+            image = by_offset[finding.offset]
+            found[offset] = Sight(image=image, finding=finding, row=rows[offset], newest=known[-1].offset)
         return found
 
     async def _read(self, keys: Mapping[int, KeyText], images: Mapping[int, Image]) -> dict[int, Row | None]:
@@ -223,6 +300,24 @@ class ReadBack:
                 raise Unavailable(str(error)) from error
             found |= dict(zip(offsets, rows, strict=True))
         return found
+
+
+def _is_told(sink: SinkPartition, finding: Equal, asked: int, below: int) -> bool:
+    """Whether a row that is right is no news: its cell is closed, or the sink, which told of what is below, will tell of it."""
+    cells = sink.cells.get(finding.offset >> SEGMENT_BITS)
+    is_closed = cells is not None and cells.closed[finding.offset & INDEX] > 0
+    is_ahead = finding.offset != asked and finding.offset >= below
+    return is_closed or (is_ahead and bool(sink.word(asked).bits & Bit.GOOD))
+
+
+def _is_last_word(word: Word, found: Receipt) -> bool:
+    """Whether a receipt says no more than the last word did."""
+    if not word.bits & Bit.HAS_RECEIPT or found.status != word.status:
+        return False
+    if found.fingerprint is not None:
+        is_same = word.fingerprint == int.from_bytes(found.fingerprint, "little")
+        return bool(word.bits & Bit.WORD_HAS_FINGERPRINT) and is_same
+    return found.status == Status.APPLIED or bool(word.bits & Bit.READ_BACK)
 
 
 def _word(finding: Finding) -> str:

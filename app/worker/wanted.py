@@ -8,6 +8,7 @@ import numpy as np
 
 from app.ledger.cells import Bit
 from app.ledger.changes import KEY
+from app.ledger.rules import View
 from app.ledger.sink import SinkPartition
 from app.model import BAD, ChangeKind, State
 from app.model.batches import Int64s
@@ -50,10 +51,9 @@ def wanted(sink: SinkPartition, below: int, share: float) -> Wanted:
         mask = segment.has_key[lo:hi] & ((kinds == ChangeKind.UPSERT) | (kinds == ChangeKind.DELETE))
         mask &= states != State.EXEMPT
         if cells is not None:
-            known = Bit.GOOD | Bit.WORD_HAS_FINGERPRINT
-            is_told = ((cells.bits[lo:hi] & known) == known) | (
-                (states == State.DELIVERED) & (kinds == ChangeKind.DELETE)
-            )
+            bits = cells.bits[lo:hi]  # a delete has no content: that its row is gone is seen in the store alone
+            known = np.where(kinds == ChangeKind.DELETE, Bit.READ_BACK, Bit.WORD_HAS_FINGERPRINT)
+            is_told = ((bits & Bit.GOOD) != 0) & ((bits & known) != 0)
             mask &= ~is_told & (cells.closed[lo:hi] == 0) & (states != State.REJECTED)
         rows = np.flatnonzero(mask) + lo
         offsets.append(rows + segment.base)
@@ -81,17 +81,17 @@ def _sampled(sink: SinkPartition, found: Wanted, share: float) -> Wanted:
         found.offsets.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     )
     lucky = (numbers >> np.uint64(11)) < np.uint64(int(share * (1 << 53)))
-    at_risk = np.array(
-        [
-            sink.word(offset).bits & Bit.HAS_RECEIPT != 0 or sink.view().is_skipped(offset)
-            for offset in found.offsets.tolist()
-        ],
-        np.bool_,
-    )
-    if sink.contract.evidence == "receipts":
-        at_risk[:] = True
-    rows = lucky | at_risk
+    view = sink.view()
+    rows = lucky | np.array([_is_at_risk(sink, view, offset) for offset in found.offsets.tolist()], np.bool_)
     return Wanted(offsets=found.offsets[rows], keys=found.keys[rows])
+
+
+def _is_at_risk(sink: SinkPartition, view: View, offset: int) -> bool:
+    """Whether a fence would call a cell bad by what is known of it."""
+    bits = sink.word(offset).bits
+    if bits & Bit.HAS_RECEIPT:
+        return not bits & Bit.GOOD
+    return sink.contract.evidence == "receipts" or view.is_skipped(offset)
 
 
 def with_bad(sink: SinkPartition, found: Wanted) -> Wanted:
@@ -106,6 +106,16 @@ def with_bad(sink: SinkPartition, found: Wanted) -> Wanted:
     offsets = np.array(sorted(bad), np.int64)
     keys = np.frombuffer(b"".join(bad[offset] or b"" for offset in offsets.tolist()), KEY)
     return _newest(np.concatenate([offsets, found.offsets]), np.concatenate([keys, found.keys]))
+
+
+def last_lost(sink: SinkPartition) -> int:
+    """The highest offset that is held and expired before it was read: it may have been a change of any key; -1 for none."""
+    for number in sorted(sink.changes.segments, reverse=True):
+        segment = sink.changes.segments[number]
+        rows = np.flatnonzero(segment.kinds == ChangeKind.LOST)
+        if len(rows):
+            return segment.base + int(rows[-1])
+    return -1
 
 
 def history_of(sink: SinkPartition, asked: Wanted, *, has_truncates: bool) -> list[int]:

@@ -19,8 +19,8 @@ from app.ledger import watermarks
 from app.ledger.lane import LaneRows, concatenate, lane_ranks, split
 from app.ledger.partition import PartitionFold
 from app.ledger.sink import SinkPartition
-from app.model import Contract, RawBatch, RawRecord, SinkTopic
-from app.testing import fence, lane_rows
+from app.model import Contract, RawBatch, RawRecord, ReceiptStatus, SinkTopic
+from app.testing import Row, fence, lane_rows
 from app.worker.ports import Input
 from app.worker.readback import Contract as ReadBackContract
 from app.worker.readback import ReadBack
@@ -53,18 +53,29 @@ def delete(key: int) -> tuple[int, str, dict[str, Any] | None]:
 class World:
     """A source partition, a sink's store, and the fold that judges it."""
 
-    def __init__(self, *changes: tuple[int, str, Any], evidence: str = "progress", **terms: Any) -> None:
-        contract = Contract(sink="s", topics=("t",), evidence=evidence, expect="latest-state", fences="progress")  # type: ignore[arg-type]
+    def __init__(
+        self,
+        *changes: tuple[int, str, Any],
+        evidence: str = "progress",
+        redelivery: str = "legal",
+        share: float = 1.0,
+        **terms: Any,
+    ) -> None:
+        contract = Contract(
+            sink="s", topics=("t",), evidence=evidence, expect="latest-state", fences="progress", redelivery=redelivery
+        )  # type: ignore[arg-type]
         self.fold = PartitionFold([contract], 0)
         self.records: list[RawRecord] = []
+        self.position = 0
+        self.gone: set[int] = set()
         self.store: dict[int, dict[str, bytes]] = {}
         self.lane: list[LaneRows] = []
         self.asked: list[Sequence[Sequence[str]]] = []
         self.looks: list[Callable[[], None]] = []
         self.reader = ReadBack(
-            ReadBackContract(sink="s", terms=StoreTerms(is_every_change=False, **terms), share=1.0, second_look_s=1),
+            ReadBackContract(sink="s", terms=StoreTerms(is_every_change=False, **terms), share=share, second_look_s=1),
             self,
-            self._fetch,
+            self,
             ImageDecoder(WRITERS, UNAVAILABLE_VALUE),
             self._no_schemas,
             lambda: 9_000,
@@ -74,11 +85,20 @@ class World:
 
     def happens(self, *changes: tuple[int, str, Any]) -> None:
         """More changes at the source, read by the fold."""
-        start = len(self.records)
+        self.happens_unread(*changes)
+        self.reads_on()
+
+    def happens_unread(self, *changes: tuple[int, str, Any]) -> None:
+        """More changes at the source, which the fold has not come to yet."""
         for key, op, after in changes:
             value = framed(VALUE, change(op, after, {"lsn": len(self.records)}), VALUE_ID)
             self.records.append(RawRecord(len(self.records), 100, framed(KEY, {"id": key}, KEY_ID), value))
-        raw = RawBatch.of("t", 0, self.records[start:], start, len(self.records))
+
+    def reads_on(self) -> None:
+        """The fold comes to the log's end."""
+        start = self.position
+        self.position = len(self.records)
+        raw = RawBatch.of("t", 0, self.records[start:], start, self.position)
         self.fold.take_changes(ReferenceChangeDecoder(WRITERS, [frozenset()], UNAVAILABLE_VALUE).decode(raw))
 
     def holds(self, *rows: tuple[int, str | None, str | None]) -> None:
@@ -111,6 +131,14 @@ class World:
             pass
         return said
 
+    def hears(self, *rows: Row) -> None:
+        """The sink says something itself."""
+        said = lane_rows(list(rows), first_rank=(sum(len(part) for part in self.lane) << 24) + (1 << 39))
+        self.lane.append(said)
+        self.fold.take_evidence(WHOM, said)
+        for _ in self.fold.judge():
+            pass
+
     def states(self) -> Told:
         """Every cell's state."""
         found = [*watermarks.closed_cells(self.sink), *watermarks.open_cells(self.sink)]
@@ -127,10 +155,14 @@ class World:
         self.asked.append(keys)
         return [self.store.get(int(one[0])) for one in keys]
 
-    async def _fetch(self, source: Input, offsets: Sequence[int]) -> RawBatch:
+    async def fetch(self, source: Input, offsets: Sequence[int]) -> RawBatch:
         assert source == SOURCE
-        found = [self.records[offset] for offset in offsets]
+        found = [self.records[offset] for offset in offsets if offset not in self.gone]
         return RawBatch.of("t", 0, found, 0, len(self.records))
+
+    async def end(self, source: Input, start: int) -> int:
+        assert source == SOURCE
+        return max(start, len(self.records))
 
     async def _no_schemas(self, _: set[int]) -> None: ...
 
@@ -282,3 +314,159 @@ def test_a_store_that_does_not_answer_says_nothing_of_any_row() -> None:
     with pytest.raises(Unavailable):
         world.look(1)
     assert world.states() == {0: "pending"}
+
+
+# ---------------------------------------------------------------- a sink that is ahead of this worker
+
+
+def test_a_sink_that_is_ahead_of_what_was_read_here_is_not_convicted_and_its_fence_waits() -> None:
+    """The row is of a change that stands in the log and was not read yet: two looks alike prove nothing."""
+    world = World(upsert(1, "a"))
+    world.happens_unread(upsert(1, "b"))
+    world.holds((1, "b", "b"))
+
+    with pytest.raises(Unavailable, match="read up to 1"):
+        world.look(1)
+
+    assert world.states() == {0: "pending"}
+
+
+def test_a_deletion_that_was_not_read_yet_makes_no_row_missing() -> None:
+    world = World(upsert(1, "a"))
+    world.happens_unread(delete(1))
+    world.holds()
+    world.looks.append(world.reads_on)
+
+    world.look(1)
+
+    assert "missing" not in world.states().values()
+
+
+def test_a_row_that_is_wrong_is_convicted_when_what_came_meanwhile_was_read() -> None:
+    world = World(upsert(1, "a"))
+    world.happens_unread(upsert(2, "other"))
+    world.looks.append(world.reads_on)
+
+    world.look(1)
+
+    assert world.states()[0] == "missing"
+
+
+def test_a_row_that_was_right_at_an_earlier_look_was_right_though_its_changes_come_faster_than_looks() -> None:
+    """Each look sees the state of a change that is read only before the next one."""
+    world = World(upsert(1, "0"), evidence="receipts")
+    world.happens_unread(upsert(1, "1"))
+    world.holds((1, "1", "b"))
+
+    def moves() -> None:
+        world.reads_on()
+        number = len(world.records)
+        world.happens_unread(upsert(1, str(number)))
+        world.holds((1, str(number), "b"))
+
+    world.looks.extend([moves] * 10)
+    world.look(1)
+
+    assert world.reader.tally.rows["moving"] == 0
+    assert "missing" not in world.states().values()
+
+
+# ---------------------------------------------------------------- changes that can't be had any more
+
+
+def test_a_row_may_be_of_a_change_that_is_not_in_the_log_any_more() -> None:
+    world = World(upsert(1, "a"), upsert(1, "b"), upsert(1, "c"))
+    world.holds((1, "b", "b"))
+    world.gone = {1}
+
+    assert world.look(1) == []
+    assert "diverged" not in world.states().values()
+
+
+def test_a_row_may_be_of_a_change_that_expired_before_it_was_read() -> None:
+    world = World(upsert(1, "a"))
+    world.happens_unread(upsert(1, "lost"))
+    world.fold.changes["t"].lose(1, 2)
+    world.position = 2
+    world.gone = {1}
+    world.holds((1, "lost", "b"))
+
+    assert world.look(1) == []
+    assert world.states()[0] == "attempted"
+
+
+def test_what_retention_took_before_the_changes_of_a_key_hides_nothing() -> None:
+    world = World(upsert(2, "old"), upsert(2, "older"), upsert(1, "a"))
+    world.gone = {0}
+
+    world.look(3)
+
+    assert world.states()[2] == "missing"
+
+
+# ---------------------------------------------------------------- a sink that tells of itself, too
+
+
+def applied(offset: int, at: int) -> Row:
+    """A connector's success topic says that a change was applied."""
+    return Row(offset=offset, content=None, at=at)
+
+
+def test_what_is_read_back_is_the_write_that_the_sink_told_of_and_no_second_one() -> None:
+    world = World(upsert(1, "a"), upsert(2, "b"), evidence="receipts", redelivery="fault")
+    world.hears(applied(0, 150), applied(1, 160))
+    world.holds((1, "a", "b"), (2, "of somebody else", "b"))
+
+    world.look(2)
+
+    assert world.states() == {0: "delivered", 1: "diverged"}
+    assert world.flags() == set()
+
+
+def test_a_write_ahead_of_the_progress_is_told_by_the_sink_itself_first() -> None:
+    world = World(upsert(1, "a"), upsert(1, "b"), evidence="receipts", redelivery="fault")
+    world.hears(applied(0, 150))
+    world.holds((1, "b", "b"))
+
+    world.look(1)
+    world.hears(applied(1, 160))
+    world.look(2)
+
+    assert world.states() == {0: "delivered", 1: "delivered"}
+    assert world.flags() == set()
+
+
+def test_a_deletion_that_a_sink_reports_is_looked_for_all_the_same() -> None:
+    world = World(upsert(1, "a"), evidence="receipts")
+    world.hears(applied(0, 150))
+    world.holds((1, "a", "b"))
+    world.look(1)
+    world.happens(delete(1))
+    world.hears(Row(offset=1, status=ReceiptStatus.DELETED, content=None, at=160))
+
+    world.look(2)
+
+    assert world.states()[1] == "diverged"
+
+
+def test_a_share_is_one_of_the_rows_that_a_sink_told_of_too() -> None:
+    world = World(*(upsert(key, "a") for key in range(100)), evidence="receipts", share=0.1)
+    world.hears(*(applied(offset, 150) for offset in range(99)))
+    world.holds(*((key, "a", "b") for key in range(100)))
+
+    world.look(100)
+
+    (asked,) = world.asked
+    assert len(asked) < 40
+    assert ["99"] in asked
+    assert set(world.states().values()) == {"delivered"}
+
+
+def test_what_a_later_row_shows_is_not_said_again_at_every_look_at_an_older_bad_cell() -> None:
+    world = World(upsert(1, "a"), upsert(1, "b"), evidence="receipts", redelivery="fault")
+    world.hears(applied(0, 150), applied(0, 151), applied(1, 160))
+    world.holds((1, "b", "b"))
+    world.look(2)
+    assert world.states() == {0: "duplicated", 1: "delivered"}
+
+    assert world.look(2, has_bad=True) == []
