@@ -49,7 +49,8 @@ class FenceProbe:
     """Looks at progress now and then, for the source partitions that this worker owns.
 
     Args:
-        gates: what a fence waits for after its grace, beside the marks that were written before it.
+        gates: what a fence waits for after its grace, beside the marks that were written before it; each is asked when
+            those before it have opened, so that what is read back of a sink follows what it said itself.
         clock: seconds, monotonic, for the grace.
     """
 
@@ -130,18 +131,20 @@ class FenceProbe:
         fences.fenced, fences.candidate = fences.candidate, None
 
     async def _is_open(self, lane: Lane, fences: _Fences) -> bool:
-        """Whether every gate has let the candidate pass; those that have are not asked again."""
+        """Whether every gate has let the candidate pass, each in its turn; those that have are not asked again."""
         name, source = lane
         offset = fences.candidate or 0
         for place, gate in enumerate(self._gates):
             if place in fences.opened:
                 continue
             try:
-                if await gate(name, source, offset):
-                    fences.opened.add(place)
+                if not await gate(name, source, offset):
+                    return False
             except Unavailable as error:
                 logger.warning("a fence of %s on %s:%d at %d waits: %s", name, *source, offset, error)
-        return len(fences.opened) == len(self._gates)
+                return False
+            fences.opened.add(place)
+        return True
 
 
 def _choose(fences: _Fences, before: float) -> None:

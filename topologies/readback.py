@@ -218,7 +218,8 @@ class ReadBackGate:
         self._metrics = metrics
         self._clock = clock
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._read_up: dict[tuple[str, Input], tuple[int, int]] = {}
+        self._read_up: dict[tuple[str, Input], tuple[SinkPartition, int, int]] = {}
+        """By lane: whose rows were read back, in which life, up to where; of a lane that was opened anew nothing is known."""
         self._next_recheck: dict[tuple[str, Input], float] = {}
 
     async def __call__(self, name: str, source: Input, offset: int) -> bool:
@@ -227,9 +228,12 @@ class ReadBackGate:
         if reader is None:
             return True
         sink = self._worker.lanes().get((name, source))
-        if sink is not None and self._read_up.get((name, source), (-1, 0)) >= (sink.generation, offset):
+        if sink is None:
+            return False
+        whose, life, up_to = self._read_up.get((name, source), (None, 0, 0))
+        if whose is sink and life == sink.generation and up_to >= offset:
             return True
-        if sink is None or sink.changes.next < offset or sink.queued:
+        if sink.changes.next < offset or sink.queued:
             return False  # the fold does not know yet what a fence would judge
         self._start(name, source, lambda: self._before(reader, name, source, offset))
         return False
@@ -239,6 +243,8 @@ class ReadBackGate:
         now = self._clock()
         for name, one in self._sinks.items():
             self._metrics.read_back(name, one.tally.rows, is_up=not one.tally.problem)
+        for gone in self._read_up.keys() - self._worker.lanes().keys():
+            del self._read_up[gone]
         for (name, source), sink in self._worker.lanes(is_caught_up=True).items():
             reader = self._sinks.get(name)
             if reader is None or not len(sink.stragglers) or sink.queued:
@@ -276,19 +282,21 @@ class ReadBackGate:
         if self._is_still(name, source, sink, life):
             for one in said:
                 self._marks.say((name, source), one)
-            self._read_up[name, source] = (life, offset)
+            if self._marks.is_through((name, source)):  # what waits here may be forgotten: then it is looked at again
+                self._read_up[name, source] = (sink, life, offset)
 
     async def _again(self, reader: ReadBack, name: str, source: Input) -> None:
         sink = self._worker.lanes().get((name, source))
         if sink is None:
             return
-        life, fence = sink.generation, sink.fence
+        life = sink.generation
         may_be_gone = self._may_be_gone(name, source, sink)
-        said = await reader.look(sink, source, fence, has_bad=True, may_be_gone=may_be_gone)
-        if said and self._is_still(name, source, sink, life):
+        said = await reader.look(sink, source, sink.fence, has_bad=True, may_be_gone=may_be_gone)
+        is_news = said or sink.stragglers.dirty  # said of late, and the fence behind it stood below another
+        if is_news and self._is_still(name, source, sink, life):
             for one in said:
                 self._marks.say((name, source), one)
-            self._marks.mark((name, source), MarkKind.FENCE, fence, life)
+            self._marks.mark((name, source), MarkKind.FENCE, sink.fence, life)
 
     def _may_be_gone(self, name: str, source: Input, sink: SinkPartition) -> bool:
         """Whether a truncate may have taken rows that its own source partition says nothing of.

@@ -107,6 +107,16 @@ async def test_every_gate_is_asked_after_the_grace_until_it_opens_and_not_again(
     assert "a fence of s on t:0 at 70 waits: the database is away" in caplog.text
 
 
+async def test_a_gate_is_asked_when_those_before_it_have_opened() -> None:
+    """What is read back of a sink follows what it said itself."""
+    first, second = Opens(False, True), Opens(True)
+    world = World(gates=[first, second])
+
+    await graced(world)
+    assert second.asked == []
+    assert await world.look() == ["FENCE 70"]
+
+
 async def test_the_next_fence_is_asked_for_anew() -> None:
     gate = Opens(True, True)
     world = World(gates=[gate])

@@ -1,0 +1,137 @@
+"""The gate before fences of a sink whose rows are read back: what was looked at, for whom, and what is said when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from app.ledger.partition import PartitionFold
+from app.ledger.sink import SinkPartition
+from app.model import Contract, SinkTopic
+from app.testing import Change, Row, change_batch, fence, lane_rows
+from app.worker.ports import Input
+from cdc_receipts.codec import MarkKind, Receipt, Status
+from topologies.readback import RECHECK_S, ReadBackGate
+
+SOURCE = Input("t", 0)
+LANE = ("s", SOURCE)
+WHOM = SinkTopic("s", "t", 0)
+
+
+def receipt(offset: int) -> Receipt:
+    """What a look says."""
+    return Receipt(
+        sink="s", topic="t", partition=0, offset=offset, status=Status.APPLIED, fingerprint=None, applied_at=1
+    )
+
+
+class World:
+    """A lane, a reader that says what a test lets it, and a clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.looks: list[int] = []
+        self.says: list[Receipt] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+        self.written: list[object] = []
+        self.rank = 0
+        self.has_room = True
+        self.begin()
+        reader: Any = SimpleNamespace(look=self.look, tally=SimpleNamespace(problem="", rows={}))
+        metrics: Any = SimpleNamespace(read_back=lambda *_, **__: None)
+        self.gate = ReadBackGate({"s": reader}, self, self, self, metrics, lambda: self.now)  # type: ignore[arg-type]
+
+    def begin(self) -> None:
+        """The lane's store is opened here, as after a rebalance."""
+        contract = Contract(sink="s", topics=("t",), evidence="receipts", expect="latest-state", fences="progress")
+        self.fold = PartitionFold([contract], 0)
+        self.fold.take_changes(change_batch([Change(offset=offset, key=str(offset)) for offset in range(10)]))
+
+    def lanes(self, *, is_caught_up: bool = False) -> dict[tuple[str, Input], SinkPartition]:
+        return {LANE: self.fold.sinks["s", "t"]}
+
+    def hears(self, *rows: Row) -> None:
+        """The fold reads on in the lane."""
+        self.rank += 1 << 24
+        self.fold.take_evidence(WHOM, lane_rows(list(rows), first_rank=self.rank))
+        for _ in self.fold.judge():
+            pass
+
+    async def look(self, sink: SinkPartition, source: Input, below: int, **_: object) -> list[Receipt]:
+        self.looks.append(below)
+        self.meanwhile()
+        return self.says
+
+    async def ask(self, offset: int) -> bool:
+        """Whether a fence may stand, and time for a look that this starts."""
+        found = await self.gate("s", SOURCE, offset)
+        await self.settle()
+        return found
+
+    async def recheck(self) -> list[object]:
+        """A minute passes; what is written."""
+        self.now += RECHECK_S
+        await self.gate.recheck()
+        await self.settle()
+        written, self.written = self.written, []
+        return written
+
+    async def settle(self) -> None:
+        await asyncio.gather(*self.gate._running.values())
+
+    def is_through(self, _: object) -> bool:
+        return self.has_room
+
+    def say(self, _: object, one: Receipt) -> None:
+        self.written.append(one)
+
+    def mark(self, _: object, kind: MarkKind, offset: int, __: int) -> None:
+        self.written.append(f"{kind.name} {offset}")
+
+
+async def test_what_was_looked_at_before_a_lane_was_another_workers_is_looked_at_again() -> None:
+    """What was said then may have waited for the producer, and been forgotten with the lane."""
+    world = World()
+    assert not await world.ask(5)
+    assert await world.ask(5)
+
+    world.begin()
+
+    assert not await world.ask(5)
+    assert world.looks == [5, 5]
+
+
+async def test_a_fence_waits_until_the_producer_has_what_was_seen() -> None:
+    """What waits here is forgotten with the lane, or while the worker catches up again."""
+    world = World()
+    world.has_room = False
+    await world.ask(5)
+    assert not await world.ask(5)
+
+    world.has_room = True
+    await world.ask(5)
+    assert await world.ask(5)
+
+
+async def test_a_repair_that_is_found_while_a_fence_is_on_its_way_is_judged_all_the_same() -> None:
+    """1. A look at bad cells begins. 2. The fold reads a higher fence. 3. The look says that a cell is right."""
+    world = World()
+    world.hears(fence(1))
+    world.says = [receipt(0)]
+    world.meanwhile = lambda: world.hears(fence(8))
+
+    assert await world.recheck() == []
+    assert await world.recheck() == [receipt(0), "FENCE 8"]
+
+
+async def test_what_was_said_behind_the_highest_fence_is_judged_by_the_next_recheck() -> None:
+    """The look's own fence came too late, behind a higher one that the fold had not read, and nothing is news any more."""
+    world = World()
+    world.hears(fence(8))
+    world.hears(Row(offset=0, content=None), fence(1))
+    world.says = []
+
+    assert await world.recheck() == []
+    assert await world.recheck() == ["FENCE 8"]
