@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
 
+from app.adapters.groups import SILENT, committed_offsets
 from app.adapters.metrics import Metrics
 from app.adapters.registry import Registry
 from app.adapters.sql import Limits, open_store
@@ -162,21 +165,39 @@ def _runs(offsets: Sequence[int]) -> list[list[int]]:
     return found
 
 
-def readers(settings: Settings, registry: Registry, client: Mapping[str, Any], group: str) -> dict[str, ReadBack]:
+def readers(
+    settings: Settings, registry: Registry, admin: AdminClient, client: Mapping[str, Any], group: str
+) -> dict[str, ReadBack]:
     """What reads back the rows of each sink that names its store.
 
     Args:
+        admin: asks what sinks have committed.
         client: librdkafka's connection settings; group: it wants one, nothing is committed.
     """
     changes = ChangeReader(client, group)
     return {
-        name: _reader(settings, sink, changes, registry)
+        name: _reader(settings, sink, changes, registry, partial(_committed, admin, sink.group or ""))
         for name, sink in settings.sinks.items()
         if sink.store is not None
     }
 
 
-def _reader(settings: Settings, sink: SinkSettings, changes: ChangeReader, registry: Registry) -> ReadBack:
+async def _committed(admin: AdminClient, group: str, source: Input) -> int:
+    """The offset that a group will read next; 0 where nobody knows."""
+    try:
+        found = await asyncio.to_thread(committed_offsets, admin, group, [source])
+    except SILENT as error:
+        raise Unavailable(f"the committed offsets of {group} can't be read: {error}") from error
+    return found.get(source, 0)
+
+
+def _reader(
+    settings: Settings,
+    sink: SinkSettings,
+    changes: ChangeReader,
+    registry: Registry,
+    progress: Callable[[Input], Awaitable[int]],
+) -> ReadBack:
     limits = Limits(rows_per_second=sink.read_back_rate or None, statement_timeout_ms=sink.read_back_timeout_ms)
     url = sink.store or ""
     return ReadBack(
@@ -190,6 +211,7 @@ def _reader(settings: Settings, sink: SinkSettings, changes: ChangeReader, regis
         changes,
         ImageDecoder(registry, settings.source.unavailable_value, dict(settings.source.column_types)),
         registry.fetch,
+        progress,
         lambda: int(time.time() * 1000),
     )
 

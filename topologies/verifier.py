@@ -136,7 +136,9 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
         logger.warning("%s", problem)
     app = build_app(_engine(settings, layout), worker)
     marks = Marks(layout, shipper, ids)
-    stores = ReadBackGate(readers(settings, registry, client_config(settings), group), worker, layout, marks, metrics)
+    stores = ReadBackGate(
+        readers(settings, registry, connection.admin, client_config(settings), group), worker, layout, marks, metrics
+    )
     probe = _probe(settings, worker, marks, connection.admin, metrics, stores)
     app.timer(settings.verifier.probe_interval_ms / 1000, name="recheck")(lambda *_: _guarded(stores.recheck()))
     app.timer(settings.verifier.probe_interval_ms / 1000, name="probe")(lambda *_: _guarded(probe.look()))

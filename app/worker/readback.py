@@ -135,6 +135,7 @@ class ReadBack:
     """Reads back the rows of one sink; one at a time, since a store is not to be pressed.
 
     Args:
+        progress: the offset that the sink has committed; 0 where nobody knows.
         sleep: waits between looks.
         wall_ms: stamps marks.
     """
@@ -146,6 +147,7 @@ class ReadBack:
         log: ChangeLog,
         images: ImageDecoder,
         fetch_schemas: Callable[[set[int]], Awaitable[None]],
+        progress: Callable[[Input], Awaitable[int]],
         wall_ms: Callable[[], int],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -155,6 +157,7 @@ class ReadBack:
         self._log = log
         self._images = images
         self._fetch_schemas = fetch_schemas
+        self._progress = progress
         self._wall_ms = wall_ms
         self._sleep = sleep
         self._thread = ThreadPoolExecutor(1, f"read-back-{contract.sink}")  # a slow store holds up nobody else
@@ -195,11 +198,12 @@ class ReadBack:
                 await self._sleep(self._contract.second_look_s)
             read = sink.changes.next
             found = await self._look(sink, source, below, asked, suspects, may_be_gone=may_be_gone)
+            convicted = {o for o, sight in found.items() if _is_seen_twice(suspects.get(o), sight, read)}
+            if convicted:
+                await self._require_progress(source, below)
             again: dict[int, Suspect] = {}
             for offset, sight in found.items():
-                before = suspects.get(offset)
-                is_seen_twice = before is not None and before.newest == sight.newest and before.end <= read
-                if isinstance(sight.finding, Equal) or is_seen_twice:
+                if isinstance(sight.finding, Equal) or offset in convicted:
                     said += self._said(sink, sight, offset, below)
                 else:
                     again[offset] = Suspect(row=sight.row, newest=sight.newest, end=-1)
@@ -214,6 +218,15 @@ class ReadBack:
             raise Unavailable(f"{where} was read up to {sink.changes.next}, and rows may show what stands up to {end}")
         self.tally.rows["moving"] += len(asked.offsets)
         return said
+
+    async def _require_progress(self, source: Input, below: int) -> None:
+        """Rows of a sink that was set back show older states until it has caught up; that convicts nobody."""
+        now = await self._progress(source)
+        if now < below:
+            name = self._contract.sink
+            raise Unavailable(
+                f"the progress of {name} has fallen from {below} to {now}: its rows may be of an older state"
+            )
 
     def _said(self, sink: SinkPartition, sight: Sight, asked: int, below: int) -> list[Receipt | Mark]:
         """The evidence of a finding about a cell that was asked for, none where the lane holds it."""
@@ -300,6 +313,13 @@ class ReadBack:
                 raise Unavailable(str(error)) from error
             found |= dict(zip(offsets, rows, strict=True))
         return found
+
+
+def _is_seen_twice(before: Suspect | None, sight: Sight, read: int) -> bool:
+    """Whether a row was wrong at two looks, with no change of its key in between, and all was read that it may have shown."""
+    if before is None or isinstance(sight.finding, Equal):
+        return False
+    return before.newest == sight.newest and before.end <= read
 
 
 def _is_told(sink: SinkPartition, finding: Equal, asked: int, below: int) -> bool:

@@ -72,12 +72,14 @@ class World:
         self.lane: list[LaneRows] = []
         self.asked: list[Sequence[Sequence[str]]] = []
         self.looks: list[Callable[[], None]] = []
+        self.committed = 1_000
         self.reader = ReadBack(
             ReadBackContract(sink="s", terms=StoreTerms(is_every_change=False, **terms), share=share, second_look_s=1),
             self,
             self,
             ImageDecoder(WRITERS, UNAVAILABLE_VALUE),
             self._no_schemas,
+            self._progress,
             lambda: 9_000,
             self._sleep,
         )
@@ -163,6 +165,9 @@ class World:
     async def end(self, source: Input, start: int) -> int:
         assert source == SOURCE
         return max(start, len(self.records))
+
+    async def _progress(self, source: Input) -> int:
+        return self.committed
 
     async def _no_schemas(self, _: set[int]) -> None: ...
 
@@ -274,6 +279,16 @@ def test_a_row_that_may_be_a_newer_change_that_was_spoiled_says_nothing_of_an_ol
 
     assert world.look(1) == []
     assert len(world.look(2)) == 1
+
+
+def test_a_sink_that_was_set_back_is_not_convicted_by_older_rows() -> None:
+    world = World(upsert(1, "a"), upsert(1, "b"))
+    world.holds((1, "a", "b"))
+    world.committed = 0
+
+    with pytest.raises(Unavailable, match="has fallen"):
+        world.look(2)
+    assert set(world.states().values()) == {"pending"}
 
 
 def test_a_repair_that_nobody_reports_is_found_when_bad_rows_are_read_again() -> None:
