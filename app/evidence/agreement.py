@@ -83,7 +83,7 @@ def _text_and_float(text: str, other: bytes, allowed: Allowed) -> Verdict:
     read = float(text)
     if floating_atom(read) == other:
         return True
-    if _single(read) != atoms.floating(other):
+    if single(read) != atoms.floating(other):
         return False
     return True if "float32" in allowed else None
 
@@ -124,10 +124,11 @@ def _network(text: str) -> object:
 def _floats(one: bytes, other: bytes, allowed: Allowed) -> bool:
     """One of them is what a float32 keeps of the other."""
     first, second = atoms.floating(one), atoms.floating(other)
-    return "float32" in allowed and (_single(first) == second or first == _single(second))
+    return "float32" in allowed and (single(first) == second or first == single(second))
 
 
-def _single(number: float) -> float:
+def single(number: float) -> float:
+    """What a float32 keeps of a number."""
     try:
         found: float = struct.unpack("<f", struct.pack("<f", number))[0]
     except OverflowError:
@@ -151,7 +152,7 @@ def _is_kept_as(number: int | Decimal, kept: float, allowed: Allowed) -> bool:
     """Exactly (Python compares numbers of all kinds by value), or as the nearest float of an allowed width."""
     if number == kept:
         return True
-    return ("double" in allowed and float(number) == kept) or ("float32" in allowed and _single(float(number)) == kept)
+    return ("double" in allowed and float(number) == kept) or ("float32" in allowed and single(float(number)) == kept)
 
 
 def _boolean_and_number(one: bytes, other: bytes, _: Allowed) -> bool:

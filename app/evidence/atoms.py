@@ -12,7 +12,7 @@ from typing import Any
 from app.errors import BadInput
 
 NS = 10**9
-_MOST_EXPONENT = 1_000
+MOST_EXPONENT = 1_000
 """Beyond it a decimal is not written out; no database's number has as many zeros."""
 
 
@@ -138,7 +138,7 @@ def written(atom: bytes) -> str:
 
 def _decimal(atom: bytes) -> str:
     number = decimal(atom)
-    return f"{number:f}" if abs(number.adjusted()) < _MOST_EXPONENT else str(number)
+    return f"{number:f}" if abs(number.adjusted()) < MOST_EXPONENT else str(number)
 
 
 def _uuid(atom: bytes) -> str:

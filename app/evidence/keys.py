@@ -9,7 +9,8 @@ from decimal import Decimal
 from app.decode.images import Image
 from app.errors import BadInput
 from app.evidence import atoms
-from app.evidence.atoms import Tag
+from app.evidence.agreement import single
+from app.evidence.atoms import MOST_EXPONENT, Tag
 from app.evidence.tables import StoreTerms
 from app.model import ChangeKind
 from cdc_receipts import texts
@@ -89,13 +90,12 @@ def _shared(atom: bytes, allowed: Sequence[str]) -> str | None:
         case Tag.LIST | Tag.MAP | Tag.NULL:
             return None
         case Tag.BOOLEAN | Tag.INTEGER | Tag.BITS:
-            return str(atoms.integer(atom))
+            return _shared_number(Decimal(atoms.integer(atom)), allowed)
+        case Tag.DECIMAL:
+            return _shared_number(atoms.decimal(atom), allowed)
         case Tag.FLOAT:
             number = atoms.floating(atom)
-            is_number = "float32" not in allowed and "double" not in allowed and math.isfinite(number)
-            return f"{Decimal(repr(number)).normalize():f}" if is_number else None
-        case Tag.DECIMAL:
-            return None if {"float32", "double"} & set(allowed) else atoms.written(atom)
+            return _shared_number(Decimal(repr(number)), allowed) if math.isfinite(number) else None
         case Tag.LOCAL_TIMESTAMP | Tag.INSTANT:
             is_cut = {"seconds", "milliseconds", "microseconds"} & set(allowed)
             return None if is_cut else atoms.written(atom).removesuffix("Z").removesuffix("T00:00:00")
@@ -106,6 +106,18 @@ def _shared(atom: bytes, allowed: Sequence[str]) -> str | None:
                 return None
             return text.casefold() if "case" in allowed or texts.uuid(text) else text
     return atoms.written(atom)
+
+
+def _shared_number(number: Decimal, allowed: Sequence[str]) -> str:
+    """A number as its digits; as those of the float that a tolerance lets the sink keep."""
+    if "float32" in allowed:
+        number = Decimal(repr(single(float(number))))
+    elif "double" in allowed:
+        number = Decimal(repr(float(number)))
+    if not number.is_finite() or abs(number.adjusted()) > MOST_EXPONENT:
+        return str(number)
+    text = f"{number:f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text) if number else "0"
 
 
 _FAMILIES = {
