@@ -23,7 +23,9 @@ from typing import Protocol
 
 from app.decode.images import Image, ImageDecoder
 from app.errors import BadInput, Unavailable
-from app.evidence.keys import KeyText, by_key, key_text
+from app.evidence import atoms
+from app.evidence.atoms import Tag
+from app.evidence.keys import KeyText, by_key, key_text, shared_text
 from app.evidence.receipts import evidence_of
 from app.evidence.states import Absent, Different, Equal, Finding, judge, states
 from app.evidence.tables import StoreTerms
@@ -74,13 +76,17 @@ class Rows(Protocol):
             BadInput: it has no such table or column.
         """
 
+    def finds(self, table: str, key: Sequence[str], values: Sequence[bytes]) -> bool:
+        """Whether a row of a key would have been found by its texts, given its atoms; asked after `read`, does not block."""
+
 
 @dataclass(slots=True)
 class Tally:
     """What reading back came to, in rows.
 
     ``equal``, ``present`` (not every column can be compared), ``different``, ``absent``, ``moving`` (its changes come faster
-    than looks), ``gone`` (its change, or a later one that may have been of its key, is not in the log any more).
+    than looks), ``unmatched`` (no row was found, and the store keeps the key in a form that the source's can't be matched
+    with), ``gone`` (its change, or a later one that may have been of its key, is not in the log any more).
     """
 
     rows: Counter[str] = field(default_factory=Counter)
@@ -278,7 +284,8 @@ class ReadBack:
                 self.tally.rows["gone"] += 1
         rows = await self._read(keys, by_offset)
         found = {}
-        for offset, key in keys.items():
+        for offset in rows:
+            key = keys[offset]
             known = states(histories[key], terms)
             seen = [suspects[offset].row, rows[offset]] if offset in suspects else [rows[offset]]
             for row in seen:
@@ -295,7 +302,7 @@ class ReadBack:
         return found
 
     async def _read(self, keys: Mapping[int, KeyText], images: Mapping[int, Image]) -> dict[int, Row | None]:
-        """The rows of some keys, by the offset of their change; a table at a time."""
+        """The rows of some keys, by the offset of their change; a table at a time. Keys that can't be matched are left out."""
         terms = self._contract.terms
         tables: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[int]] = {}
         for offset, key in keys.items():
@@ -305,14 +312,35 @@ class ReadBack:
             tables.setdefault((terms.table_of(image), names, kept), []).append(offset)
         found: dict[int, Row | None] = {}
         loop = asyncio.get_running_loop()
-        for (table, _, kept), offsets in tables.items():
+        for (table, names, kept), offsets in tables.items():
             texts = [[text for _, text in keys[offset]] for offset in offsets]
             try:
                 rows = await loop.run_in_executor(self._thread, self._rows.read, table, kept, texts)
             except BadInput as error:  # a table or a column is not there: that proves nothing of a row
                 raise Unavailable(str(error)) from error
-            found |= dict(zip(offsets, rows, strict=True))
+            for offset, row in zip(offsets, rows, strict=True):
+                if row is None and not self._is_known_absent(table, names, kept, images[offset]):
+                    self.tally.rows["unmatched"] += 1
+                else:
+                    found[offset] = row
         return found
+
+    def _is_known_absent(self, table: str, names: Sequence[str], kept: Sequence[str], image: Image) -> bool:
+        """Whether no row found means that there is none."""
+        key, terms = image.key or {}, self._contract.terms
+        is_exact = is_kept_exactly(key, terms, image.table)
+        return is_exact and self._rows.finds(table, kept, [key[name] for name in names])
+
+
+def is_kept_exactly(key: Row, terms: StoreTerms, table: str) -> bool:
+    """Whether the contract lets no column of a key lose anything of its value: a text that is found as it is written."""
+    if shared_text(key, terms, table) is None:
+        return False
+    for name, atom in key.items():
+        allowed = terms.allowed(table, name)
+        if atoms.tag(atom) is Tag.TEXT and ("case" in allowed or ("blanks" in allowed and atom.endswith(b" "))):
+            return False
+    return True
 
 
 def _is_seen_twice(before: Suspect | None, sight: Sight, read: int) -> bool:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import time
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from app.adapters.sql import Store
-from app.evidence import mysql, postgres
+from app.evidence import atoms, mysql, postgres
+from app.evidence.agreement import agrees
+from app.evidence.atoms import Tag
+from app.evidence.keys import is_comparable
+from app.evidence.tables import named
 
 READ_AS: Mapping[str, Callable[[str, str | None], bytes]] = {
     "postgresql": postgres.atom_of_text,
     "mysql": mysql.atom_of_text,
 }
 """By the scheme of a store's address, what a cell's text means."""
-DESCRIBE_S = 60.0
-"""A table is described again after this long: its columns may have changed."""
+_TEXTS = re.compile(r"(?:text|varchar|bpchar|citext|name|(?:tiny|medium|long)text|(?:var)?char|enum|uuid)\b")
+"""Types of both databases that hold what they are given as text."""
 
 
 class StoreRows:
@@ -22,27 +26,34 @@ class StoreRows:
 
     Args:
         scheme: of the store's address.
-        clock: seconds, monotonic.
     """
 
-    def __init__(self, store: Store, scheme: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: Store, scheme: str) -> None:
         self._store = store
         self._read_as = READ_AS[scheme]
-        self._clock = clock
-        self._columns: dict[str, tuple[float, list[tuple[str, str]]]] = {}
+        self._columns: dict[str, dict[str, str]] = {}
 
     def read(self, table: str, key: Sequence[str], keys: Sequence[Sequence[str]]) -> list[dict[str, bytes] | None]:
-        """The columns' atoms of each key asked, None where no row has it."""
-        columns = self._described(table)
-        rows = self._store.read(table, key, keys, [name for name, _ in columns])
+        """The columns' atoms of each key asked, None where no row has it.
+
+        The table is described anew each time: a column that its sink has added since would seem to be missing.
+        """
+        columns = self._columns[table] = {column.name: column.type for column in self._store.columns(table)}
+        names = {name: name for name in columns}
+        rows = self._store.read(table, [named(names, name) or name for name in key], keys, list(columns))
         return [None if row is None else self._atoms(columns, row) for row in rows]
 
-    def _atoms(self, columns: Sequence[tuple[str, str]], row: Sequence[str | None]) -> dict[str, bytes]:
-        return {name: self._read_as(kind, text) for (name, kind), text in zip(columns, row, strict=True)}
+    def finds(self, table: str, key: Sequence[str], values: Sequence[bytes]) -> bool:
+        """Whether a row of this key would have been found by its text, as the columns' types are."""
+        columns = self._columns[table]
+        return all(self._is_found(named(columns, name) or "", value) for name, value in zip(key, values, strict=True))
 
-    def _described(self, table: str) -> list[tuple[str, str]]:
-        until, found = self._columns.get(table, (0.0, []))
-        if self._clock() >= until:
-            found = [(column.name, column.type) for column in self._store.columns(table)]
-            self._columns[table] = (self._clock() + DESCRIBE_S, found)
-        return found
+    def _is_found(self, kind: str, value: bytes) -> bool:
+        """A text is read as what it is only where the column's type is that of the value, or one that holds its text."""
+        found = self._read_as(kind, atoms.written(value))
+        if atoms.tag(value) is not Tag.TEXT and atoms.tag(found) is Tag.TEXT and not _TEXTS.match(kind):
+            return False
+        return is_comparable(value, found) and agrees(value, found) is True
+
+    def _atoms(self, columns: Mapping[str, str], row: Sequence[str | None]) -> dict[str, bytes]:
+        return {name: self._read_as(kind, text) for (name, kind), text in zip(columns.items(), row, strict=True)}

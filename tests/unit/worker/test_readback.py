@@ -23,8 +23,8 @@ from app.model import Contract, RawBatch, RawRecord, ReceiptStatus, SinkTopic
 from app.testing import Row, fence, lane_rows
 from app.worker.ports import Input
 from app.worker.readback import Contract as ReadBackContract
-from app.worker.readback import ReadBack
-from cdc_receipts.atoms import integer, text
+from app.worker.readback import ReadBack, is_kept_exactly
+from cdc_receipts.atoms import floating, integer, text
 from cdc_receipts.codec import SCHEMAS, Mark, Receipt, encode_mark, encode_receipt
 from cdc_receipts.fingerprint import UNAVAILABLE_VALUE
 from tests.unit.decode.envelopes import change, envelope, framed, record
@@ -68,6 +68,7 @@ class World:
         self.records: list[RawRecord] = []
         self.position = 0
         self.gone: set[int] = set()
+        self.unmatched: set[bytes] = set()
         self.store: dict[int, dict[str, bytes]] = {}
         self.lane: list[LaneRows] = []
         self.asked: list[Sequence[Sequence[str]]] = []
@@ -156,6 +157,10 @@ class World:
         assert (table, tuple(key)) == ("t", ("id",))
         self.asked.append(keys)
         return [self.store.get(int(one[0])) for one in keys]
+
+    def finds(self, table: str, key: Sequence[str], values: Sequence[bytes]) -> bool:
+        assert (table, tuple(key)) == ("t", ("id",))
+        return values[0] not in self.unmatched
 
     async def fetch(self, source: Input, offsets: Sequence[int]) -> RawBatch:
         assert source == SOURCE
@@ -485,3 +490,36 @@ def test_what_a_later_row_shows_is_not_said_again_at_every_look_at_an_older_bad_
     assert world.states() == {0: "duplicated", 1: "delivered"}
 
     assert world.look(2, has_bad=True) == []
+
+
+# ---------------------------------------------------------------- keys that can't be matched
+
+
+@pytest.mark.parametrize("newest", [upsert(1, "b"), delete(1)])
+def test_a_key_that_the_store_keeps_in_another_form_proves_nothing_by_having_no_row(newest: Any) -> None:
+    """Neither that a change never arrived nor that a row was deleted."""
+    world = World(upsert(1, "a"), newest)
+    world.unmatched = {integer(1)}
+
+    assert world.look(2) == []
+    assert world.states() == {0: "superseded", 1: "attempted"}
+    assert world.reader.tally.rows["unmatched"] == 1
+
+
+@pytest.mark.parametrize(
+    ("atom", "allowed", "is_exact"),
+    [
+        (integer(7), "float32", True),
+        (floating(0.1), "float32", False),
+        (text("ab"), "case", False),
+        (text("ab "), "blanks", False),
+        (text("ab"), "blanks", True),
+        (text("ab"), "inet", False),
+    ],
+)
+def test_a_key_that_may_lose_something_in_the_store_is_not_looked_for_as_it_is(
+    atom: bytes, allowed: str, is_exact: bool
+) -> None:
+    terms = StoreTerms(tolerances={"t.id": (allowed,)})
+
+    assert is_kept_exactly({"id": atom}, terms, "t") == is_exact
