@@ -334,7 +334,8 @@ class ReadBack:
 
 def is_kept_exactly(key: Row, terms: StoreTerms, table: str) -> bool:
     """Whether the contract lets no column of a key lose anything of its value: a text that is found as it is written."""
-    if shared_text(key, terms, table) is None:
+    shared = shared_text(key, terms, table)
+    if shared is None or shared != shared_text(key, replace(terms, tolerances={}), table):
         return False
     for name, atom in key.items():
         allowed = terms.allowed(table, name)
