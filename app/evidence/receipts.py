@@ -7,6 +7,8 @@ silence would prove nothing where a sink's evidence is its progress, and a SKIP 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from xxhash import xxh64_intdigest
 
 from app.decode.images import Image
@@ -26,7 +28,12 @@ def fingerprint(image: Image, terms: StoreTerms) -> int:
 
 
 def _hash(column: str, atom: bytes) -> int:
-    return xxh64_intdigest(atom, xxh64_intdigest(column.encode(), 0))
+    return xxh64_intdigest(atom, _seed(column))
+
+
+@lru_cache(4_096)
+def _seed(column: str) -> int:
+    return xxh64_intdigest(column.encode(), 0)
 
 
 def evidence_of(

@@ -220,7 +220,9 @@ def _compared(state: State, row: Row, terms: StoreTerms) -> Iterator[tuple[str, 
         if terms.is_ignored(state.table, name):
             continue
         found = named(row, terms.name_in_sink(state.table, name))
-        if found == UNKNOWN:
+        if found == expected:  # the same bytes: what nearly every column of a right row comes to
+            yield name, True, found
+        elif found == UNKNOWN:
             yield name, None, None
         elif found is None:
             yield name, expected == NULL, None

@@ -76,11 +76,11 @@ class StoreTerms:
 
     def is_ignored(self, table: str, column: str) -> bool:
         """Whether a column of a source's table is left out on both sides."""
-        return f"{table}.{column}" in self.ignore_columns
+        return bool(self.ignore_columns) and f"{table}.{column}" in self.ignore_columns
 
     def name_in_sink(self, table: str, column: str) -> str:
         """A column's name in the sink, which may write it in other letter case (`named`)."""
-        return self.renames.get(f"{table}.{column}", column)
+        return self.renames.get(f"{table}.{column}", column) if self.renames else column
 
     def allowed(self, table: str, column: str) -> tuple[str, ...]:
         """What the sink may do to a column's values."""
