@@ -103,6 +103,8 @@ class World:
         self.position = len(self.records)
         raw = RawBatch.of("t", 0, self.records[start:], start, self.position)
         self.fold.take_changes(ReferenceChangeDecoder(WRITERS, [frozenset()], UNAVAILABLE_VALUE).decode(raw))
+        for _ in self.fold.judge():
+            pass
 
     def holds(self, *rows: tuple[int, str | None, str | None]) -> None:
         """The sink's rows."""
