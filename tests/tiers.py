@@ -35,7 +35,8 @@ class Tier:
     Attributes:
         needs: programs.
         asks: a module that prints what else this machine lacks, and then ends with status 1.
-        processes: how many of pytest's at once, at most.
+        processes: how many of pytest's at once, at most; no more than processors, unless ``waits``.
+        waits: its tests wait more than they work, so that more of them at once are quicker.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Tier:
     needs: tuple[str, ...] = ()
     asks: str = ""
     processes: int = PROCESSES
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,7 @@ TIERS = (
     Tier(name="simulation", paths=("tests/simulation",)),
     Tier(name="engine", paths=("tests/engine",)),
     Tier(name="stores", paths=("tests/stores",), needs=("postgres", "mariadbd", "mariadb-install-db")),
-    Tier(name="stack", paths=("tests/stack",), needs=("java", "mvn")),
+    Tier(name="stack", paths=("tests/stack",), needs=("java", "mvn"), processes=3, waits=True),
     Tier(name="docker", paths=("tests/docker",), asks="tests.docker.engine", processes=1),  # one engine
 )
 
@@ -151,7 +153,8 @@ def run_pytest(paths: Sequence[str], tier: Tier) -> tuple[int, int, int]:
     """Run pytest on ``paths``; return how many tests passed, failed (errors too) and were skipped."""
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"
-        dealt = ["-n", str(min(os.cpu_count() or 1, tier.processes)), "--dist", "worksteal"]
+        at_once = tier.processes if tier.waits else min(os.cpu_count() or 1, tier.processes)
+        dealt = ["-n", str(at_once), "--dist", "worksteal"]
         command = [sys.executable, "-m", "pytest", "--quiet", "--durations=3", f"--junitxml={report}", *dealt, *paths]
         try:
             status = subprocess.run(command, cwd=ROOT, check=False, timeout=TIER_S).returncode

@@ -144,7 +144,7 @@ def test_doctor_proposes_contracts_from_what_connect_says(
 def test_a_clean_run_with_restarts_of_connect_and_of_the_verifier_gives_no_false_alarm(
     pipeline: Pipeline, watch: Watch
 ) -> None:
-    """A sink stands still meanwhile, and everything comes in the end; rows of documents are left out, which a sink spoils."""
+    """A sink stands still for half of it, and everything comes in the end; rows of documents are left out, which a sink spoils."""
     worker, connect = watch.worker, pipeline.world.connect
     connect.pause(pipeline.sink_a)
     for round_ in range(2):
@@ -156,7 +156,7 @@ def test_a_clean_run_with_restarts_of_connect_and_of_the_verifier_gives_no_false
         if round_ == 0:
             worker.kill()
             worker.start()
-    connect.resume(pipeline.sink_a)
+            connect.resume(pipeline.sink_a)
     pipeline.await_arrived()
     spoiled = pipeline.changes["documents"]
     until(lambda: not watch.unjudged([spoiled]), [worker], lambda: watch.unjudged([spoiled]))
