@@ -67,7 +67,7 @@ CELLS = [
 NO_KEYS = {"text", "blob", "json", "point"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def typed(maria: MariaDb) -> MariaDb:
     columns = ", ".join(f"c{place} {kind}" for place, (kind, _, _) in enumerate(CELLS))
     keys = ", ".join(f"KEY (c{place})" for place, (kind, _, _) in enumerate(CELLS) if kind not in NO_KEYS)

@@ -68,7 +68,7 @@ CELLS = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def typed(pg: Postgres) -> Postgres:
     columns = ", ".join(f"c{place} {kind}" for place, (kind, _, _) in enumerate(CELLS))
     pg.execute(
