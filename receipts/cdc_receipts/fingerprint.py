@@ -127,7 +127,3 @@ class RowFingerprinter:
     def fingerprint(self, row: Row) -> bytes:
         """The fingerprint as it travels: 8 bytes, little-endian."""
         return self.fingerprint_int(row).to_bytes(8, "little")
-
-    def column_hashes(self, row: Row) -> list[int]:
-        """Each column's part of the sum, in the order of ``columns``: for several projections of one row."""
-        return [hash_of(row[name]) for name, hash_of in self._hashes]
