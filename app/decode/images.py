@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from fastavro import parse_schema, schemaless_reader
 
-from app.decode.envelope import MALFORMED, EnvelopePlan, kind_of, table_of
+from app.decode.envelope import MALFORMED, EnvelopePlan, kind_of, position, table_of
 from app.decode.framing import is_framed, schema_ids, unframed
 from app.decode.json_changes import JsonChanges, is_json
 from app.decode.schemas import SchemaSource, UnknownSchema
@@ -42,6 +42,7 @@ class Image:
         hides: of an unreadable change without a readable key, what it may be: ``key``, a change of any key, ``truncate``,
             or nothing, where no sink could have made sense of its bytes.
         op: the envelope's; empty where it can't be read.
+        position: where in the database's own log it stands, canonical bytes; None where it says nothing of that.
     """
 
     topic: str
@@ -58,6 +59,7 @@ class Image:
     unavailable: frozenset[str]
     hides: Literal["", "key", "truncate"] = ""
     op: str = ""
+    position: bytes | None = None
 
 
 class ImageDecoder:
@@ -123,6 +125,7 @@ class ImageDecoder:
                 unavailable=unavailable,
                 hides=hides,
                 op=op,
+                position=position(source, op),
             )
 
     def missing(self, raw: RawBatch) -> set[int]:

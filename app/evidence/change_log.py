@@ -89,6 +89,22 @@ def replica(log: Iterable[Image], terms: StoreTerms, table: str, columns: Sequen
     return found
 
 
+def first_told(log: Iterable[Image]) -> list[Image]:
+    """A log without what it says twice: a connector that starts again tells what it had told before.
+
+    The same place in the database's own log is the same write, and no redelivery. A snapshot that is taken while the log
+    goes on has no places.
+    """
+    found: list[Image] = []
+    told: set[tuple[object, ...]] = set()
+    for image in log:
+        place = (image.position, *sorted((image.key or {}).items()))
+        if image.position is None or place not in told:
+            found.append(image)
+            told.add(place)
+    return found
+
+
 def walk(
     known: Mapping[KeyText, list[State]], log: Iterable[Image], terms: StoreTerms, table: str, columns: Sequence[str]
 ) -> Walked:
@@ -131,13 +147,14 @@ def coverage(
 
     A sink reads a source partition in order. So what it wrote after the first record of the log is in it, if it is from a
     change above the latest one that this record may be; and what it wrote before the last transaction, if from a change up
-    to the earliest one that some record before that transaction may be.
+    to the earliest one that some record before that transaction may be. A snapshot goes through the rows in an order of
+    its own: one that shows a late change proves nothing of the rows that it has not come to.
     """
     first = next((found for image in log if (found := _fitting(known, image, terms, table, columns))), [])
     end = max((image.at for image in log), default=0)
     below = 0
     for image in log[-LAST_WRITES:]:
-        fitting = _fitting(known, image, terms, table, columns) if image.at < end else []
+        fitting = _fitting(known, image, terms, table, columns) if image.at < end and image.op != "r" else []
         below = max(below, fitting[0] + 1 if fitting else 0)
     return Coverage(after=first[-1] if first else 1 << 62, below=below)
 

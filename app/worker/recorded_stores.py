@@ -195,7 +195,7 @@ class RecordedStores:
         for topic in existing:
             for image in (image for raw in self._recording.partitions(topic) for image in self._images.decode(raw)):
                 found.setdefault((image.schema, image.table), []).append(image)
-        return found
+        return {table: change_log.first_told(images) for table, images in found.items()}
 
 
 def _newest_written(of: Source, written: Written) -> dict[int, int]:

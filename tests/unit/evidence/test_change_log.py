@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.evidence.change_log import coverage, replica, source_key, walk
+from app.evidence.change_log import coverage, first_told, replica, source_key, walk
 from app.evidence.keys import by_key
 from app.evidence.states import Different, states
 from app.evidence.tables import StoreTerms
@@ -55,6 +55,22 @@ def test_a_batch_that_is_applied_again_is_a_redelivery_of_what_was_heard():
     assert walked(HISTORY, log) == [
         (1, 10, "applied"), (2, 11, "applied"), (3, 10, "applied"), (4, 11, "applied"), (5, 12, "applied"),
     ]  # fmt: skip
+
+
+def test_a_log_that_tells_again_what_it_had_told_shows_no_redelivery():
+    """Its connector was killed, and began again where it had last committed."""
+    a, b = replace(written(1, name="a"), position=b"1"), replace(written(2, name="b"), position=b"2")
+
+    log = first_told([a, b, replace(a, at=3), replace(b, at=4)])
+
+    assert walked(HISTORY, log) == [(1, 10, "applied"), (2, 11, "applied")]
+
+
+def test_writes_of_one_place_are_told_apart_by_their_keys_and_those_without_a_place_are_all_kept():
+    one, two = replace(written(1, name="a"), position=b"1"), replace(written(1, key=2, name="a"), position=b"1")
+    snapshot = written(1, name="a")
+
+    assert first_told([one, two, snapshot, snapshot]) == [one, two, snapshot, snapshot]
 
 
 def test_what_was_left_out_at_first_is_not_claimed_by_going_back():
@@ -183,6 +199,15 @@ def test_a_row_that_may_be_an_older_change_proves_no_more_than_that():
     history = [upsert(10, name="a"), upsert(11, name="b"), upsert(12, name="a"), upsert(13, name="z")]
 
     assert covered(history, [written(1, name="a"), written(2, name="z")]) == (12, 11)
+
+
+def test_a_snapshot_in_the_log_is_no_sign_of_what_it_has_not_come_to():
+    """It reads the rows in an order of its own, so a late change may come before an early one."""
+    history = [upsert(10, name="a"), upsert(11, key=2, name="b"), upsert(12, key=3, name="c")]
+    log = [replace(written(at, key=key, name=name), op="r") for at, key, name in ((1, 1, "a"), (2, 3, "c"), (3, 2, "b"))]
+
+    assert covered(history, log) == (10, 0)
+    assert covered(history, [*log, written(4, key=3, name="c"), written(5, name="z")]).below == 13
 
 
 def test_a_log_that_shows_no_known_change_reaches_nowhere():
