@@ -8,6 +8,7 @@
     │   ├── AmbiguousKey    a key of a store's table finds more than one row
     │   └── ConfigError     all mistakes of a configuration at once
     ├── Unavailable         a part outside is away: wait with growing pauses, state intact
+    │   └── NotYet          it is there, and what was asked may still be on its way: ask again
     └── InvariantBroken     a law of the fold does not hold: stop the worker, acknowledge nothing
 
 Messages carry coordinates and what to do; causes are chained.
@@ -52,6 +53,10 @@ class ConfigError(BadInput):
 
 class Unavailable(VerifierError):
     """A registry, broker or disk that does not answer now; the caller waits and tries again, bounded and visible."""
+
+
+class NotYet(Unavailable):
+    """Asked too early: what is wanted may still be on its way, for a bounded time; the caller asks again."""
 
 
 class InvariantBroken(VerifierError):

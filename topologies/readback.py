@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -19,16 +19,16 @@ from app.adapters.registry import Registry
 from app.adapters.sql import Limits, open_store
 from app.config.settings import Settings, SinkSettings
 from app.decode.images import ImageDecoder
-from app.errors import Unavailable
+from app.errors import NotYet, Unavailable
 from app.ledger.sink import SinkPartition
 from app.model import RawBatch, RawRecord
 from app.worker.layout import Layout
 from app.worker.live import LiveWorker
 from app.worker.ports import Input
-from app.worker.readback import Contract, ReadBack
+from app.worker.readback import Contract, ReadBack, Tally
 from app.worker.store_rows import StoreRows
 from app.worker.stores import store_terms
-from cdc_receipts.codec import MarkKind
+from cdc_receipts.codec import Mark, MarkKind, Receipt
 from topologies.again import record_of
 from topologies.marking import Marks
 
@@ -165,16 +165,12 @@ def _runs(offsets: Sequence[int]) -> list[list[int]]:
     return found
 
 
-def readers(
-    settings: Settings, registry: Registry, admin: AdminClient, client: Mapping[str, Any], group: str
-) -> dict[str, ReadBack]:
+def readers(settings: Settings, registry: Registry, admin: AdminClient, changes: ChangeReader) -> dict[str, ReadBack]:
     """What reads back the rows of each sink that names its store.
 
     Args:
         admin: asks what sinks have committed.
-        client: librdkafka's connection settings; group: it wants one, nothing is committed.
     """
-    changes = ChangeReader(client, group)
     return {
         name: _reader(settings, sink, changes, registry, partial(_committed, admin, sink.group or ""))
         for name, sink in settings.sinks.items()
@@ -216,6 +212,17 @@ def _reader(
     )
 
 
+class Looks(Protocol):
+    """What looks at rows or records of one sink: `ReadBack`, `app.worker.log_walk.LogWalk`."""
+
+    tally: Tally
+
+    async def look(
+        self, sink: SinkPartition, source: Input, below: int, *, has_bad: bool = False, may_be_gone: bool = False
+    ) -> Sequence[Receipt | Mark]:
+        """The evidence about cells below a progress, as far as it is news."""
+
+
 class ReadBackGate:
     """Before a fence of a sink with a store is written, its rows are read back (`app.worker.readback`).
 
@@ -226,7 +233,7 @@ class ReadBackGate:
 
     def __init__(
         self,
-        sinks: Mapping[str, ReadBack],
+        sinks: Mapping[str, Looks],
         worker: LiveWorker,
         layout: Layout,
         marks: Marks,
@@ -264,7 +271,7 @@ class ReadBackGate:
         """Read bad cells back now and then: a repair that nobody reports is found, also where nothing moves."""
         now = self._clock()
         for name, one in self._sinks.items():
-            self._metrics.read_back(name, one.tally.rows, is_up=not one.tally.problem)
+            self._count(name, one.tally)
         for gone in self._read_up.keys() - self._worker.lanes().keys():
             del self._read_up[gone]
         for (name, source), sink in self._worker.lanes(is_caught_up=True).items():
@@ -274,6 +281,9 @@ class ReadBackGate:
             if now >= self._next_recheck.setdefault((name, source), now + RECHECK_S):
                 self._next_recheck[name, source] = now + RECHECK_S
                 self._start(name, source, lambda r=reader, n=name, s=source: self._again(r, n, s))  # type: ignore[misc]
+
+    def _count(self, name: str, tally: Tally) -> None:
+        self._metrics.read_back(name, tally.rows, is_up=not tally.problem)
 
     def _start(self, name: str, source: Input, work: Callable[[], Any]) -> None:
         """One look at a store at a time; whoever comes while one goes on asks again."""
@@ -286,6 +296,8 @@ class ReadBackGate:
         try:
             await work()
             tally.problem = ""
+        except NotYet:
+            tally.problem = ""
         except Unavailable as error:
             if tally.problem != str(error):
                 logger.warning("%s can't be read back, no fence is written for %s:%d: %s", name, *source, error)
@@ -295,7 +307,7 @@ class ReadBackGate:
                 logger.exception("%s can't be read back, no fence is written for %s:%d", name, *source)
             tally.problem = repr(error)
 
-    async def _before(self, reader: ReadBack, name: str, source: Input, offset: int) -> None:
+    async def _before(self, reader: Looks, name: str, source: Input, offset: int) -> None:
         sink = self._worker.lanes().get((name, source))
         if sink is None:
             return
@@ -307,7 +319,7 @@ class ReadBackGate:
             if self._marks.is_through((name, source)):  # what waits here may be forgotten: then it is looked at again
                 self._read_up[name, source] = (sink, life, offset)
 
-    async def _again(self, reader: ReadBack, name: str, source: Input) -> None:
+    async def _again(self, reader: Looks, name: str, source: Input) -> None:
         sink = self._worker.lanes().get((name, source))
         if sink is None:
             return

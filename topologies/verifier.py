@@ -38,6 +38,7 @@ from app.worker.rereading import Rereader
 from app.worker.routing import Router
 from cdc_receipts.codec import SCHEMAS
 from topologies.again import StretchReader
+from topologies.change_logs import ChangeLogGate, walks
 from topologies.counts import LOOK_S, CountWatch, remember
 from topologies.ending import end_process
 from topologies.engine import EngineSettings, build_app, until_stopped
@@ -46,7 +47,7 @@ from topologies.ledger import LedgerReader
 from topologies.marking import Marks
 from topologies.probing import FenceProbe
 from topologies.progress import ProgressProbe
-from topologies.readback import ReadBackGate, readers
+from topologies.readback import ChangeReader, ReadBackGate, readers
 from topologies.shipping import Shipper
 from topologies.starting import ledger_topic, prepare
 from topologies.statuses import StatusProbe
@@ -136,10 +137,12 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
         logger.warning("%s", problem)
     app = build_app(_engine(settings, layout), worker)
     marks = Marks(layout, shipper, ids)
-    stores = ReadBackGate(
-        readers(settings, registry, connection.admin, client_config(settings), group), worker, layout, marks, metrics
-    )
-    probe = _probe(settings, worker, marks, connection.admin, metrics, stores)
+    changes = ChangeReader(client_config(settings), group)
+    stores = ReadBackGate(readers(settings, registry, connection.admin, changes), worker, layout, marks, metrics)
+    told = walks(settings, registry, connection.admin, client_config(settings), group, changes, worker.lanes)
+    change_logs = ChangeLogGate(told, worker, layout, marks, metrics)
+    probe = _probe(settings, worker, marks, connection.admin, metrics, [change_logs, stores])
+    app.timer(settings.verifier.probe_interval_ms / 1000, name="logs")(lambda *_: _guarded(change_logs.recheck()))
     app.timer(settings.verifier.probe_interval_ms / 1000, name="recheck")(lambda *_: _guarded(stores.recheck()))
     app.timer(settings.verifier.probe_interval_ms / 1000, name="probe")(lambda *_: _guarded(probe.look()))
     reading = StretchReader(client_config(settings), group)
@@ -168,14 +171,14 @@ def _served(settings: Settings, metrics: Metrics) -> Served | None:
 
 
 def _probe(
-    settings: Settings, worker: LiveWorker, marks: Marks, admin: AdminClient, metrics: Metrics, stores: Gate
+    settings: Settings, worker: LiveWorker, marks: Marks, admin: AdminClient, metrics: Metrics, rows: Sequence[Gate]
 ) -> FenceProbe:
     """Everything that looks at the outside world for sinks that do not tell of themselves."""
     statuses = StatusProbe(settings.sinks, _connect(settings, metrics), marks, metrics)
     interval_s = settings.verifier.probe_interval_ms / 1000
     progress = ProgressProbe(admin, marks, metrics, statuses.is_idle, interval_s)
     logs = RoutedLogs(admin, settings.verifier.application_id)
-    gates: list[Gate] = [RoutedGate(worker, logs), stores]
+    gates: list[Gate] = [RoutedGate(worker, logs), *rows]
     return FenceProbe(settings, worker, marks, logs, statuses, progress, metrics, gates)
 
 

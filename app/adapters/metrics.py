@@ -203,6 +203,12 @@ class Metrics(Collector):
         for word, count in rows.items():
             self._count_to("cdc_verifier_read_back_rows_total", (sink, word), ("", 0), count)
 
+    def change_log(self, sink: str, records: Mapping[str, int], *, is_up: bool) -> None:
+        """What a sink's change log has come to so far, and whether it can be read."""
+        self._set("cdc_verifier_change_log_up", (sink,), ("", 0), is_up)
+        for word, count in records.items():
+            self._count_to("cdc_verifier_change_log_records_total", (sink, word), ("", 0), count)
+
     def sink_status(self, sink: str, report: Report | None) -> None:
         """What is believed of a sink's connector; None takes it off the page: nobody knows, or it is another worker's."""
         place = (f"|{sink}", 0)  # of no topic

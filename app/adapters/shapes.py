@@ -75,6 +75,9 @@ _METRICS = {
     "cdc_verifier_store_up": Shape(
         "1 if the sink's store answered the last look; else no fence is written", ("sink",), "max"
     ),
+    "cdc_verifier_change_log_up": Shape(
+        "1 if the sink's own change log could be read at the last look; else no fence is written", ("sink",), "max"
+    ),
     "cdc_verifier_connect_up": Shape("1 if Connect answered the last question", fold="max"),
     "cdc_verifier_suspended_topics": Shape("1 for a topic that is not read, nor judged about", ("topic",), "max"),
     "cdc_verifier_input_position_offset": Shape("next offset to read of every input", ("topic", "partition")),
@@ -117,6 +120,9 @@ _METRICS = {
     "cdc_verifier_registry_errors_total": Shape("failed requests to the schema registry", is_counter=True),
     "cdc_verifier_read_back_rows_total": Shape(
         "rows read back from the sink's store, by what they showed", ("sink", "state"), is_counter=True
+    ),
+    "cdc_verifier_change_log_records_total": Shape(
+        "records of the sink's own change log, by what they showed", ("sink", "state"), is_counter=True
     ),
     "cdc_verifier_connect_errors_total": Shape("failed questions to Connect", is_counter=True),
     "cdc_verifier_broker_errors_total": Shape("failed requests to brokers", is_counter=True),

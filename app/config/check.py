@@ -88,5 +88,7 @@ def _live_sink_problems(sink: SinkSettings) -> Iterator[str]:
         yield f'store: rows are read back before fences of progress, and fences = "{sink.fences}"'
     if sink.store is not None and sink.writes == "append":
         yield "store: rows are read back by the key of their change, which a sink that appends does not keep"
+    if sink.change_log and sink.fences != "progress":
+        yield f'change_log: it is read before fences of progress, and fences = "{sink.fences}"'
     if sink.start == "committed" and sink.group is None:
         yield 'start = "committed": needs connector or group'

@@ -177,6 +177,9 @@ class SinkSettings:
     change_log: tuple[str, ...] = setting(
         kinds.Topics(), (), "change topics of its own database, written by a second Debezium connector"
     )
+    change_log_wait_ms: int = setting(
+        kinds.duration(), 30_000, "how long a fence is held back for a change log that may not have come so far"
+    )
     store: str | None = setting(
         kinds.StoreUrl(), None, "its database, whose rows are read back; SELECT is all it needs"
     )

@@ -140,23 +140,42 @@ class Coverage(NamedTuple):
     below: int
 
 
+class Reach(NamedTuple):
+    """How far one partition of a log reaches: see `Coverage`; the changes that it shows, newest first."""
+
+    after: int
+    shown: list[int]
+
+
+NOWHERE = Coverage(after=1 << 62, below=0)
+
+
 def coverage(
     known: Mapping[KeyText, list[State]], log: Sequence[Image], terms: StoreTerms, table: str, columns: Sequence[str]
 ) -> Coverage:
-    """How much of what a sink wrote its log shows, told by the changes that its rows are.
+    """How much of what a sink wrote its log, of one partition, shows, told by the changes that its rows are.
 
     A sink reads a source partition in order. So what it wrote after the first record of the log is in it, if it is from a
     change above the latest one that this record may be; and what it wrote before the last transaction, if from a change up
     to the earliest one that some record before that transaction may be. A snapshot goes through the rows in an order of
     its own: one that shows a late change proves nothing of the rows that it has not come to.
     """
+    found = reach(known, log, terms, table, columns)
+    return Coverage(after=found.after, below=found.shown[0] + 1 if found.shown else 0)
+
+
+def reach(
+    known: Mapping[KeyText, list[State]], log: Sequence[Image], terms: StoreTerms, table: str, columns: Sequence[str]
+) -> Reach:
+    """The same, with every change that some late record is at the earliest."""
     first = next((found for image in log if (found := _fitting(known, image, terms, table, columns))), [])
     end = max((image.at for image in log), default=0)
-    below = 0
-    for image in log[-LAST_WRITES:]:
-        fitting = _fitting(known, image, terms, table, columns) if image.at < end and image.op != "r" else []
-        below = max(below, fitting[0] + 1 if fitting else 0)
-    return Coverage(after=first[-1] if first else 1 << 62, below=below)
+    shown = {
+        fitting[0]
+        for image in log[-LAST_WRITES:]
+        if image.at < end and image.op != "r" and (fitting := _fitting(known, image, terms, table, columns))
+    }
+    return Reach(after=first[-1] if first else NOWHERE.after, shown=sorted(shown, reverse=True))
 
 
 def _fitting(

@@ -250,7 +250,7 @@ class ReadBack:
             return []
         terms, generation = self._contract.terms, sink.generation
         found = evidence_of(self._contract.sink, image, finding, terms, KIND, at, generation, is_heard=is_heard)
-        if isinstance(found, Receipt) and _is_last_word(word, found):
+        if isinstance(found, Receipt) and is_last_word(word, found):
             return []
         return [found]
 
@@ -359,7 +359,7 @@ def _is_told(sink: SinkPartition, finding: Equal, asked: int, below: int) -> boo
     return is_closed or (is_ahead and bool(sink.word(asked).bits & Bit.GOOD))
 
 
-def _is_last_word(word: Word, found: Receipt) -> bool:
+def is_last_word(word: Word, found: Receipt) -> bool:
     """Whether a receipt says no more than the last word did."""
     if not word.bits & Bit.HAS_RECEIPT or found.status != word.status:
         return False

@@ -204,7 +204,9 @@ def test_a_row_that_may_be_an_older_change_proves_no_more_than_that():
 def test_a_snapshot_in_the_log_is_no_sign_of_what_it_has_not_come_to():
     """It reads the rows in an order of its own, so a late change may come before an early one."""
     history = [upsert(10, name="a"), upsert(11, key=2, name="b"), upsert(12, key=3, name="c")]
-    log = [replace(written(at, key=key, name=name), op="r") for at, key, name in ((1, 1, "a"), (2, 3, "c"), (3, 2, "b"))]
+    log = [
+        replace(written(at, key=key, name=name), op="r") for at, key, name in ((1, 1, "a"), (2, 3, "c"), (3, 2, "b"))
+    ]
 
     assert covered(history, log) == (10, 0)
     assert covered(history, [*log, written(4, key=3, name="c"), written(5, name="z")]).below == 13
