@@ -122,6 +122,11 @@ class World:
     def look(self, below: int, *, has_bad: bool = False) -> list[Receipt | Mark]:
         """Read back, put what is said into the lane and a fence behind it, and judge."""
         said = asyncio.run(self.reader.look(self.sink, SOURCE, below, has_bad=has_bad))
+        self.says(said, below)
+        return said
+
+    def says(self, said: Sequence[Receipt | Mark], below: int) -> None:
+        """Evidence and a fence behind it come into the lane."""
         records = [RawRecord(place, 0, None, _encoded(one)) for place, one in enumerate(said)]
         rank = sum(len(part) for part in self.lane) << 24
         parts = [lane_rows([fence(below)], first_rank=rank + (1 << 40))]
@@ -134,7 +139,6 @@ class World:
         self.fold.take_evidence(WHOM, rows)
         for _ in self.fold.judge():
             pass
-        return said
 
     def hears(self, *rows: Row) -> None:
         """The sink says something itself."""

@@ -1,0 +1,244 @@
+"""The change logs of sinks' own databases: read by consumers that join no group, and asked before fences."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from app.adapters.groups import SILENT, ends
+from app.adapters.registry import Registry
+from app.config import topics
+from app.config.settings import Settings, SinkSettings
+from app.decode.images import ImageDecoder
+from app.errors import Unavailable
+from app.ledger.sink import SinkPartition
+from app.model import RawBatch, RawRecord
+from app.worker.log_walk import LoggedSink, LogWalk
+from app.worker.ports import Input
+from app.worker.readback import ChangeLog, Tally
+from app.worker.sink_log import SinkLog
+from app.worker.stores import store_terms
+from topologies.again import record_of
+from topologies.readback import ReadBackGate
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_S = 10.0
+AT_ONCE, PATIENCE_S = 1_000, 0.1
+READ_AT_ONCE = 10_000
+DISCOVERY_S = 30.0
+"""A table that the sink makes today has a topic in its change log soon after."""
+MARGIN_MS = 600_000
+"""The log is read from so long before the oldest open change on: further than clocks differ. What is missed all the same is
+not known, and never held against the sink."""
+
+
+class LogTail:
+    """See `app.worker.log_walk.LogReader`.
+
+    Args:
+        client: librdkafka's connection settings; group: it wants one, nothing is committed.
+        wanted: topics and patterns of the log.
+        since_ms: the time of the oldest open change of the sink, ms since the epoch.
+        clock: seconds, monotonic, for looking at which topics there are.
+    """
+
+    def __init__(
+        self,
+        client: Mapping[str, Any],
+        group: str,
+        admin: AdminClient,
+        wanted: Sequence[str],
+        since_ms: Callable[[], int],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = {
+            **client,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "error",
+            "fetch.queue.backoff.ms": 10,
+        }
+        self._admin = admin
+        self._wanted = wanted
+        self._since_ms = since_ms
+        self._clock = clock
+        self._looked_at: float | None = None
+        self._consumer: Consumer | None = None
+        self._next: dict[Input, int] = {}
+        self._found: set[Input] = set()
+
+    def ends(self) -> Mapping[Input, int]:
+        """Where every partition of the log ends now; new topics and partitions are found here."""
+        try:
+            if self._looked_at is None or self._clock() - self._looked_at >= DISCOVERY_S:
+                self._discover()
+                self._looked_at = self._clock()
+            found = {Input(*place): end for place, end in ends(self._admin, self._found).items()}
+        except SILENT as error:
+            raise Unavailable(f"the change log does not tell where it ends: {error}") from error
+        silent = sorted(self._found - found.keys())
+        if silent:
+            raise Unavailable("{}:{} of the change log does not tell where it ends".format(*silent[0]))
+        return found
+
+    def read(self, ends: Mapping[Input, int]) -> Sequence[RawBatch]:
+        """Some of the records below ``ends``; none where all were read."""
+        try:
+            fresh = [place for place in ends if place not in self._next]
+            if fresh:
+                return self._begin(fresh)
+            if all(self._next[place] >= end for place, end in ends.items()):
+                return []
+            return self._read(ends)
+        except KafkaException as error:
+            self.close()
+            raise Unavailable(f"the change log can't be read: {error}") from error
+
+    def close(self) -> None:
+        """Let the consumer go; the next read makes another, and goes on where this one was."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close()
+
+    def _discover(self) -> None:
+        told = self._admin.list_topics(timeout=TIMEOUT_S).topics
+        named = topics.resolve(self._wanted, told, only=True)
+        self._found = {Input(topic, number) for topic in named for number in told[topic].partitions}
+        gone = self._next.keys() - self._found
+        if gone:
+            self.close()
+            for place in gone:
+                del self._next[place]
+
+    def _begin(self, fresh: Sequence[Input]) -> list[RawBatch]:
+        """Choose where to begin in partitions that were not read before, and say so by batches without records."""
+        since = max(self._since_ms() - MARGIN_MS, 0)
+        consumer = Consumer(self._settings)
+        try:
+            asked = [TopicPartition(place.topic, place.partition, since) for place in fresh]
+            for found in consumer.offsets_for_times(asked, timeout=TIMEOUT_S):
+                if found.error is not None:
+                    raise KafkaException(found.error)
+                offset = found.offset
+                if offset < 0:  # nothing is that young
+                    offset = consumer.get_watermark_offsets(found, timeout=TIMEOUT_S)[1]
+                self._next[Input(found.topic, found.partition)] = offset
+        finally:
+            consumer.close()
+        self.close()  # it is given its partitions anew
+        return [RawBatch.of(*place, [], self._next[place], self._next[place]) for place in fresh]
+
+    def _assigned(self) -> Consumer:
+        if self._consumer is None:
+            self._consumer = Consumer(self._settings)
+            self._consumer.assign([TopicPartition(*place, offset) for place, offset in self._next.items()])
+        return self._consumer
+
+    def _read(self, ends: Mapping[Input, int]) -> list[RawBatch]:
+        consumer = self._assigned()
+        records: dict[Input, list[RawRecord]] = {}
+        nexts: dict[Input, int] = {}
+        deadline = time.monotonic() + TIMEOUT_S
+        count = 0
+        while count < READ_AT_ONCE and any(nexts.get(place, self._next[place]) < end for place, end in ends.items()):
+            messages = consumer.consume(AT_ONCE, PATIENCE_S)
+            if messages:
+                deadline = time.monotonic() + TIMEOUT_S
+            elif time.monotonic() > deadline:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - its public name
+            for message in messages:
+                place = Input(message.topic() or "", message.partition() or 0)
+                error = message.error()
+                if error is None:
+                    records.setdefault(place, []).append(record_of(message))
+                    nexts[place] = int(message.offset() or 0) + 1
+                    count += 1
+                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+                    nexts[place] = max(int(message.offset() or 0), nexts.get(place, self._next[place]))
+                elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - its public name
+                    self._lost(place)
+                    raise KafkaException(error)
+                else:
+                    raise KafkaException(error)
+        found = [RawBatch.of(*place, records.get(place, []), self._next[place], end) for place, end in nexts.items()]
+        self._next |= nexts
+        return found
+
+    def _lost(self, place: Input) -> None:
+        """What was to be read next has expired, or the log was made again: it begins anew."""
+        logger.warning("%s:%d of a change log does not hold offset %d any more", *place, self._next[place])
+        del self._next[place]
+
+
+def walks(
+    settings: Settings,
+    registry: Registry,
+    admin: AdminClient,
+    client: Mapping[str, Any],
+    group: str,
+    changes: ChangeLog,
+    lanes: Callable[[], Mapping[tuple[str, Input], SinkPartition]],
+) -> dict[str, LogWalk]:
+    """What holds the change log of each sink that names one against the changes.
+
+    Args:
+        changes: fetches changes again.
+        lanes: that this worker owns.
+    """
+    return {
+        name: _walk(settings, sink, registry, admin, client, group, changes, lanes)
+        for name, sink in settings.sinks.items()
+        if sink.change_log
+    }
+
+
+def _walk(
+    settings: Settings,
+    sink: SinkSettings,
+    registry: Registry,
+    admin: AdminClient,
+    client: Mapping[str, Any],
+    group: str,
+    changes: ChangeLog,
+    lanes: Callable[[], Mapping[tuple[str, Input], SinkPartition]],
+) -> LogWalk:
+    def since_ms() -> int:
+        mine = [fold for (name, _), fold in lanes().items() if name == sink.name]
+        return min([int(time.time() * 1000), *(time_of_oldest(fold) for fold in mine)])
+
+    unavailable, types = settings.source.unavailable_value, dict(settings.source.column_types)
+    tail = LogTail(client, group, admin, sink.change_log, since_ms)
+    logged = LoggedSink(tail, SinkLog(ImageDecoder(registry, unavailable, types)), registry.fetch)
+    return LogWalk(
+        sink.name,
+        store_terms(settings, sink.name),
+        logged,
+        changes,
+        ImageDecoder(registry, unavailable, types),
+        registry.fetch,
+        0.0 if sink.store is not None else sink.change_log_wait_ms / 1000,
+    )
+
+
+def time_of_oldest(fold: SinkPartition) -> int:
+    """The record time of the first change that no fence has judged, ms since the epoch; far in the future for none."""
+    for segment, lo, hi in fold.changes.slices(max(fold.fence, fold.beginning), fold.changes.next):
+        times = segment.timestamps[lo:hi][segment.kinds[lo:hi] != 0]
+        if len(times):
+            return int(times.min())
+    return 1 << 62
+
+
+class ChangeLogGate(ReadBackGate):
+    """Before a fence of a sink with a change log is written, what that log tells is in the lane."""
+
+    def _count(self, name: str, tally: Tally) -> None:
+        self._metrics.change_log(name, tally.rows, is_up=not tally.problem)
