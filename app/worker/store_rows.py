@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from app.adapters.sql import Store
+from app.errors import VerifierError
 from app.evidence import atoms, mysql, postgres
 from app.evidence.agreement import agrees
 from app.evidence.atoms import Tag
@@ -19,29 +21,53 @@ READ_AS: Mapping[str, Callable[[str, str | None], bytes]] = {
 """By the scheme of a store's address, what a cell's text means."""
 _TEXTS = re.compile(r"(?:text|varchar|bpchar|citext|name|(?:tiny|medium|long)text|(?:var)?char|enum|uuid)\b")
 """Types of both databases that hold what they are given as text."""
+DESCRIBED_S = 60.0
+"""How long a table's columns are believed where nothing wrong is concluded from them."""
 
 
 class StoreRows:
-    """See `app.worker.readback.Rows`.
+    """See `app.worker.looks.Rows`.
 
     Args:
         scheme: of the store's address.
+        clock: seconds that never go back.
     """
 
-    def __init__(self, store: Store, scheme: str) -> None:
+    def __init__(self, store: Store, scheme: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._read_as = READ_AS[scheme]
+        self._clock = clock
         self._columns: dict[str, dict[str, str]] = {}
+        self._described_at: dict[str, float] = {}
 
-    def read(self, table: str, key: Sequence[str], keys: Sequence[Sequence[str]]) -> list[dict[str, bytes] | None]:
+    def read(
+        self, table: str, key: Sequence[str], keys: Sequence[Sequence[str]], *, is_fresh: bool = True
+    ) -> list[dict[str, bytes] | None]:
         """The columns' atoms of each key asked, None where no row has it.
 
-        The table is described anew each time: a column that its sink has added since would seem to be missing.
+        Who looks again at rows that are wrong asks for the columns anew: one that the sink has added since would seem to be
+        missing. A first look, after which nothing wrong is concluded, does with what was known a minute ago.
         """
-        columns = self._columns[table] = {column.name: column.type for column in self._store.columns(table)}
+        columns = self._described(table, is_fresh=is_fresh)
         names = {name: name for name in columns}
-        rows = self._store.read(table, [named(names, name) or name for name in key], keys, list(columns))
+        try:
+            rows = self._store.read(table, [named(names, name) or name for name in key], keys, list(columns))
+        except VerifierError:
+            self._described_at.pop(table, None)  # a column may have been dropped since
+            raise
         return [None if row is None else self._atoms(columns, row) for row in rows]
+
+    def _described(self, table: str, *, is_fresh: bool) -> dict[str, str]:
+        """The types of a table's columns by their names."""
+        now = self._clock()
+        if is_fresh or now - self._described_at.get(table, -DESCRIBED_S) >= DESCRIBED_S:
+            self._columns[table] = {column.name: column.type for column in self._store.columns(table)}
+            self._described_at[table] = now
+        return self._columns[table]
+
+    def close_idle(self) -> None:
+        """Give a connection back that was not used for a minute."""
+        self._store.close_idle()
 
     def finds(self, table: str, key: Sequence[str], values: Sequence[bytes]) -> bool:
         """Whether a row of this key would have been found by its text, as the columns' types are."""

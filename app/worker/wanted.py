@@ -1,20 +1,20 @@
-"""Which cells are read back before a fence, and which changes say what their rows must be."""
+"""Which cells are read back before a fence."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 import numpy as np
 
-from app.ledger.cells import Bit
-from app.ledger.changes import KEY
-from app.ledger.rules import View
+from app.ledger.cells import Bit, CellSegment
+from app.ledger.changes import KEY, ChangeSegment
 from app.ledger.sink import SinkPartition
-from app.model import BAD, ChangeKind, State
-from app.model.batches import Int64s
+from app.model import BAD, SEGMENT_BITS, ChangeKind, State
+from app.model.batches import Bools, Int64s, UInt64s
 
-CARRIED = 8
-"""How many earlier changes of a key are fetched for the values that a change leaves out."""
+SEGMENTS_AT_ONCE = 8
+"""Segments that are looked at before the event loop goes on with something else: some tens of milliseconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,74 +24,82 @@ class Wanted:
     offsets: Int64s
     keys: np.ndarray
 
-    def part(self, lo: int, hi: int) -> Wanted:
-        """Some of them."""
-        return Wanted(offsets=self.offsets[lo:hi], keys=self.keys[lo:hi])
-
-    def only(self, offsets: list[int]) -> Wanted:
-        """Those at some offsets."""
-        rows = np.isin(self.offsets, offsets)
-        return Wanted(offsets=self.offsets[rows], keys=self.keys[rows])
+    @property
+    def halves(self) -> UInt64s:
+        """``uint64[n]``: of each key's hash the first half."""
+        return self.keys.view(np.uint64).reshape(-1, 2)[:, 0]
 
 
-def wanted(sink: SinkPartition, below: int, share: float) -> Wanted:
+async def wanted(sink: SinkPartition, below: int, share: float) -> Wanted:
     """The cells below a progress that a fence there would judge and of whose content nothing is known.
 
-    Of several changes of a key the newest: a store keeps no others. A cell without a key can't be read back.
+    Of several changes of a key the newest: a store keeps no others. A cell without a key can't be read back. The fold may go on
+    meanwhile: what it settles then is looked at for nothing.
 
     Args:
         share: the part of the cells that the fence would not call bad which are wanted all the same, 0 to 1; which ones
             follows from their keys and offsets alone.
     """
-    offsets, keys = [], []
-    for segment, lo, hi in sink.changes.slices(max(sink.fence, sink.beginning), below):
-        cells = sink.cells.get(segment.base >> 12)
-        states = sink.states(segment, cells, lo, hi)
-        kinds = segment.kinds[lo:hi]
-        mask = segment.has_key[lo:hi] & ((kinds == ChangeKind.UPSERT) | (kinds == ChangeKind.DELETE))
-        mask &= states != State.EXEMPT
-        if cells is not None:
-            bits = cells.bits[lo:hi]  # a delete has no content: that its row is gone is seen in the store alone
-            known = np.where(kinds == ChangeKind.DELETE, Bit.READ_BACK, Bit.WORD_HAS_FINGERPRINT)
-            is_told = ((bits & Bit.GOOD) != 0) & ((bits & known) != 0)
-            mask &= ~is_told & (cells.closed[lo:hi] == 0) & (states != State.REJECTED)
-        rows = np.flatnonzero(mask) + lo
+    offsets, keys, risks = [], [], []
+    slices = list(sink.changes.slices(max(sink.fence, sink.beginning), below))
+    for number, (segment, lo, hi) in enumerate(slices, 1):
+        cells = sink.cells.get(segment.base >> SEGMENT_BITS)
+        rows = np.flatnonzero(_is_wanted(sink, segment, cells, lo, hi)) + lo
         offsets.append(rows + segment.base)
         keys.append(segment.keys[rows])
-    found = _newest(np.concatenate(offsets), np.concatenate(keys)) if offsets else _nothing()
-    if share < 1:
-        found = _sampled(sink, found, share)
+        if share < 1:
+            risks.append(_is_at_risk(sink, segment, cells, lo, hi)[rows - lo])
+        if number % SEGMENTS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+    if not offsets:
+        return Wanted(offsets=np.zeros(0, np.int64), keys=np.zeros(0, KEY))
+    return await asyncio.to_thread(_chosen, offsets, keys, risks, share)
+
+
+def _is_wanted(sink: SinkPartition, segment: ChangeSegment, cells: CellSegment | None, lo: int, hi: int) -> Bools:
+    states = sink.states(segment, cells, lo, hi)
+    kinds = segment.kinds[lo:hi]
+    mask: Bools = segment.has_key[lo:hi] & ((kinds == ChangeKind.UPSERT) | (kinds == ChangeKind.DELETE))
+    mask &= states != State.EXEMPT
+    if cells is not None:
+        bits = cells.bits[lo:hi]  # a delete has no content: that its row is gone is seen in the store alone
+        known = np.where(kinds == ChangeKind.DELETE, Bit.READ_BACK, Bit.WORD_HAS_FINGERPRINT)
+        is_told = ((bits & Bit.GOOD) != 0) & ((bits & known) != 0)
+        mask &= ~is_told & (cells.closed[lo:hi] == 0) & (states != State.REJECTED)
+    return mask
+
+
+def _is_at_risk(sink: SinkPartition, segment: ChangeSegment, cells: CellSegment | None, lo: int, hi: int) -> Bools:
+    """``bool[hi - lo]``: whether a fence would call a cell bad by what is known of it."""
+    is_silent = np.full(hi - lo, sink.contract.evidence == "receipts") | sink.view().skipped(segment.base, lo, hi)
+    if cells is None:
+        return is_silent
+    bits = cells.bits[lo:hi]
+    found: Bools = np.where(bits & Bit.HAS_RECEIPT, (bits & Bit.GOOD) == 0, is_silent)
     return found
 
 
-def _nothing() -> Wanted:
-    return Wanted(offsets=np.zeros(0, np.int64), keys=np.zeros(0, KEY))
+def _chosen(offsets: list[Int64s], keys: list[np.ndarray], risks: list[Bools], share: float) -> Wanted:
+    """Of each key the last row; of those, the ones at risk and a share of the others."""
+    all_offsets, all_keys = np.concatenate(offsets), np.concatenate(keys)
+    rows = _newest(all_keys)
+    if share < 1:
+        numbers = all_keys[rows].view(np.uint64).reshape(-1, 2)[:, 0]
+        numbers = numbers ^ (all_offsets[rows].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+        lucky = (numbers >> np.uint64(11)) < np.uint64(int(share * (1 << 53)))
+        rows = rows[lucky | np.concatenate(risks)[rows]]
+    return Wanted(offsets=all_offsets[rows], keys=all_keys[rows])
 
 
-def _newest(offsets: Int64s, keys: np.ndarray) -> Wanted:
-    """Of each key the last row."""
-    _, last = np.unique(keys[::-1], return_index=True)
-    rows = np.sort(len(keys) - 1 - last)
-    return Wanted(offsets=offsets[rows], keys=keys[rows])
-
-
-def _sampled(sink: SinkPartition, found: Wanted, share: float) -> Wanted:
-    """Those that a fence would call bad, and a share of the others."""
-    numbers = found.keys.view(np.uint64).reshape(-1, 2)[:, 0] ^ (
-        found.offsets.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    )
-    lucky = (numbers >> np.uint64(11)) < np.uint64(int(share * (1 << 53)))
-    view = sink.view()
-    rows = lucky | np.array([_is_at_risk(sink, view, offset) for offset in found.offsets.tolist()], np.bool_)
-    return Wanted(offsets=found.offsets[rows], keys=found.keys[rows])
-
-
-def _is_at_risk(sink: SinkPartition, view: View, offset: int) -> bool:
-    """Whether a fence would call a cell bad by what is known of it."""
-    bits = sink.word(offset).bits
-    if bits & Bit.HAS_RECEIPT:
-        return not bits & Bit.GOOD
-    return sink.contract.evidence == "receipts" or view.is_skipped(offset)
+def _newest(keys: np.ndarray) -> Int64s:
+    """Of each key the last row, ascending."""
+    first, second = np.ascontiguousarray(keys).view(np.uint64).reshape(-1, 2).T.copy()
+    order = np.lexsort((second, first))  # stable: of one key the last row comes last
+    first, second = first.take(order), second.take(order)  # other threads go on meanwhile
+    is_last = np.ones(len(order), np.bool_)
+    is_last[:-1] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
+    found: Int64s = np.sort(order.compress(is_last))
+    return found
 
 
 def with_bad(sink: SinkPartition, found: Wanted) -> Wanted:
@@ -105,51 +113,6 @@ def with_bad(sink: SinkPartition, found: Wanted) -> Wanted:
         return found
     offsets = np.array(sorted(bad), np.int64)
     keys = np.frombuffer(b"".join(bad[offset] or b"" for offset in offsets.tolist()), KEY)
-    return _newest(np.concatenate([offsets, found.offsets]), np.concatenate([keys, found.keys]))
-
-
-def last_lost(sink: SinkPartition) -> int:
-    """The highest offset that is held and expired before it was read: it may have been a change of any key; -1 for none."""
-    for number in sorted(sink.changes.segments, reverse=True):
-        segment = sink.changes.segments[number]
-        rows = np.flatnonzero(segment.kinds == ChangeKind.LOST)
-        if len(rows):
-            return segment.base + int(rows[-1])
-    return -1
-
-
-def history_of(sink: SinkPartition, asked: Wanted, *, has_truncates: bool) -> list[int]:
-    """Offsets of the changes that say what the rows must be: of each key those asked for, all later ones, some earlier.
-
-    Args:
-        has_truncates: whether truncates empty the sink's table, so that they are changes of every key.
-    """
-    if not len(asked.offsets):
-        return []
-    offsets, keys, others = [], [], []
-    for segment, lo, hi in sink.changes.slices(max(sink.changes.first, 0), sink.changes.next):
-        kinds = segment.kinds[lo:hi]
-        has_key, is_unreadable = segment.has_key[lo:hi], kinds == ChangeKind.UNREADABLE
-        mask = has_key & ((kinds == ChangeKind.UPSERT) | (kinds == ChangeKind.DELETE) | is_unreadable)
-        mask &= np.isin(segment.keys[lo:hi], asked.keys)
-        rows = np.flatnonzero(mask) + lo
-        offsets.append(rows + segment.base)
-        keys.append(segment.keys[rows])
-        mask = is_unreadable & ~has_key  # it may be a change of any key
-        if has_truncates:
-            mask |= kinds == ChangeKind.TRUNCATE
-        others.append(np.flatnonzero(mask) + lo + segment.base)
-    all_offsets, all_keys = np.concatenate(offsets), np.concatenate(keys)
-    lowest = dict(zip(asked.keys.tolist(), asked.offsets.tolist(), strict=True))  # a key is asked for once
-    found: set[int] = set(asked.offsets.tolist())
-    earlier: dict[bytes, list[int]] = {}
-    for offset, key in zip(all_offsets.tolist(), all_keys.tolist(), strict=True):
-        if offset >= lowest[key]:
-            found.add(offset)
-        else:
-            earlier.setdefault(key, []).append(offset)
-    for before in earlier.values():
-        found.update(before[-CARRIED:])
-    first = min(found)
-    found.update(offset for part in others for offset in part.tolist() if offset >= first)
-    return sorted(found)
+    all_offsets, all_keys = np.concatenate([offsets, found.offsets]), np.concatenate([keys, found.keys])
+    rows = _newest(all_keys)
+    return Wanted(offsets=all_offsets[rows], keys=all_keys[rows])

@@ -108,7 +108,7 @@ class DatabaseStore:
             self._hang_up()
 
     def close_idle(self) -> None:
-        """Close the connection where it was not used for `Limits.idle_ms`; called on a timer by whoever holds the store."""
+        """See `Store.close_idle`; of a store that is being asked it is none."""
         if self._lock.acquire(blocking=False):
             try:
                 if self._clock() - self._used_at >= self._idle_s:

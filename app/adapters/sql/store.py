@@ -128,5 +128,8 @@ class Store(Protocol):
             after: the key after which to begin, None: at the beginning.
         """
 
+    def close_idle(self) -> None:
+        """Give the connection back where it was not used for `Limits.idle_ms`; for a timer."""
+
     def close(self) -> None:
         """Give the connection back; the store may be used again."""

@@ -21,9 +21,10 @@ from app.ledger.partition import PartitionFold
 from app.ledger.sink import SinkPartition
 from app.model import Contract, RawBatch, RawRecord, ReceiptStatus, SinkTopic
 from app.testing import Row, fence, lane_rows
+from app.worker.looks import is_kept_exactly
 from app.worker.ports import Input
 from app.worker.readback import Contract as ReadBackContract
-from app.worker.readback import ReadBack, is_kept_exactly
+from app.worker.readback import ReadBack
 from cdc_receipts.atoms import floating, integer, text
 from cdc_receipts.codec import SCHEMAS, Mark, Receipt, encode_mark, encode_receipt
 from cdc_receipts.fingerprint import UNAVAILABLE_VALUE
@@ -159,7 +160,9 @@ class World:
 
     # what the reader asks
 
-    def read(self, table: str, key: Sequence[str], keys: Sequence[Sequence[str]]) -> list[Mapping[str, bytes] | None]:
+    def read(
+        self, table: str, key: Sequence[str], keys: Sequence[Sequence[str]], *, is_fresh: bool = True
+    ) -> list[Mapping[str, bytes] | None]:
         assert (table, tuple(key)) == ("t", ("id",))
         self.asked.append(keys)
         return [self.store.get(int(one[0])) for one in keys]
@@ -332,7 +335,7 @@ def test_where_silence_is_proof_a_row_that_is_not_there_needs_no_skip() -> None:
 def test_a_store_that_does_not_answer_says_nothing_of_any_row() -> None:
     world = World(upsert(1, "a"))
 
-    def away(*_: object) -> list[Mapping[str, bytes] | None]:
+    def away(*_: object, **__: object) -> list[Mapping[str, bytes] | None]:
         raise Unavailable("the store is away")
 
     world.read = away  # type: ignore[method-assign]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.adapters.sql import ColumnType
+from app.errors import NoSuchTable
 from app.worker.store_rows import StoreRows
 from cdc_receipts import texts
 from cdc_receipts.atoms import decimal, floating, integer, text
@@ -33,6 +34,8 @@ class Table:
 
     def read(self, table: str, key: Sequence[str], keys: Sequence[Any], columns: Sequence[str]) -> list[Any]:
         assert set(key) <= self.cells.keys()
+        if not set(columns) <= self.cells.keys():
+            raise NoSuchTable("a column is not there")
         return [tuple(self.cells[name][1] for name in columns) for _ in keys]
 
 
@@ -114,3 +117,34 @@ def test_a_key_that_the_store_keeps_in_its_own_way_may_have_a_row_all_the_same(
     store.read("t", ["id"], [])
 
     assert not store.finds("t", ["id"], [atom])
+
+
+def test_a_first_look_does_with_columns_of_a_minute_ago_and_a_second_one_asks_anew() -> None:
+    """What is right by old columns is right; what is wrong may lack a column that was added since."""
+    now = [0.0]
+    table = Table(id=("int8", "1"))
+    store = StoreRows(table, "postgresql", lambda: now[0])  # type: ignore[arg-type]
+    store.read("t", ["id"], [["1"]], is_fresh=False)
+    table.cells["extra"] = ("text", "x")
+
+    assert store.read("t", ["id"], [["1"]], is_fresh=False) == [{"id": integer(1)}]
+    assert store.read("t", ["id"], [["1"]], is_fresh=True) == [{"id": integer(1), "extra": text("x")}]
+
+    table.cells["more"] = ("text", "y")
+    now[0] = 60.0
+    assert store.read("t", ["id"], [["1"]], is_fresh=False) == [
+        {"id": integer(1), "extra": text("x"), "more": text("y")}
+    ]
+
+
+def test_columns_are_asked_for_anew_after_a_read_that_failed() -> None:
+    """One that was dropped since is read no more."""
+    table = Table(id=("int8", "1"), gone=("text", "x"))
+    store = rows(table)
+    store.read("t", ["id"], [["1"]], is_fresh=False)
+    del table.cells["gone"]
+
+    with pytest.raises(NoSuchTable):
+        store.read("t", ["id"], [["1"]], is_fresh=False)
+
+    assert store.read("t", ["id"], [["1"]], is_fresh=False) == [{"id": integer(1)}]
