@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -18,13 +19,15 @@ from app.decode.images import ImageDecoder
 from app.errors import Unavailable
 from app.ledger.sink import SinkPartition
 from app.model import RawBatch, RawRecord
-from app.worker.log_walk import LoggedSink, LogWalk
+from app.worker.log_rows import LoggedSink
+from app.worker.log_walk import LogWalk
+from app.worker.looks import ChangeLog, Tally
 from app.worker.ports import Input
-from app.worker.readback import ChangeLog, Tally
+from app.worker.readback import Changes
 from app.worker.sink_log import SinkLog
 from app.worker.stores import store_terms
 from topologies.again import record_of
-from topologies.readback import ReadBackGate
+from topologies.readback import ReadBackGate, committed
 
 logger = logging.getLogger(__name__)
 
@@ -190,51 +193,44 @@ def walks(
     """What holds the change log of each sink that names one against the changes.
 
     Args:
+        client: librdkafka's connection settings; group: it wants one, nothing is committed.
         changes: fetches changes again.
         lanes: that this worker owns.
     """
+
+    def images() -> ImageDecoder:
+        return ImageDecoder(registry, settings.source.unavailable_value, dict(settings.source.column_types))
+
+    def tail(sink: SinkSettings) -> LogTail:
+        return LogTail(client, group, admin, sink.change_log, partial(_time_of_oldest, lanes, sink.name))
+
     return {
-        name: _walk(settings, sink, registry, admin, client, group, changes, lanes)
+        name: LogWalk(
+            name,
+            store_terms(settings, name),
+            LoggedSink(tail(sink), SinkLog(images()), registry.fetch),
+            Changes(changes, images(), registry.fetch),
+            partial(committed, admin, sink.group or ""),
+            0.0 if sink.store is not None else sink.change_log_wait_ms / 1000,
+            sink.second_look_ms / 1000,
+            lambda: int(time.time() * 1000),
+        )
         for name, sink in settings.sinks.items()
         if sink.change_log
     }
 
 
-def _walk(
-    settings: Settings,
-    sink: SinkSettings,
-    registry: Registry,
-    admin: AdminClient,
-    client: Mapping[str, Any],
-    group: str,
-    changes: ChangeLog,
-    lanes: Callable[[], Mapping[tuple[str, Input], SinkPartition]],
-) -> LogWalk:
-    def since_ms() -> int:
-        mine = [fold for (name, _), fold in lanes().items() if name == sink.name]
-        return min([int(time.time() * 1000), *(time_of_oldest(fold) for fold in mine)])
-
-    unavailable, types = settings.source.unavailable_value, dict(settings.source.column_types)
-    tail = LogTail(client, group, admin, sink.change_log, since_ms)
-    logged = LoggedSink(tail, SinkLog(ImageDecoder(registry, unavailable, types)), registry.fetch)
-    return LogWalk(
-        sink.name,
-        store_terms(settings, sink.name),
-        logged,
-        changes,
-        ImageDecoder(registry, unavailable, types),
-        registry.fetch,
-        0.0 if sink.store is not None else sink.change_log_wait_ms / 1000,
-    )
-
-
-def time_of_oldest(fold: SinkPartition) -> int:
-    """The record time of the first change that no fence has judged, ms since the epoch; far in the future for none."""
-    for segment, lo, hi in fold.changes.slices(max(fold.fence, fold.beginning), fold.changes.next):
-        times = segment.timestamps[lo:hi][segment.kinds[lo:hi] != 0]
-        if len(times):
-            return int(times.min())
-    return 1 << 62
+def _time_of_oldest(lanes: Callable[[], Mapping[tuple[str, Input], SinkPartition]], sink: str) -> int:
+    """The record time of the oldest change that no fence of a sink has judged, ms since the epoch; now where there is none."""
+    found = [int(time.time() * 1000)]
+    for (name, _), fold in lanes().items():
+        if name == sink:
+            for segment, lo, hi in fold.changes.slices(max(fold.fence, fold.beginning), fold.changes.next):
+                times = segment.timestamps[lo:hi][segment.kinds[lo:hi] != 0]
+                if len(times):
+                    found.append(int(times.min()))
+                    break
+    return min(found)
 
 
 class ChangeLogGate(ReadBackGate):

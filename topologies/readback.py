@@ -24,8 +24,9 @@ from app.ledger.sink import SinkPartition
 from app.model import RawBatch, RawRecord
 from app.worker.layout import Layout
 from app.worker.live import LiveWorker
+from app.worker.looks import Tally
 from app.worker.ports import Input
-from app.worker.readback import Contract, ReadBack, Tally
+from app.worker.readback import Contract, ReadBack
 from app.worker.store_rows import StoreRows
 from app.worker.stores import store_terms
 from cdc_receipts.codec import Mark, MarkKind, Receipt
@@ -172,13 +173,13 @@ def readers(settings: Settings, registry: Registry, admin: AdminClient, changes:
         admin: asks what sinks have committed.
     """
     return {
-        name: _reader(settings, sink, changes, registry, partial(_committed, admin, sink.group or ""))
+        name: _reader(settings, sink, changes, registry, partial(committed, admin, sink.group or ""))
         for name, sink in settings.sinks.items()
         if sink.store is not None
     }
 
 
-async def _committed(admin: AdminClient, group: str, source: Input) -> int:
+async def committed(admin: AdminClient, group: str, source: Input) -> int:
     """The offset that a group will read next; 0 where nobody knows."""
     try:
         found = await asyncio.to_thread(committed_offsets, admin, group, [source])
@@ -212,10 +213,12 @@ def _reader(
     )
 
 
-class Looks(Protocol):
+class Looker(Protocol):
     """What looks at rows or records of one sink: `ReadBack`, `app.worker.log_walk.LogWalk`."""
 
-    tally: Tally
+    @property
+    def tally(self) -> Tally:
+        """What it came to so far."""
 
     async def look(
         self, sink: SinkPartition, source: Input, below: int, *, has_bad: bool = False, may_be_gone: bool = False
@@ -233,7 +236,7 @@ class ReadBackGate:
 
     def __init__(
         self,
-        sinks: Mapping[str, Looks],
+        sinks: Mapping[str, Looker],
         worker: LiveWorker,
         layout: Layout,
         marks: Marks,
@@ -307,7 +310,7 @@ class ReadBackGate:
                 logger.exception("%s can't be read back, no fence is written for %s:%d", name, *source)
             tally.problem = repr(error)
 
-    async def _before(self, reader: Looks, name: str, source: Input, offset: int) -> None:
+    async def _before(self, reader: Looker, name: str, source: Input, offset: int) -> None:
         sink = self._worker.lanes().get((name, source))
         if sink is None:
             return
@@ -319,7 +322,7 @@ class ReadBackGate:
             if self._marks.is_through((name, source)):  # what waits here may be forgotten: then it is looked at again
                 self._read_up[name, source] = (sink, life, offset)
 
-    async def _again(self, reader: Looks, name: str, source: Input) -> None:
+    async def _again(self, reader: Looker, name: str, source: Input) -> None:
         sink = self._worker.lanes().get((name, source))
         if sink is None:
             return

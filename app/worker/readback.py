@@ -147,27 +147,31 @@ class ReadBack:
             settled = await self._looks.settle(past, source, below, part, may_be_gone=may_be_gone)
             self._looks.count([sight.finding for _, sight in settled])
             for offset, sight in settled:
-                said += self._said(sink, sight, offset, below)
+                said += news_of(sink, sight, offset, below, self._contract.terms, KIND, self._wall_ms)
         return said
 
-    def _said(self, sink: SinkPartition, sight: Sight, asked: int, below: int) -> list[Receipt | Mark]:
-        """The evidence of a finding about a cell that was asked for, none where the lane holds it."""
-        finding, image = sight.finding, sight.image
-        word = sink.word(finding.offset)
-        is_heard = bool(word.bits & Bit.GOOD)
-        if isinstance(finding, Absent) and not is_heard:
-            if sink.contract.evidence == "receipts" or sink.view().is_skipped(finding.offset):
-                return []  # silence below a fence says so, or a SKIP has
-            at = self._wall_ms()
-        else:  # of a write that the sink told of this is no second one
-            at = image.at if word.apply_rank == NEVER else word.apply_at
-        if isinstance(finding, Equal) and _is_told(sink, finding, asked, below):
-            return []
-        terms, generation = self._contract.terms, sink.generation
-        found = evidence_of(self._contract.sink, image, finding, terms, KIND, at, generation, is_heard=is_heard)
-        if isinstance(found, Receipt) and is_last_word(word, found):
-            return []
-        return [found]
+
+def news_of(
+    sink: SinkPartition, sight: Sight, asked: int, below: int, terms: StoreTerms, kind: str, wall_ms: Callable[[], int]
+) -> list[Receipt | Mark]:
+    """The evidence of what was seen of a cell that was asked for, none where the lane holds it.
+
+    Args:
+        kind: the receipt's ``evidence``.
+    """
+    finding, image = sight.finding, sight.image
+    word = sink.word(finding.offset)
+    is_heard = bool(word.bits & Bit.GOOD)
+    if isinstance(finding, Absent) and not is_heard:
+        if sink.contract.evidence == "receipts" or sink.view().is_skipped(finding.offset):
+            return []  # silence below a fence says so, or a SKIP has
+        at = wall_ms()
+    else:  # of a write that the sink told of this is no second one
+        at = image.at if word.apply_rank == NEVER else word.apply_at
+    if isinstance(finding, Equal) and _is_told(sink, finding, asked, below):
+        return []
+    found = evidence_of(sink.contract.sink, image, finding, terms, kind, at, sink.generation, is_heard=is_heard)
+    return [] if isinstance(found, Receipt) and is_last_word(word, found) else [found]
 
 
 def last_lost(sink: SinkPartition) -> int:

@@ -11,21 +11,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from app.decode.images import Image, ImageDecoder
-from app.evidence.keys import KeyText, shared_text
-from app.evidence.tables import StoreTerms
+from app.evidence.keys import KeyText, key_text
 from app.model import ChangeKind, RawBatch
 from app.worker.ports import Input
 
 MOST_RECORDS = 50_000
 """Records that are kept of one sink's log, about 1 to 2 KB each; what a sink writes while a fence waits must fit in."""
 
-_PLAIN = StoreTerms()
-
 
 def log_key(columns: Mapping[str, bytes] | None) -> KeyText | None:
-    """A key by the sink's names, whatever their letter case and its columns' types; None where it can't be told so."""
+    """A key by the sink's names, whatever their letter case, and its values as text; None for one that can't be told so."""
     folded = {name.casefold(): atom for name, atom in (columns or {}).items()}
-    return shared_text(folded, _PLAIN, "") if len(folded) == len(columns or {}) else None
+    return key_text(folded) if len(folded) == len(columns or {}) else None
 
 
 @dataclass(slots=True)
@@ -54,6 +51,10 @@ class TableLog:
             self.problem = (
                 f"{', '.join(sorted({log.topic for log in self.records}))} tell of one table: they have no order"
             )
+
+    def newest(self) -> Image | None:
+        """Some record of it that is no older than others of its partition."""
+        return next((found[-1] for found in self.records.values() if found), None)
 
     def forget_first(self, log: Input) -> None:
         """The oldest record of a partition goes, of its key it is the oldest, too."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -10,19 +11,25 @@ from typing import Any
 import pytest
 
 from app.decode.images import ImageDecoder
-from app.errors import NotYet
+from app.decode.schemas import RecordedSchemas
+from app.errors import NotYet, Unavailable
 from app.evidence.tables import StoreTerms
 from app.model import EvidenceKind, RawBatch, RawRecord
 from app.testing import Row
-from app.worker.log_walk import KIND, LoggedSink, LogWalk
+from app.worker.log_rows import LoggedSink
+from app.worker.log_walk import KIND, LogWalk
 from app.worker.ports import Input
+from app.worker.readback import Changes
 from app.worker.sink_log import SinkLog
-from cdc_receipts.codec import Receipt
+from cdc_receipts.codec import Mark, Receipt
 from cdc_receipts.fingerprint import UNAVAILABLE_VALUE
-from tests.unit.decode.envelopes import change, framed
+from tests.unit.decode.envelopes import change, framed, record
 from tests.unit.worker.test_readback import KEY, KEY_ID, SOURCE, VALUE, VALUE_ID, WRITERS, World, delete, upsert
 
 WAIT_S = 30.0
+TEXT_KEY_ID = 9
+TEXT_KEY = record("Key", (("id", "string"),))
+BOTH = RecordedSchemas({VALUE_ID: json.dumps(VALUE), KEY_ID: json.dumps(KEY), TEXT_KEY_ID: json.dumps(TEXT_KEY)})
 
 
 class LogWorld(World):
@@ -42,12 +49,20 @@ class LogWorld(World):
     def restarts(self, most: int = 1_000) -> None:
         """The worker that looks is another one."""
         self.begun.clear()
-        sink_log = SinkLog(ImageDecoder(WRITERS, UNAVAILABLE_VALUE), most)
+        sink_log = SinkLog(ImageDecoder(BOTH, UNAVAILABLE_VALUE), most)
         reader: Any = SimpleNamespace(ends=self.ends, read=self.read_log)
         self.walk = LogWalk(
-            "s", self.terms, LoggedSink(reader, sink_log, self._no_schemas), self, ImageDecoder(WRITERS, UNAVAILABLE_VALUE),
-            self._no_schemas, WAIT_S, lambda: self.now,
-        )  # fmt: skip
+            "s",
+            self.terms,
+            LoggedSink(reader, sink_log, self._no_schemas),
+            Changes(self, ImageDecoder(WRITERS, UNAVAILABLE_VALUE), self._no_schemas),
+            self._progress,
+            WAIT_S,
+            1,
+            lambda: 9_000,
+            lambda: self.now,
+            self._sleep,
+        )
 
     def writes(self, *rows: tuple[int, str, Any], partition: int = 0, op: str = "", lsn: int | None = None) -> None:
         """The sink writes rows, and its log tells: each in a transaction of its own, a second after the one before."""
@@ -62,7 +77,7 @@ class LogWorld(World):
         log = self.log[partition]
         log.append(RawRecord(len(log), 0, key, value))
 
-    def walks(self, below: int, *, has_bad: bool = False) -> list[Receipt]:
+    def walks(self, below: int, *, has_bad: bool = False) -> list[Receipt | Mark]:
         """Look at the log, put what is said and a fence into the lane, and judge."""
         said = asyncio.run(self.walk.look(self.sink, SOURCE, below, has_bad=has_bad))
         self.says(said, below)
@@ -274,44 +289,153 @@ def test_a_repair_that_nobody_reports_is_found_when_bad_cells_are_looked_at_agai
     assert world.states() == {0: "delivered", 1: "delivered"}
 
 
+# ---------------------------------------------------------------- what it does not show, and must
+
+
+def pairs(*names: str) -> list[tuple[int, str, Any]]:
+    """Changes of keys of their own."""
+    return [upsert(key, name) for key, name in enumerate(names)]
+
+
+def waited(world: LogWorld, below: int) -> list[Receipt | Mark]:
+    """What is said once a fence has waited for the log as long as it does."""
+    with pytest.raises(NotYet):
+        world.walks(below)
+    world.now += WAIT_S
+    return world.walks(below)
+
+
+def test_a_change_between_two_that_the_log_shows_never_arrived() -> None:
+    world = LogWorld(*pairs("a", "lost", "c", "d"))
+    world.writes(upsert(0, "a"), upsert(2, "c"), upsert(3, "d"))
+
+    world.walks(4)
+
+    assert world.states() == {0: "delivered", 1: "missing", 2: "delivered", 3: "delivered"}
+
+
+def test_a_key_whose_row_shows_an_older_change_is_missing_the_newer() -> None:
+    world = LogWorld(upsert(1, "a"), upsert(1, "lost"), upsert(2, "c"), upsert(3, "d"))
+    world.writes(upsert(1, "a"), upsert(2, "c"), upsert(3, "d"))
+
+    world.walks(4)
+
+    assert world.states()[1] == "missing"
+
+
+def test_a_row_that_ends_as_nothing_the_source_ever_said_is_diverged() -> None:
+    world = LogWorld(upsert(0, "z"), upsert(1, "a"), upsert(2, "c"), upsert(3, "d"))
+    world.writes(upsert(0, "z"), upsert(1, "somebody's"), upsert(2, "c"), upsert(3, "d"))
+
+    (said,) = (one for one in world.walks(4) if one.offset == 1)
+
+    assert world.states()[1] == "diverged"
+    assert isinstance(said, Receipt)
+    assert said.error == ("differs", "name (value)")
+
+
+def test_a_write_that_comes_at_the_second_look_was_on_its_way() -> None:
+    world = LogWorld(*pairs("a", "late", "c", "d"))
+    world.writes(upsert(0, "a"), upsert(2, "c"), upsert(3, "d"))
+    world.looks.append(lambda: world.writes(upsert(1, "late")))
+
+    world.walks(4)
+
+    assert set(world.states().values()) == {"delivered"}
+
+
+def test_a_sink_that_was_set_back_is_not_convicted_by_its_log() -> None:
+    world = LogWorld(*pairs("a", "lost", "c", "d"))
+    world.writes(upsert(0, "a"), upsert(2, "c"), upsert(3, "d"))
+    world.committed = 0
+
+    with pytest.raises(Unavailable, match="has fallen"):
+        world.walks(4)
+
+
+def test_a_delete_that_a_log_is_silent_about_is_not_known_to_have_come_or_not() -> None:
+    """The sink's row may have been there before the log began, or never."""
+    world = LogWorld(upsert(0, "z"), delete(1), upsert(2, "c"), upsert(3, "d"))
+    world.writes(upsert(0, "z"), upsert(2, "c"), upsert(3, "d"))
+
+    world.walks(4)
+
+    assert world.states()[1] == "attempted"
+
+
+def test_a_deleted_row_that_the_log_shows_to_be_there_still_is_missing_its_delete() -> None:
+    world = LogWorld(upsert(0, "z"), upsert(1, "a"), delete(1), upsert(2, "c"), upsert(3, "d"))
+    world.writes(upsert(0, "z"), upsert(1, "a"), upsert(2, "c"), upsert(3, "d"))
+
+    world.walks(5)
+
+    assert world.states() == {0: "delivered", 1: "delivered", 2: "missing", 3: "delivered", 4: "delivered"}
+
+
+def test_a_key_that_the_log_writes_in_another_form_is_not_known_to_be_absent() -> None:
+    world = LogWorld(*pairs("a", "b", "c", "d"))
+    for key, name in ((0, "a"), (2, "c"), (3, "d")):
+        source = {"table": "t", "ts_ms": 1_000 * key, "lsn": key}
+        value = framed(VALUE, change("u", {"id": key, "name": name, "body": "b"}, source), VALUE_ID)
+        world.tells(framed(TEXT_KEY, {"id": str(key)}, TEXT_KEY_ID), value)
+
+    world.walks(4)
+
+    assert world.states()[1] == "attempted"
+
+
+def test_a_truncate_in_the_log_leaves_nothing_to_be_known() -> None:
+    world = LogWorld(*pairs("a", "b", "c", "d"))
+    world.writes(*pairs("a", "b", "c", "d")[:2])
+    world.writes((0, "t", None))
+    world.writes(*pairs("a", "b", "c", "d")[2:])
+
+    waited(world, 4)
+
+    assert world.states() == {0: "attempted", 1: "attempted", 2: "delivered", 3: "delivered"}
+
+
+def test_where_the_store_is_read_back_the_log_is_not_waited_for() -> None:
+    world = LogWorld(upsert(1, "a"))
+    world.walk._wait_s = 0.0  # noqa: SLF001 - as the wiring sets it
+
+    assert world.walks(1) == []
+
+
 # ---------------------------------------------------------------- how far it reaches
 
 
-def covered(world: LogWorld, below: int) -> list[int]:
-    """The offsets whose writes the log is sure to show after a look."""
-    world.now += WAIT_S
+def silent(world: LogWorld, below: int) -> list[int]:
+    """The offsets that are said to be missing; of what no log reaches nothing is known."""
     try:
-        asyncio.run(world.walk.look(world.sink, SOURCE, below))
+        world.walks(below)
     except NotYet:
         world.now += WAIT_S
-        asyncio.run(world.walk.look(world.sink, SOURCE, below))
-    return [offset for offset in range(len(world.records)) if world.walk.covers(SOURCE, offset)]
+        world.walks(below)
+    return [offset for offset, state in world.states().items() if state == "missing"]
 
 
 def test_a_log_reaches_from_its_first_record_to_the_last_change_before_its_last_transaction() -> None:
     world = LogWorld(*(upsert(key, "a") for key in range(6)))
-    world.writes(*(upsert(key, "a") for key in (1, 3, 4, 5)))
+    world.writes(*(upsert(key, "a") for key in (1, 3, 4)))
 
-    assert covered(world, 6) == [2, 3, 4]
+    assert silent(world, 6) == [2]
 
 
-def test_all_partitions_of_a_log_must_have_come_so_far() -> None:
-    world = LogWorld(*(upsert(key, "a") for key in range(6)), partitions=2)
-    world.writes(*(upsert(key, "a") for key in (0, 2, 4, 5)))
+@pytest.mark.parametrize(("more", "missing"), [((), []), ((1,), []), ((1, 4), []), ((1, 4, 5), [2, 3])])
+def test_all_partitions_of_a_log_must_have_come_so_far(more: Sequence[int], missing: list[int]) -> None:
+    world = LogWorld(*(upsert(key, "a") for key in range(9)), partitions=2)
+    world.writes(*(upsert(key, "a") for key in (0, 6, 7, 8)))
+    world.writes(*(upsert(key, "a") for key in more), partition=1)
 
-    assert covered(world, 6) == []
-
-    world.writes(*(upsert(key, "a") for key in (1, 3)), partition=1)
-    assert covered(world, 6) == []
-    world.writes(upsert(3, "a"), partition=1)
-    assert covered(world, 6) == [2, 3]
+    assert silent(world, 9) == missing
 
 
 def test_a_row_that_was_the_same_long_ago_does_not_tell_how_far_the_log_has_come() -> None:
-    """Twenty changes ago the row was the same: the record may be of then, and the log hours behind."""
-    flips = [upsert(1, "on" if place % 20 == 0 else str(place)) for place in range(21)]
-    world = LogWorld(*flips, upsert(2, "lost"), upsert(3, "c"), upsert(4, "d"))
+    """Both keys go in circles, and the log is a circle behind: its records are of offsets 0 and 1, not of 20 and 22."""
+    first = [upsert(7, "on"), upsert(1, "on"), *(upsert(7, str(n)) for n in range(9)), *(upsert(1, str(n)) for n in range(9))]
+    world = LogWorld(*first, upsert(7, "on"), upsert(2, "on its way"), upsert(1, "on"), upsert(4, "d"))
     world.says([], 20)
-    world.writes(upsert(3, "c"), upsert(1, "on"), upsert(4, "d"))
+    world.writes(upsert(7, "on"), upsert(1, "on"), upsert(7, "0"))
 
-    assert covered(world, 24) == []
+    assert silent(world, 24) == []

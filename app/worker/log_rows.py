@@ -1,0 +1,134 @@
+"""A sink's change log as far as it was read, and the last row of each key that it shows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from app.decode.images import Image
+from app.evidence import atoms
+from app.evidence.change_log import row_of
+from app.evidence.keys import KeyText
+from app.evidence.states import UNKNOWN
+from app.evidence.tables import StoreTerms
+from app.model import ChangeKind, RawBatch
+from app.worker.ports import Input
+from app.worker.sink_log import SinkLog
+
+Row = Mapping[str, bytes]
+
+
+class LogReader(Protocol):
+    """Reads a sink's change log; blocks."""
+
+    def ends(self) -> Mapping[Input, int]:
+        """Where every partition of it ends now.
+
+        Raises:
+            Unavailable: the cluster does not tell.
+        """
+
+    def read(self, ends: Mapping[Input, int]) -> Sequence[RawBatch]:
+        """The next records of it, a bounded number; none where all partitions were read up to ``ends``.
+
+        The first batch of a partition has a ``start`` that does not follow the last one's ``next``, and so has one that
+        follows a hole.
+
+        Raises:
+            Unavailable: a broker does not answer now.
+        """
+
+
+class LoggedSink:
+    """A sink's log as far as it was read; one at a time looks at it."""
+
+    def __init__(self, reader: LogReader, log: SinkLog, fetch_schemas: Callable[[set[int]], Awaitable[None]]) -> None:
+        self.log = log
+        self._reader = reader
+        self._fetch_schemas = fetch_schemas
+        self._next: dict[Input, int] = {}
+
+    async def catch_up(self) -> None:
+        """Read to the end that the log has now.
+
+        Raises:
+            Unavailable: it, or a schema of it, can't be had.
+        """
+        ends = await asyncio.to_thread(self._reader.ends)
+        while raws := await asyncio.to_thread(self._reader.read, ends):
+            for raw in raws:
+                await self._fetch_schemas(self.log.missing(raw))
+                await asyncio.to_thread(self._take, raw)
+
+    def positions(self) -> dict[Input, int]:
+        """Up to where each partition was read."""
+        return dict(self._next)
+
+    def _take(self, raw: RawBatch) -> None:
+        place = Input(raw.topic, raw.partition)
+        if self._next.get(place) != raw.start:
+            self.log.begin(place)
+        self.log.take(raw)
+        self._next[place] = raw.next
+
+
+class LogRows:
+    """See `app.worker.looks.Rows`: what a log says that a sink's tables hold now.
+
+    Attributes:
+        floor: by partition of the log, what lies below speaks of an earlier life of the sink.
+    """
+
+    def __init__(self, logged: LoggedSink, terms: StoreTerms) -> None:
+        self.floor: Mapping[Input, int] = {}
+        self._logged = logged
+        self._terms = terms
+
+    def records(self, table: str, keys: Iterable[KeyText]) -> dict[Input, list[Image]]:
+        """The records of some keys in the order of each partition of a table's log; of each partition, if it has none, too."""
+        kept = self._logged.log.table(table)
+        if kept is None or kept.problem:
+            return {}
+        found: dict[Input, list[Image]] = {place: [] for place in self._logged.log.partitions(kept)}
+        for key in keys:
+            for image in self.records_of(table, key):
+                found[Input(image.topic, image.partition)].append(image)
+        for images in found.values():
+            images.sort(key=lambda image: image.offset)
+        return found
+
+    def records_of(self, table: str, key: KeyText) -> list[Image]:
+        """The records of one key, in their order."""
+        kept = self._logged.log.table(table)
+        found = () if kept is None or kept.problem else kept.by_key.get(key, ())
+        return [one for one in found if one.offset >= self.floor.get(Input(one.topic, one.partition), 0)]
+
+    def read(
+        self, table: str, key: Sequence[str], keys: Sequence[Sequence[str]], *, is_fresh: bool = True
+    ) -> list[Row | None]:
+        """The last row of each key; None also for a key that the log does not know."""
+        del is_fresh  # the log is as new as it was read
+        names = [name.casefold() for name in key]
+        return [self._last(table, tuple(sorted(zip(names, texts, strict=True)))) for texts in keys]
+
+    def _last(self, table: str, key: KeyText) -> Row | None:
+        row: dict[str, bytes] | None = None
+        for image in self.records_of(table, key):
+            if image.kind is ChangeKind.DELETE:
+                row = None
+                continue
+            told = row_of(image, self._terms)
+            left = {name: (row or {})[name] for name, atom in told.items() if atom == UNKNOWN and name in (row or {})}
+            row = told | left
+        return row
+
+    def finds(self, table: str, key: Sequence[str], values: Sequence[bytes]) -> bool:
+        """Whether the log writes such keys as the source does: then it has no record of a key that is not found by its text."""
+        kept = self._logged.log.table(table)
+        newest = None if kept is None or kept.problem else kept.newest()
+        there = {name.casefold(): atom for name, atom in ((newest.key if newest else None) or {}).items()}
+        return all(
+            name.casefold() in there and atoms.tag(there[name.casefold()]) is atoms.tag(value)
+            for name, value in zip(key, values, strict=True)
+        )
