@@ -46,19 +46,21 @@ from app.worker.wanted import Wanted, with_bad
 from cdc_receipts.codec import Mark, Receipt
 
 KIND = "change-log"
+NEAR = 1_000
+"""So many offsets below and above a change that the log is silent about are looked at for how far the log reaches."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What a look at some keys of a source partition showed.
 
     Attributes:
-        findings: with the change that each is about, and when the sink wrote it, ms; in the log's order.
-        reach: of each partition of the log.
+        findings: with the change that each is about, and when the sink wrote it, ms; of a key in the log's order.
+        reaches: of each partition of the log, a part of the keys after the other.
     """
 
-    findings: Sequence[tuple[int, Equal | Different, Image]] = ()
-    reach: Mapping[Input, Reach] = field(default_factory=dict)
+    findings: list[tuple[int, Equal | Different, Image]] = field(default_factory=list)
+    reaches: list[Mapping[Input, Reach]] = field(default_factory=list)
 
 
 class LogWalk:
@@ -116,27 +118,20 @@ class LogWalk:
         """
         await self._logged.catch_up()
         self._rows.floor = self._floor(sink, source)
-        cells = untold(sink, below)
+        cells = untold(sink, max(sink.fence, sink.beginning), below)
         asked = with_bad(sink, cells.oldest()) if has_bad else cells.oldest()
-        if not len(asked.offsets):
-            return []
-        histories = Histories(sink.changes, asked.offsets, asked.halves, has_truncates=self._terms.truncates)
-        await histories.build()
-        past = HeldPast(sink, source, histories, self._changes)
-        said: list[Receipt | Mark] = []
-        told: set[int] = set()
-        reaches: list[Mapping[Input, Reach]] = []
-        for start in range(0, len(asked.offsets), KEYS_AT_ONCE):
-            images, _ = await past.images(asked.offsets[start : start + KEYS_AT_ONCE].tolist())
-            where = SinkTopic(self._sink, source.topic, source.partition)
-            seen = await asyncio.to_thread(self._seen, where, images)
-            reaches.append(seen.reach)
-            told |= {finding.offset for _, finding, _ in seen.findings}
-            said += self._said(sink, seen)
-        left = cells.newest_left(told)
+        seen = await self._walked(sink, source, asked)
+        left = cells.newest_left({finding.offset for _, finding, _ in seen.findings})
+        said: list[Receipt | Mark] = list(self._said(sink, seen))
         if not self._wait_s or has_bad or not len(left.offsets):
             return said
-        return said + await self._judged(sink, source, below, left, combined(sink, reaches), may_be_gone=may_be_gone)
+        first, last = int(left.offsets[0]), int(left.offsets[-1])
+        near = untold(sink, max(first - NEAR, sink.changes.first, 0), last + NEAR, is_told=True).oldest()
+        others = await self._walked(
+            sink, source, near
+        )  # what is told of these shows from where to where the log reaches
+        coverage = combined(sink, [*seen.reaches, *others.reaches])
+        return said + await self._judged(sink, source, below, left, coverage, may_be_gone=may_be_gone)
 
     def _floor(self, sink: SinkPartition, source: Input) -> Mapping[Input, int]:
         """From where on the log speaks of the sink's present life: what it wrote in an earlier one proves nothing of this."""
@@ -148,20 +143,30 @@ class LogWalk:
 
     # ---------------------------------------------------------------- what the log shows
 
-    def _seen(self, where: SinkTopic, images: Sequence[Image]) -> Seen:
-        if not images:
+    async def _walked(self, sink: SinkPartition, source: Input, asked: Wanted) -> Seen:
+        if not len(asked.offsets):
             return Seen()
+        histories = Histories(sink.changes, asked.offsets, asked.halves, has_truncates=self._terms.truncates)
+        await histories.build()
+        past = HeldPast(sink, source, histories, self._changes)
+        where = SinkTopic(self._sink, source.topic, source.partition)
+        found = Seen()
+        for start in range(0, len(asked.offsets), KEYS_AT_ONCE):
+            images, _ = await past.images(asked.offsets[start : start + KEYS_AT_ONCE].tolist())
+            if images:
+                await asyncio.to_thread(self._see, where, images, found)
+        return found
+
+    def _see(self, where: SinkTopic, images: Sequence[Image], found: Seen) -> None:
+        """In a thread: what the log says of the keys of some changes."""
         of = Source(where, images, self._terms)
         columns = tuple(of.key)
         records = self._rows.records(of.sink_table, [self._key_there(of.table, key) for key in _keys(images, of)])
-        everything = [image for found in records.values() for image in found]
+        everything = [image for told in records.values() for image in told]
         walked = change_log.walk(of.known, everything, of.terms, of.table, columns)
-        return Seen(
-            findings=[(at, finding, of.by_offset[finding.offset]) for at, finding in walked],
-            reach={
-                place: change_log.reach(of.known, found, of.terms, of.table, columns)
-                for place, found in records.items()
-            },
+        found.findings.extend((at, finding, of.by_offset[finding.offset]) for at, finding in walked)
+        found.reaches.append(
+            {place: change_log.reach(of.known, told, of.terms, of.table, columns) for place, told in records.items()}
         )
 
     def _key_there(self, table: str, columns: Mapping[str, bytes]) -> KeyText:
@@ -272,20 +277,23 @@ class Untold:
         return Wanted(offsets=self.offsets[rows], keys=self.keys[rows])
 
 
-def untold(sink: SinkPartition, below: int) -> Untold:
-    """The cells below a progress that the log is asked about."""
+def untold(sink: SinkPartition, start: int, end: int, *, is_told: bool = False) -> Untold:
+    """The cells at ``[start, end)`` that the log is asked about.
+
+    Args:
+        is_told: also those of which something right was said, closed ones too.
+    """
     offsets, keys = [np.zeros(0, np.int64)], [np.zeros(0, KEY)]
-    for segment, lo, hi in sink.changes.slices(max(sink.fence, sink.beginning), below):
+    for segment, lo, hi in sink.changes.slices(start, end):
         cells = sink.cells.get(segment.base >> SEGMENT_BITS)
         states = sink.states(segment, cells, lo, hi)
         kinds = segment.kinds[lo:hi]
         mask = segment.has_key[lo:hi] & ((kinds == ChangeKind.UPSERT) | (kinds == ChangeKind.DELETE))
         mask &= (states != State.EXEMPT) & (states != State.REJECTED)
-        if cells is not None:
-            is_told = ((cells.bits[lo:hi] & Bit.GOOD) != 0) & (
-                (kinds == ChangeKind.DELETE) | ((cells.bits[lo:hi] & Bit.WORD_HAS_FINGERPRINT) != 0)
-            )
-            mask &= ~is_told & (cells.closed[lo:hi] == 0)
+        if cells is not None and not is_told:
+            bits = cells.bits[lo:hi]
+            is_whole = (kinds == ChangeKind.DELETE) | ((bits & Bit.WORD_HAS_FINGERPRINT) != 0)
+            mask &= ~(((bits & Bit.GOOD) != 0) & is_whole) & (cells.closed[lo:hi] == 0)
         rows = np.flatnonzero(mask) + lo
         offsets.append(rows + segment.base)
         keys.append(segment.keys[rows])

@@ -91,9 +91,11 @@ class SinkLog:
     def begin(self, log: Input) -> None:
         """A partition is read from somewhere on; what it told before is not known, or not any more."""
         self._partitions.setdefault(log.topic, set()).add(log.partition)
-        for place, table in self._tables.items():
+        known = [table for table in self._tables.values() if table.records.get(log)]
+        for table in known:
             table.forget(log)
-            self._arrived = deque(one for one in self._arrived if one != (place, log))
+        if known:
+            self._arrived = deque(one for one in self._arrived if one[1] != log)
 
     def missing(self, raw: RawBatch) -> set[int]:
         """Schema ids that were not asked for yet."""

@@ -33,12 +33,26 @@ second_look = "1s"
 """
 """What a sink's contract says besides, where its rows are read back."""
 
+LOG = """change_log = ["/{prefix}[.]public[.].*/"]
+change_log_wait = "20s"
+expect = "latest-state"
+sets = "every-column"
+second_look = "1s"
+"""
+"""What the first sink's contract says besides, where its own change log is evidence."""
+
 ROLE = "reader"
 """May SELECT in the sinks' databases, and nothing else."""
 
 
 def verifier_config(
-    world: ConnectWorld, pipeline: Pipeline, directory: Path, name: str = "verifier", *, has_stores: bool = False
+    world: ConnectWorld,
+    pipeline: Pipeline,
+    directory: Path,
+    name: str = "verifier",
+    *,
+    has_stores: bool = False,
+    has_log: bool = False,
 ) -> str:
     """TOML for `tests.stack.worker.Worker` that watches both sinks of a pipeline; their progress is all they tell.
 
@@ -46,6 +60,7 @@ def verifier_config(
         directory: the worker's own.
         name: of the worker; its own topics begin with ``<pipeline>.<name>``.
         has_stores: the sinks' rows are read back.
+        has_log: the first sink's change log is evidence.
     """
     text = CONFIG.format(
         bootstrap=world.bootstrap,
@@ -62,10 +77,12 @@ def verifier_config(
         if has_stores:
             _allow(world, sink)
             text += STORE.format(role=ROLE, port=world.postgres.port, sink=sink)
-            if sink == pipeline.sink_a:
-                text += 'table_name = "${source.table}"\ntruncates = "apply"\n'
-            else:
-                text += 'deletes = "soft"\n'
+        elif has_log and sink == pipeline.sink_a:
+            text += LOG.format(prefix=pipeline.receipts)
+        if sink == pipeline.sink_a:
+            text += 'table_name = "${source.table}"\ntruncates = "apply"\n'
+        elif has_stores:
+            text += 'deletes = "soft"\n'
     return text
 
 
@@ -80,11 +97,17 @@ class Watch:
     """A worker over a pipeline, and what it tells."""
 
     def __init__(
-        self, pipeline: Pipeline, directory: Path, name: str = "verifier", *, has_stores: bool = False
+        self,
+        pipeline: Pipeline,
+        directory: Path,
+        name: str = "verifier",
+        *,
+        has_stores: bool = False,
+        has_log: bool = False,
     ) -> None:
         self.pipeline = pipeline
         world = pipeline.world
-        config = verifier_config(world, pipeline, directory / name, name, has_stores=has_stores)
+        config = verifier_config(world, pipeline, directory / name, name, has_stores=has_stores, has_log=has_log)
         self.worker = Worker(directory / name, config)
         self.telling = Telling(world.bootstrap, world.registry, f"{pipeline.name}.{name}")
 

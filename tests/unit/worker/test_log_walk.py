@@ -397,7 +397,7 @@ def test_a_truncate_in_the_log_leaves_nothing_to_be_known() -> None:
 
 def test_where_the_store_is_read_back_the_log_is_not_waited_for() -> None:
     world = LogWorld(upsert(1, "a"))
-    world.walk._wait_s = 0.0  # noqa: SLF001 - as the wiring sets it
+    world.walk._wait_s = 0.0
 
     assert world.walks(1) == []
 
@@ -422,6 +422,27 @@ def test_a_log_reaches_from_its_first_record_to_the_last_change_before_its_last_
     assert silent(world, 6) == [2]
 
 
+def test_changes_that_are_closed_show_from_where_on_the_log_reaches() -> None:
+    world = LogWorld(*(upsert(key, "a") for key in range(2)))
+    world.writes(upsert(0, "a"), upsert(1, "a"))
+    world.walks(2)
+    world.happens(*(upsert(key, "a") for key in range(2, 6)))
+    world.writes(upsert(3, "a"), upsert(4, "a"), upsert(5, "a"))
+
+    assert silent(world, 3) == [2]
+
+
+def test_changes_beyond_the_progress_show_how_far_the_log_has_come() -> None:
+    world = LogWorld(*(upsert(key, "a") for key in range(3)))
+    world.writes(upsert(0, "a"), upsert(1, "a"))
+    with pytest.raises(NotYet):
+        world.walks(3)
+    world.happens(upsert(3, "a"), upsert(4, "a"))
+    world.writes(upsert(3, "a"), upsert(4, "a"))
+
+    assert silent(world, 3) == [2]
+
+
 @pytest.mark.parametrize(("more", "missing"), [((), []), ((1,), []), ((1, 4), []), ((1, 4, 5), [2, 3])])
 def test_all_partitions_of_a_log_must_have_come_so_far(more: Sequence[int], missing: list[int]) -> None:
     world = LogWorld(*(upsert(key, "a") for key in range(9)), partitions=2)
@@ -433,7 +454,12 @@ def test_all_partitions_of_a_log_must_have_come_so_far(more: Sequence[int], miss
 
 def test_a_row_that_was_the_same_long_ago_does_not_tell_how_far_the_log_has_come() -> None:
     """Both keys go in circles, and the log is a circle behind: its records are of offsets 0 and 1, not of 20 and 22."""
-    first = [upsert(7, "on"), upsert(1, "on"), *(upsert(7, str(n)) for n in range(9)), *(upsert(1, str(n)) for n in range(9))]
+    first = [
+        upsert(7, "on"),
+        upsert(1, "on"),
+        *(upsert(7, str(n)) for n in range(9)),
+        *(upsert(1, str(n)) for n in range(9)),
+    ]
     world = LogWorld(*first, upsert(7, "on"), upsert(2, "on its way"), upsert(1, "on"), upsert(4, "d"))
     world.says([], 20)
     world.writes(upsert(7, "on"), upsert(1, "on"), upsert(7, "0"))
