@@ -46,10 +46,12 @@ from topologies.ledger import LedgerReader
 from topologies.marking import Marks
 from topologies.probing import FenceProbe
 from topologies.progress import ProgressProbe
-from topologies.readback import ReadBackGate, readers
+from topologies.readback import ReadBackGate
+from topologies.scrubbing import Scrubbing
 from topologies.shipping import Shipper
 from topologies.starting import ledger_topic, prepare
 from topologies.statuses import StatusProbe
+from topologies.stores import open_stores
 
 logger = logging.getLogger(__name__)
 
@@ -136,12 +138,15 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
         logger.warning("%s", problem)
     app = build_app(_engine(settings, layout), worker)
     marks = Marks(layout, shipper, ids)
-    stores = ReadBackGate(
-        readers(settings, registry, connection.admin, client_config(settings), group), worker, layout, marks, metrics
-    )
-    probe = _probe(settings, worker, marks, connection.admin, metrics, stores)
-    app.timer(settings.verifier.probe_interval_ms / 1000, name="recheck")(lambda *_: _guarded(stores.recheck()))
-    app.timer(settings.verifier.probe_interval_ms / 1000, name="probe")(lambda *_: _guarded(probe.look()))
+    stores = open_stores(settings, layout, registry, connection.admin, client_config(settings), group)
+    read_back = ReadBackGate(stores.readers, worker, layout, marks, metrics)
+    scrubbing = Scrubbing(stores.scrubs, worker, marks, metrics, read_back.is_busy)
+    probe = _probe(settings, worker, marks, connection.admin, metrics, read_back)
+    interval_s = settings.verifier.probe_interval_ms / 1000
+    app.timer(interval_s, name="recheck")(lambda *_: _guarded(read_back.recheck()))
+    app.timer(interval_s, name="scrub")(lambda *_: _guarded(scrubbing.look()))
+    app.timer(interval_s, name="idle stores")(lambda *_: _guarded(stores.close_idle()))
+    app.timer(interval_s, name="probe")(lambda *_: _guarded(probe.look()))
     reading = StretchReader(client_config(settings), group)
     worker.rereader = Rereader(reading.read, worker.decode)
     worker.committed = partial(_committed, connection.admin)
