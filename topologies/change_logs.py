@@ -21,13 +21,15 @@ from app.ledger.sink import SinkPartition
 from app.model import RawBatch, RawRecord
 from app.worker.log_rows import LoggedSink
 from app.worker.log_walk import LogWalk
-from app.worker.looks import ChangeLog, Tally
+from app.worker.looks import Tally
 from app.worker.ports import Input
 from app.worker.readback import Changes
 from app.worker.sink_log import SinkLog
 from app.worker.stores import store_terms
 from topologies.again import record_of
-from topologies.readback import ReadBackGate, committed
+from topologies.changes import ChangeReader
+from topologies.readback import ReadBackGate
+from topologies.stores import committed
 
 logger = logging.getLogger(__name__)
 
@@ -187,16 +189,15 @@ def walks(
     admin: AdminClient,
     client: Mapping[str, Any],
     group: str,
-    changes: ChangeLog,
     lanes: Callable[[], Mapping[tuple[str, Input], SinkPartition]],
 ) -> dict[str, LogWalk]:
     """What holds the change log of each sink that names one against the changes.
 
     Args:
         client: librdkafka's connection settings; group: it wants one, nothing is committed.
-        changes: fetches changes again.
         lanes: that this worker owns.
     """
+    changes = ChangeReader(client, group)
 
     def images() -> ImageDecoder:
         return ImageDecoder(registry, settings.source.unavailable_value, dict(settings.source.column_types))

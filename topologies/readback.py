@@ -1,216 +1,26 @@
-"""Read-back live: the gate before a fence, the changes fetched again, and what is said on its way into the lanes."""
+"""Read-back live: the gate before a fence, and what is said on its way into the lanes."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
-
-from app.adapters.groups import SILENT, committed_offsets
 from app.adapters.metrics import Metrics
-from app.adapters.registry import Registry
-from app.adapters.sql import Limits, open_store
-from app.config.settings import Settings, SinkSettings
-from app.decode.images import ImageDecoder
 from app.errors import NotYet, Unavailable
 from app.ledger.sink import SinkPartition
-from app.model import RawBatch, RawRecord
 from app.worker.layout import Layout
 from app.worker.live import LiveWorker
 from app.worker.looks import Tally
 from app.worker.ports import Input
-from app.worker.readback import Contract, ReadBack
-from app.worker.store_rows import StoreRows
-from app.worker.stores import store_terms
 from cdc_receipts.codec import Mark, MarkKind, Receipt
-from topologies.again import record_of
 from topologies.marking import Marks
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_S = 10.0
-AT_ONCE, PATIENCE_S = 1_000, 0.1
-"""`Consumer.consume` waits for all that it is asked for, so it is asked for no more than there can be, and not long."""
-GAP = 2_000
-"""Offsets nearer than this are read in one go: reading is cheaper than seeking."""
 RECHECK_S = 60.0
-
-
-class ChangeReader:
-    """Fetches changes by their offsets, in a thread, with a consumer of its own that joins no group."""
-
-    def __init__(self, client: Mapping[str, Any], group: str) -> None:
-        self._settings = {
-            **client,
-            "group.id": group,
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "error",
-            "fetch.queue.backoff.ms": 10,
-        }
-        self._lock = asyncio.Lock()
-        self._consumer: Consumer | None = None
-
-    async def fetch(self, source: Input, offsets: Sequence[int]) -> RawBatch:
-        """The records at some ascending offsets; those that are gone are absent.
-
-        Raises:
-            Unavailable: the broker does not answer now.
-        """
-        async with self._lock:
-            return await asyncio.to_thread(self._fetch, source, offsets)
-
-    async def end(self, source: Input, start: int) -> int:
-        """Where a source partition ends now; ``start`` where no record stands from there on, be it that markers do.
-
-        Raises:
-            Unavailable: the broker does not answer now.
-        """
-        async with self._lock:
-            return await asyncio.to_thread(self._end, source, start)
-
-    def _fetch(self, source: Input, offsets: Sequence[int]) -> RawBatch:
-        records: list[RawRecord] = []
-        with self._asked(source) as consumer:
-            earliest, end = _bounds(consumer, source)
-            there = [offset for offset in offsets if earliest <= offset < end]
-            for run in _runs(there):
-                records += _read(consumer, source, run)
-        last = records[-1].offset + 1 if records else 0
-        return RawBatch.of(source.topic, source.partition, records, records[0].offset if records else 0, last)
-
-    def _end(self, source: Input, start: int) -> int:
-        with self._asked(source) as consumer:
-            earliest, end = _bounds(consumer, source)
-            start_there = max(start, earliest)
-            if start_there >= end or not _holds_records(consumer, source, start_there):
-                return start
-        return end
-
-    @contextmanager
-    def _asked(self, source: Input) -> Iterator[Consumer]:
-        try:
-            if self._consumer is None:
-                self._consumer = Consumer(self._settings)
-            yield self._consumer
-        except KafkaException as error:
-            self.close()
-            raise Unavailable(f"{source.topic}:{source.partition} can't be read again: {error}") from error
-
-    def close(self) -> None:
-        """Let the consumer go; the next fetch makes another."""
-        consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            consumer.close()
-
-
-def _bounds(consumer: Consumer, source: Input) -> tuple[int, int]:
-    """Where a log begins and ends; what an open transaction holds is beyond its end."""
-    bounds: tuple[int, int] = consumer.get_watermark_offsets(TopicPartition(*source), timeout=TIMEOUT_S)
-    return bounds
-
-
-def _read(consumer: Consumer, source: Input, run: Sequence[int]) -> list[RawRecord]:
-    found: list[RawRecord] = []
-    wanted = set(run)
-    for message in _messages(consumer, source, run[0], run[-1]):
-        offset = int(message.offset() or 0)
-        if offset in wanted:
-            found.append(record_of(message))
-        if offset >= run[-1]:
-            break
-    return found
-
-
-def _holds_records(consumer: Consumer, source: Input, start: int) -> bool:
-    return next(_messages(consumer, source, start, start), None) is not None
-
-
-def _messages(consumer: Consumer, source: Input, start: int, last: int) -> Iterator[Message]:
-    """The records from an offset on, up to the log's end; the caller stops at ``last`` or beyond."""
-    consumer.assign([TopicPartition(source.topic, source.partition, start)])
-    deadline = time.monotonic() + TIMEOUT_S
-    place = start
-    while True:
-        messages = consumer.consume(min(AT_ONCE, max(last - place, 0) + 1), PATIENCE_S)
-        if messages:
-            deadline = time.monotonic() + TIMEOUT_S
-        elif time.monotonic() > deadline:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - its public name
-        for message in messages:
-            error = message.error()
-            if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-                return
-            if error is not None:
-                raise KafkaException(error)
-            place = int(message.offset() or 0) + 1
-            yield message
-
-
-def _runs(offsets: Sequence[int]) -> list[list[int]]:
-    """Offsets in stretches that are read in one go."""
-    found: list[list[int]] = []
-    for offset in offsets:
-        if found and offset - found[-1][-1] <= GAP:
-            found[-1].append(offset)
-        else:
-            found.append([offset])
-    return found
-
-
-def readers(settings: Settings, registry: Registry, admin: AdminClient, changes: ChangeReader) -> dict[str, ReadBack]:
-    """What reads back the rows of each sink that names its store.
-
-    Args:
-        admin: asks what sinks have committed.
-    """
-    return {
-        name: _reader(settings, sink, changes, registry, partial(committed, admin, sink.group or ""))
-        for name, sink in settings.sinks.items()
-        if sink.store is not None
-    }
-
-
-async def committed(admin: AdminClient, group: str, source: Input) -> int:
-    """The offset that a group will read next; 0 where nobody knows."""
-    try:
-        found = await asyncio.to_thread(committed_offsets, admin, group, [source])
-    except SILENT as error:
-        raise Unavailable(f"the committed offsets of {group} can't be read: {error}") from error
-    return found.get(source, 0)
-
-
-def _reader(
-    settings: Settings,
-    sink: SinkSettings,
-    changes: ChangeReader,
-    registry: Registry,
-    progress: Callable[[Input], Awaitable[int]],
-) -> ReadBack:
-    limits = Limits(rows_per_second=sink.read_back_rate or None, statement_timeout_ms=sink.read_back_timeout_ms)
-    url = sink.store or ""
-    return ReadBack(
-        Contract(
-            sink=sink.name,
-            terms=store_terms(settings, sink.name),
-            share=sink.read_back_share,
-            second_look_s=sink.second_look_ms / 1000,
-        ),
-        StoreRows(open_store(url, sink.store_password, limits), url.partition(":")[0]),
-        changes,
-        ImageDecoder(registry, settings.source.unavailable_value, dict(settings.source.column_types)),
-        registry.fetch,
-        progress,
-        lambda: int(time.time() * 1000),
-    )
 
 
 class Looker(Protocol):
@@ -223,7 +33,11 @@ class Looker(Protocol):
     async def look(
         self, sink: SinkPartition, source: Input, below: int, *, has_bad: bool = False, may_be_gone: bool = False
     ) -> Sequence[Receipt | Mark]:
-        """The evidence about cells below a progress, as far as it is news."""
+        """The evidence about cells below a progress, as far as it is news.
+
+        Raises:
+            Unavailable: no fence may be written now; `NotYet` where that is no trouble.
+        """
 
 
 class ReadBackGate:
@@ -288,10 +102,14 @@ class ReadBackGate:
     def _count(self, name: str, tally: Tally) -> None:
         self._metrics.read_back(name, tally.rows, is_up=not tally.problem)
 
+    def is_busy(self, name: str) -> bool:
+        """Whether the rows of a sink are being read back now."""
+        task = self._running.get(name)
+        return task is not None and not task.done()
+
     def _start(self, name: str, source: Input, work: Callable[[], Any]) -> None:
         """One look at a store at a time; whoever comes while one goes on asks again."""
-        task = self._running.get(name)
-        if task is None or task.done():
+        if not self.is_busy(name):
             self._running[name] = asyncio.create_task(self._guarded(name, source, work))
 
     async def _guarded(self, name: str, source: Input, work: Callable[[], Any]) -> None:

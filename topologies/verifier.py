@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -47,10 +47,12 @@ from topologies.ledger import LedgerReader
 from topologies.marking import Marks
 from topologies.probing import FenceProbe
 from topologies.progress import ProgressProbe
-from topologies.readback import ChangeReader, ReadBackGate, readers
+from topologies.readback import ReadBackGate
+from topologies.scrubbing import Scrubbing
 from topologies.shipping import Shipper
 from topologies.starting import ledger_topic, prepare
 from topologies.statuses import StatusProbe
+from topologies.stores import open_stores
 
 logger = logging.getLogger(__name__)
 
@@ -137,14 +139,18 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
         logger.warning("%s", problem)
     app = build_app(_engine(settings, layout), worker)
     marks = Marks(layout, shipper, ids)
-    changes = ChangeReader(client_config(settings), group)
-    stores = ReadBackGate(readers(settings, registry, connection.admin, changes), worker, layout, marks, metrics)
-    told = walks(settings, registry, connection.admin, client_config(settings), group, changes, worker.lanes)
+    stores = open_stores(settings, layout, registry, connection.admin, client_config(settings), group)
+    told = walks(settings, registry, connection.admin, client_config(settings), group, worker.lanes)
     change_logs = ChangeLogGate(told, worker, layout, marks, metrics)
-    probe = _probe(settings, worker, marks, connection.admin, metrics, [change_logs, stores])
-    app.timer(settings.verifier.probe_interval_ms / 1000, name="logs")(lambda *_: _guarded(change_logs.recheck()))
-    app.timer(settings.verifier.probe_interval_ms / 1000, name="recheck")(lambda *_: _guarded(stores.recheck()))
-    app.timer(settings.verifier.probe_interval_ms / 1000, name="probe")(lambda *_: _guarded(probe.look()))
+    read_back = ReadBackGate(stores.readers, worker, layout, marks, metrics)
+    scrubbing = Scrubbing(stores.scrubs, worker, marks, metrics, read_back.is_busy)
+    probe = _probe(settings, worker, marks, connection.admin, metrics, [change_logs, read_back])
+    looks = {
+        "logs": change_logs.recheck, "recheck": read_back.recheck, "scrub": scrubbing.look,
+        "idle stores": stores.close_idle, "probe": probe.look,
+    }  # fmt: skip
+    for name, look in looks.items():
+        app.timer(settings.verifier.probe_interval_ms / 1000, name=name)(_on_timer(look))
     reading = StretchReader(client_config(settings), group)
     worker.rereader = Rereader(reading.read, worker.decode)
     worker.committed = partial(_committed, connection.admin)
@@ -222,6 +228,10 @@ def _engine(settings: Settings, layout: Layout) -> EngineSettings:
 
 async def _reopen(app: Any) -> None:
     await app.consumer.reopen()
+
+
+def _on_timer(look: Callable[[], Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    return lambda *_: _guarded(look())
 
 
 async def _guarded(work: Any) -> None:

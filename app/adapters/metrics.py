@@ -209,6 +209,22 @@ class Metrics(Collector):
         for word, count in records.items():
             self._count_to("cdc_verifier_change_log_records_total", (sink, word), ("", 0), count)
 
+    def scrub(self, sink: str, rows: Mapping[str, int], *, is_up: bool) -> None:
+        """What the scrub of a sink's rows has come to so far, and whether it can go on."""
+        self._set("cdc_verifier_scrub_up", (sink,), ("", 0), is_up)
+        for word, count in rows.items():
+            self._count_to("cdc_verifier_scrubbed_rows_total", (sink, word), ("", 0), count)
+
+    def scrubbed(
+        self, sink: str, topic: str, partition: int, *, wrong: int, left: int, since_ms: int, passes: int
+    ) -> None:
+        """Where the scrub of one source partition stands: see `app.worker.scrubbed.Scrubbed`."""
+        labels, place = (sink, *self._topic(topic, partition)), (topic, partition)
+        self._set("cdc_verifier_scrub_wrong_rows", labels, place, wrong)
+        self._set("cdc_verifier_scrub_left_changes", labels, place, left)
+        self._set_since("cdc_verifier_scrub_age_seconds", labels, place, since_ms)
+        self._set("cdc_verifier_scrub_passes", labels, place, passes)
+
     def sink_status(self, sink: str, report: Report | None) -> None:
         """What is believed of a sink's connector; None takes it off the page: nobody knows, or it is another worker's."""
         place = (f"|{sink}", 0)  # of no topic

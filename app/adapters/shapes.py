@@ -78,6 +78,15 @@ _METRICS = {
     "cdc_verifier_change_log_up": Shape(
         "1 if the sink's own change log could be read at the last look; else no fence is written", ("sink",), "max"
     ),
+    "cdc_verifier_scrub_up": Shape(
+        "1 if the last look at rows at rest was answered; 0 while they can't be looked at", ("sink",), "max"
+    ),
+    "cdc_verifier_scrub_wrong_rows": Shape("rows at rest that were wrong when they were looked at last", _LANE),
+    "cdc_verifier_scrub_left_changes": Shape("changes that the pass under way has still to go over", _LANE),
+    "cdc_verifier_scrub_age_seconds": Shape(
+        "every row at rest was looked at since; of the oldest partition", _LANE, "max"
+    ),
+    "cdc_verifier_scrub_passes": Shape("whole passes over rows at rest, summed over partitions", _LANE),
     "cdc_verifier_connect_up": Shape("1 if Connect answered the last question", fold="max"),
     "cdc_verifier_suspended_topics": Shape("1 for a topic that is not read, nor judged about", ("topic",), "max"),
     "cdc_verifier_input_position_offset": Shape("next offset to read of every input", ("topic", "partition")),
@@ -123,6 +132,9 @@ _METRICS = {
     ),
     "cdc_verifier_change_log_records_total": Shape(
         "records of the sink's own change log, by what they showed", ("sink", "state"), is_counter=True
+    ),
+    "cdc_verifier_scrubbed_rows_total": Shape(
+        "rows at rest that were looked at, by what they showed", ("sink", "state"), is_counter=True
     ),
     "cdc_verifier_connect_errors_total": Shape("failed questions to Connect", is_counter=True),
     "cdc_verifier_broker_errors_total": Shape("failed requests to brokers", is_counter=True),

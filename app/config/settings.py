@@ -188,6 +188,11 @@ class SinkSettings:
     read_back_rate: int = setting(
         kinds.Whole(0, 1_000_000), 2_000, "rows a second at most, by a worker; 0 for no limit"
     )
+    scrub_rate: int = setting(
+        kinds.Whole(0, 1_000_000),
+        100,
+        "rows at rest a second that are compared again and again, by a worker; 0 for none",
+    )
     read_back_timeout_ms: int = setting(kinds.duration(100), 10_000, "of one statement in the store")
     second_look_ms: int = setting(kinds.duration(), 5_000, "a row is wrong if it is so twice, this long apart")
     recorded_tables: str | None = setting(kinds.Text(), None, "in a recording, the file that holds its tables")

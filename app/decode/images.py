@@ -90,43 +90,52 @@ class ImageDecoder:
             Unavailable: a schema can't be had now.
         """
         for index, offset in enumerate(raw.offsets.tolist()):
-            if wanted is not None and offset not in wanted:
-                continue
-            value = raw.value(index)
-            if value is None:
-                continue
-            key_bytes = raw.key(index)
-            timestamp = int(raw.timestamps[index])
-            hides: Literal["", "key", "truncate"] = ""
-            try:
-                found = self._value(value)
-            except Undecodable:
-                found = "", {}, None, frozenset[str]()
-            if found is None:
-                continue
-            op, source, row, unavailable = found
-            table = table_of(source)
-            key = self.key(key_bytes, table)
-            if not op and key is None:
-                hides = _hidden(key_bytes, value)
-            at = source.get("ts_ms")
-            yield Image(
-                topic=raw.topic,
-                partition=raw.partition,
-                offset=offset,
-                timestamp=timestamp,
-                at=at if isinstance(at, int) else timestamp,
-                kind=kind_of(op) if op else ChangeKind.UNREADABLE,
-                database=source.get("db") or "",
-                schema=source.get("schema") or "",
-                table=table,
-                key=key,
-                row=row,
-                unavailable=unavailable,
-                hides=hides,
-                op=op,
-                position=position(source, op),
-            )
+            if wanted is None or offset in wanted:
+                image = self.image(raw, index)
+                if image is not None:
+                    yield image
+
+    def image(self, raw: RawBatch, index: int) -> Image | None:
+        """One change of a fetch; None for a tombstone.
+
+        Raises:
+            Unavailable: a schema can't be had now.
+        """
+        value = raw.value(index)
+        if value is None:
+            return None
+        key_bytes = raw.key(index)
+        timestamp = int(raw.timestamps[index])
+        hides: Literal["", "key", "truncate"] = ""
+        try:
+            found = self._value(value)
+        except Undecodable:
+            found = "", {}, None, frozenset[str]()
+        if found is None:
+            return None
+        op, source, row, unavailable = found
+        table = table_of(source)
+        key = self.key(key_bytes, table)
+        if not op and key is None:
+            hides = _hidden(key_bytes, value)
+        at = source.get("ts_ms")
+        return Image(
+            topic=raw.topic,
+            partition=raw.partition,
+            offset=int(raw.offsets[index]),
+            timestamp=timestamp,
+            at=at if isinstance(at, int) else timestamp,
+            kind=kind_of(op) if op else ChangeKind.UNREADABLE,
+            database=source.get("db") or "",
+            schema=source.get("schema") or "",
+            table=table,
+            key=key,
+            row=row,
+            unavailable=unavailable,
+            hides=hides,
+            op=op,
+            position=position(source, op),
+        )
 
     def missing(self, raw: RawBatch) -> set[int]:
         """Schema ids of a batch's keys and values that were not asked for yet."""

@@ -225,7 +225,7 @@ def _compared(state: State, row: Row, terms: StoreTerms) -> Iterator[tuple[str, 
         elif found == UNKNOWN:
             yield name, None, None
         elif found is None:
-            yield name, expected == NULL, None
+            yield name, True if expected == NULL else None if terms.is_at_rest else False, None
         elif found in forms and expected not in forms:
             yield name, False, found
         else:

@@ -47,6 +47,7 @@ class StoreTerms:
         sets_every_column: whether a write of the sink sets every column that the change's record has.
         is_every_change: whether every change must have been applied, or only the newest of its key.
         unavailable_value: the text of the unavailable-value placeholder.
+        is_at_rest: rows are compared long after they were written: a column that the table lacks may have been dropped since.
     """
 
     table_name: str = "${topic}"
@@ -60,6 +61,7 @@ class StoreTerms:
     sets_every_column: bool = False
     is_every_change: bool = True
     unavailable_value: str = "__debezium_unavailable_value"
+    is_at_rest: bool = False
 
     def table_of(self, image: Image) -> str:
         """The name of the table that a change's row stands in."""

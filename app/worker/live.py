@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from app.adapters.metrics import Metrics
 from app.adapters.registry import Registry
-from app.adapters.store import RocksStore
+from app.adapters.store import RocksStore, Store
 from app.config.settings import Settings
 from app.decode.changes import ReferenceChangeDecoder
 from app.decode.evidence import EvidenceDecoder
@@ -63,9 +63,8 @@ class LiveWorker:
         bounds: asks the broker for (earliest, end) of inputs now; set once the transport runs.
         seek: makes the transport go on elsewhere; likewise.
         rereader: reads changes again that evidence still comes about; None where nothing can.
-        committed: asks what a sink's consumer group has committed.
+        committed: asks what a sink's consumer group has committed; compacted: change topics that Kafka compacts.
         logs: looks for topics that were made again; None where the broker can't tell.
-        compacted: change topics that Kafka compacts.
     """
 
     def __init__(
@@ -324,6 +323,11 @@ class LiveWorker:
             for (name, topic), sink in worker.fold.sinks.items()
             if not self.suspension.has(name, topic) and not (is_caught_up and worker.is_catching_up)
         }
+
+    def store_of(self, source: Input) -> Store | None:
+        """The store of a source partition that is judged here."""
+        worker = self._worker_of(source)
+        return None if worker is None else worker.store
 
     def routed_logs(self, name: str) -> list[Input]:
         """Every partition of every log that is routed for a sink, whoever reads it."""

@@ -9,7 +9,7 @@ from confluent_kafka import Producer
 
 from app.adapters.brokers.embedded import EmbeddedBroker
 from app.worker.ports import Input
-from topologies.readback import GAP, ChangeReader
+from topologies.changes import GAP, ChangeReader
 
 SOURCE = Input("changes", 0)
 

@@ -30,10 +30,12 @@ from cdc_receipts.codec import SCHEMAS, Mark, Receipt, encode_mark, encode_recei
 from cdc_receipts.fingerprint import UNAVAILABLE_VALUE
 from tests.unit.decode.envelopes import change, envelope, framed, record
 
-VALUE_ID, KEY_ID = 7, 8
+VALUE_ID, KEY_ID, NARROW_ID = 7, 8, 9
 VALUE = envelope((("id", "long"), ("name", ["null", "string"]), ("body", ["null", "string"])))
+NARROW = envelope((("id", "long"), ("name", ["null", "string"])))
+"""After a column was dropped."""
 KEY = record("Key", (("id", "long"),))
-WRITERS = RecordedSchemas({VALUE_ID: json.dumps(VALUE), KEY_ID: json.dumps(KEY)})
+WRITERS = RecordedSchemas({VALUE_ID: json.dumps(VALUE), KEY_ID: json.dumps(KEY), NARROW_ID: json.dumps(NARROW)})
 EVIDENCE = {name: number for number, name in enumerate(SCHEMAS, 1)}
 SOURCE = Input("t", 0)
 WHOM = SinkTopic("s", "t", 0)
