@@ -89,6 +89,10 @@ class StoreTerms:
             name = name.replace("${source." + part + "}", value)
         return name
 
+    def is_table_by_value(self, topic: str) -> bool:
+        """Whether a topic's rows stand in tables that are named after a value of each row."""
+        return topic not in self.tables and COLUMN.search(self.table_name) is not None
+
     def is_ignored(self, table: str, column: str) -> bool:
         """Whether a column of a source's table is left out on both sides."""
         return bool(self.ignore_columns) and f"{table}.{column}" in self.ignore_columns

@@ -26,7 +26,7 @@ class Source:
         by_offset: its changes.
         known: the states that the changes of each key make, by the form of `shared_text`; keys that only the source tells
             apart are left out.
-        table, sink_table: the newest names.
+        table, sink_table: the newest names; no ``sink_table`` where each row's value names another one.
         key: atoms of the columns that find the newest row in the sink; empty where no change has them.
     """
 
@@ -36,7 +36,7 @@ class Source:
         self.by_offset = {image.offset: image for image in images}
         newest = next((image for image in reversed(images) if image.table), images[-1])
         self.table = newest.table
-        self.sink_table = terms.table_of(newest)
+        self.sink_table = "" if terms.is_table_by_value(where.topic) else terms.table_of(newest)
         self.key: Row = next(filter(None, (row_key(image, terms) for image in reversed(images))), {})
         self.known: dict[KeyText, list[State]] = {}
         twice: set[KeyText] = set()
