@@ -45,7 +45,7 @@ class StoreTerms:
         table_name: a template, as the JDBC sink's ``collection.name.format``: ``${topic}`` (dots become underscores),
             ``${source.db}``, ``${source.schema}``, ``${source.table}``; ``${column.<name>}``, the value that the row has in a
             column of the source (dots become underscores).
-        tables: by change topic, a table's name that no template gives.
+        tables: by change topic, a table's name that no template gives; ``${column.<name>}`` as above.
         keys: by the source's table, its columns by which the sink's rows are found; without them the record key's.
         ignore_columns: ``table.column``, the source's names.
         renames: by ``table.column``, the source's names, the column's name in the sink.
@@ -91,7 +91,7 @@ class StoreTerms:
 
     def is_table_by_value(self, topic: str) -> bool:
         """Whether a topic's rows stand in tables that are named after a value of each row."""
-        return topic not in self.tables and COLUMN.search(self.table_name) is not None
+        return COLUMN.search(self.tables.get(topic, self.table_name)) is not None
 
     def is_ignored(self, table: str, column: str) -> bool:
         """Whether a column of a source's table is left out on both sides."""
