@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any, TypeVar
 
 from app.decode.envelope import EnvelopePlan
@@ -27,6 +28,8 @@ _NAMED: Mapping[str, Tag] = {
     DEBEZIUM + "data.Uuid": Tag.UUID,
     DEBEZIUM + "data.Json": Tag.JSON,
 }  # fmt: skip
+TRIED = 20
+"""So many changes of a topic are looked at for one that has a key."""
 _NANO = (DEBEZIUM + "time.NanoTimestamp", DEBEZIUM + "time.NanoTime")
 _PLAIN: Mapping[str, Tag] = {
     "boolean": Tag.BOOLEAN, "int": Tag.INTEGER, "long": Tag.INTEGER, "float": Tag.FLOAT, "double": Tag.FLOAT,
@@ -76,8 +79,8 @@ def described_topics(
             types |= _of_schema(kinds_of, schemas, number, unavailable_value)
         image = first.get(raw.topic)
         if image is None or not image.key:
-            of_table = [image for image in images.decode(raw) if image.table]
-            image = next((image for image in of_table if image.key), image or next(iter(of_table), None))
+            some = list(islice((one for one in images.decode(raw) if one.table), TRIED))
+            image = next((one for one in some if one.key), image or next(iter(some), None))
         if image is not None:
             first[raw.topic] = image
     known = sorted(topic for topic in first if columns.get(topic))

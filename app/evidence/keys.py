@@ -60,11 +60,11 @@ def by_key(images: Iterable[Image], terms: StoreTerms) -> dict[KeyText, list[Ima
     """The changes of each row of the sink, by the key that it has there, in their order.
 
     A truncate is one of every key that stood before it; so is a change that can't be read, and may be anybody's. A change
-    that moves its row to another key of the contract's, or does not tell which one it has, leaves the row where it stood
+    that moves its row to another key of the contract's or to another table, or does not tell which one it has, leaves the row where it stood
     before with nobody knowing what becomes of it: there it counts as a change that can't be read.
     """
     found: dict[KeyText, list[Image]] = {}
-    stands: dict[KeyText, KeyText] = {}
+    stands: dict[KeyText, tuple[KeyText, str]] = {}
     for image in images:
         if image.kind is ChangeKind.TRUNCATE or image.hides:
             is_shown = image.hides == "key" or terms.truncates
@@ -75,11 +75,12 @@ def by_key(images: Iterable[Image], terms: StoreTerms) -> dict[KeyText, list[Ima
         if record is None:
             continue
         key = key_text(row_key(image, terms)) if terms.keys else record
+        table = terms.table_of(image) if terms.is_table_by_value(image.topic) else ""
         before = stands.get(record)
-        if before is not None and before != key:
-            found[before].append(_unknown(image))
+        if before is not None and before != (key, table):
+            found[before[0]].append(_unknown(image))
         if key is not None:
-            stands[record] = key
+            stands[record] = key, table
             found.setdefault(key, []).append(image)
     return found
 

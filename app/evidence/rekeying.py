@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.evidence.conversions import cast
-from app.evidence.options import Config, is_true, listed, pairs, routed
+from app.evidence.options import Config, is_matched, is_true, listed, pairs, routed
 from app.evidence.streams import KeyPart, Stream
 from app.evidence.transforms import Mirror, Say, warn_of_nulls
 
@@ -95,9 +95,9 @@ _LOGICAL = router("topic.regex", "topic.replacement")
 
 def logical_tables(stream: Stream, given: Config, say: Say) -> None:
     """ByLogicalTableRouter."""
-    before = stream.name
+    is_unlike = stream.name is not None and is_matched(given.get("topic.regex", ""), stream.name) is False
     _LOGICAL(stream, given, say)
-    if stream.name != before and given.get("key.enforce.uniqueness", "true") == "true":
+    if not is_unlike and given.get("key.enforce.uniqueness", "true") == "true":
         say.doubt("adds a column to the key: rows can't be read back by the source's key alone")
 
 
@@ -129,7 +129,8 @@ def route_events(stream: Stream, given: Config, say: Say) -> None:
             "table.fields.additional.placement names a column for the partition"
         )
     say.note(
-        f"drops updates of {stream.source.table}: the row of an event stays as it was inserted, and its update seems lost"
+        f"drops updates of {stream.source.table}: an event stays as it was inserted, and where rows of that table are "
+        'updated all the same, say leave_out_operations = ["u"], or they seem lost'
     )
     stream.is_flat = stream.is_outbox = True
     stream.headers = {"id": identity} | {

@@ -174,3 +174,12 @@ def test_only_a_key_that_holds_the_record_key_tells_whose_a_row_is():
     assert owner(upsert(1, region="r1"), REGION) is None
     assert owner(upsert(1, code="a"), CODE) == {"id": integer(1)}
     assert owner(upsert(1), StoreTerms()) is None
+
+
+def test_a_change_that_moves_its_row_to_another_table_leaves_what_stood_before_unknown():
+    by_value = StoreTerms(table_name="${column.code}")
+    images = [upsert(1, code="a"), upsert(2, code="a"), upsert(3, code="b"), delete(4)]
+
+    assert keyed(images, by_value) == {(("id", "1"),): [1, 2, [3], 3, [4], 4]}
+    assert [by_value.table_of(one) for one in images] == ["a", "a", "b", ""]
+    assert by_value.table_of(upsert(5, code="x.y")) == "x_y"
