@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from app.evidence.chain import DOUBTED, HARMLESS
+from app.evidence.chain import DOUBTED, HARMLESS, MIRRORED
 from tests.unit.evidence.sinks import DEBEZIUM, KAFKA, TOPICS, chain, raw, typed, unwrap
 
 
@@ -221,3 +223,11 @@ def test_a_composed_chain_is_followed_step_by_step():
     assert found.values["ignore_columns"] == ["things.code", "things.raw"]
     assert found.values["tolerances"] == {"things.made": ["milliseconds"], "things.total": ["double"]}
     assert found.values["tables"] == {"shop.public.things": "dw_things"}
+
+
+@pytest.mark.parametrize("kind", sorted([*MIRRORED, *HARMLESS, *DOUBTED]))
+def test_every_known_transform_stands_in_the_documentation(kind):
+    text = (Path(__file__).parents[3] / "docs" / "contracts.md").read_text()
+    name = kind.removeprefix(KAFKA).removeprefix(DEBEZIUM + "transforms.").rpartition("mongodb.transforms.")[2]
+
+    assert f"`{name.removeprefix('outbox.')}`" in text or f"`{name}`" in text
