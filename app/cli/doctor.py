@@ -96,7 +96,13 @@ def contracts(
     proposals = [connectors.propose(name, config, source.topics) for name, config in sorted(sinks.items())]
     for proposal in proposals:
         _add_store(proposal, source, logs)
-    yield from written(proposals, unavailable_value)
+    problems = [
+        problem
+        for name, config in sorted(configs.items())
+        if connectors.is_source(config)
+        for problem in connectors.source_problems(name, config)
+    ]
+    yield from written(proposals, unavailable_value, problems)
 
 
 def _change_logs(configs: Configs) -> dict[connectors.Database, str]:
@@ -146,8 +152,10 @@ def _add_store(proposal: Proposal, source: Installation, logs: Mapping[connector
         proposal.values["change_log"] = [f"/{prefix.replace('.', '[.]')}[.].*/"]
     tables = source.add_store(proposal, proposal.database)
     found = _tolerances(proposal, source, tables) if tables else {}
-    if found:
-        proposal.values["tolerances"] = found
+    given = proposal.values.get("tolerances", {})
+    if found or given:
+        both = {place: [*given.get(place, ()), *found.get(place, ())] for place in (*given, *found)}
+        proposal.values["tolerances"] = {place: list(dict.fromkeys(words)) for place, words in both.items()}
 
 
 def _tolerances(proposal: Proposal, source: Installation, tables: TableTypes) -> dict[str, list[str]]:
@@ -155,12 +163,17 @@ def _tolerances(proposal: Proposal, source: Installation, tables: TableTypes) ->
     terms = proposal.terms()
     found: dict[str, list[str]] = {}
     for topic in proposal.values["topics"]:
-        table, _, database, schema = source.topics[topic]
-        name = terms.table_named(topic, database, schema, table)
+        one = source.topics[topic]
+        table, name = one.table, terms.table_named(topic, one.database, one.schema, one.table)
+        if terms.is_table_by_value(topic):
+            proposal.note(
+                f"{topic}: its tables are named after a value of each row: their columns' types were not looked at"
+            )
+            continue
         kinds = named(tables, name)
         kinds = named(tables, name.rpartition(".")[2]) if kinds is None else kinds
         if kinds is None:
-            proposal.notes.append(f"{topic}: its store has no table {name}")
+            proposal.note(f"{topic}: its store has no table {name}")
             continue
         for column, what in source.columns[topic].items():
             words = list(tolerances(what, named(kinds, terms.name_in_sink(table, column)) or ""))
@@ -169,10 +182,15 @@ def _tolerances(proposal: Proposal, source: Installation, tables: TableTypes) ->
     return found
 
 
-def written(proposals: list[Proposal], unavailable_value: str) -> Iterator[str]:
-    """The configuration as TOML."""
+def written(proposals: list[Proposal], unavailable_value: str, problems: Sequence[str] = ()) -> Iterator[str]:
+    """The configuration as TOML.
+
+    Args:
+        problems: of the source connectors.
+    """
     topics = sorted({topic for proposal in proposals for topic in proposal.values["topics"]})
     yield "# Proposed from what Connect says of its connectors. What it can't say stands in comments: read them."
+    yield from (f"# {problem}" for problem in problems)
     yield "[source]"
     yield f"topics = {json.dumps(topics)}"
     if unavailable_value != UNAVAILABLE:

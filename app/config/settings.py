@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from app.config import kinds, topics
 from app.config.kinds import Kind, Secret
+from app.config.names_map import NamesMap
 from app.model import MODES, Contract, Mode
 from app.model.tolerances import TOLERANCES
 
@@ -158,12 +159,17 @@ class SinkSettings:
     table_name: str = setting(
         kinds.Text(),
         "${topic}",
-        "its table of a change: ${topic} (dots become underscores), ${source.db}, .schema, .table",
+        "its table of a change: ${topic} (dots become underscores), ${source.db}, .schema, .table, ${column.<name>}",
     )
     tables: Mapping[str, str] = setting(
         kinds.TextMap(example='"shop.public.orders" = "all_orders"'),
         _NOTHING,
         "by change topic, a table that the template does not give",
+    )
+    keys: Mapping[str, tuple[str, ...]] = setting(
+        NamesMap(),
+        _NOTHING,
+        "by the source's table, its columns that find a row in the sink, if not the record key's",
     )
     renames: Mapping[str, str] = setting(
         kinds.TextMap(kinds.COLUMN), _NOTHING, "by the source's table.column, the column in the sink"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from typing import Any, TypeVar
 
 from app.decode.envelope import EnvelopePlan
 from app.decode.framing import schema_ids
@@ -11,7 +12,7 @@ from app.decode.images import Image, ImageDecoder
 from app.decode.schemas import SchemaSource
 from app.errors import BadInput
 from app.evidence.atoms import Tag
-from app.evidence.connectors import SourceTable
+from app.evidence.streams import Kind, SourceTable
 from app.model import RawBatch
 from cdc_receipts.atoms import CONNECT, DEBEZIUM, DECIMAL
 
@@ -27,12 +28,15 @@ _NAMED: Mapping[str, Tag] = {
     DEBEZIUM + "data.Uuid": Tag.UUID,
     DEBEZIUM + "data.Json": Tag.JSON,
 }  # fmt: skip
+TRIED = 20
+"""So many changes of a topic are looked at for one that has a key."""
 _NANO = (DEBEZIUM + "time.NanoTimestamp", DEBEZIUM + "time.NanoTime")
 _PLAIN: Mapping[str, Tag] = {
     "boolean": Tag.BOOLEAN, "int": Tag.INTEGER, "long": Tag.INTEGER, "float": Tag.FLOAT, "double": Tag.FLOAT,
     "string": Tag.TEXT, "bytes": Tag.BYTES,
 }  # fmt: skip
 
+Found = TypeVar("Found")
 Columns = Mapping[str, tuple[Tag | None, str]]
 """By column: its class, where it is one that a sink's types may change, and its Connect name, else its Avro type."""
 
@@ -48,6 +52,15 @@ def columns_of(plan: EnvelopePlan) -> Columns:
     return found
 
 
+def kinds_of(plan: EnvelopePlan) -> dict[str, Kind]:
+    """The types of the columns of an envelope's rows."""
+    found = {}
+    for column in plan.row_type().get("fields", ()):
+        kind: dict[str, Any] = plan.names.branch(column["type"], plan.namespace)[0]
+        found[column["name"]] = Kind(kind["type"], kind.get("connect.name", ""))
+    return found
+
+
 def described_topics(
     raws: Iterable[RawBatch], schemas: SchemaSource, unavailable_value: str
 ) -> tuple[dict[str, SourceTable], dict[str, Columns]]:
@@ -58,25 +71,34 @@ def described_topics(
     images = ImageDecoder(schemas, unavailable_value)
     first: dict[str, Image] = {}
     columns: dict[str, dict[str, tuple[Tag | None, str]]] = {}
+    kinds: dict[str, dict[str, Kind]] = {}
     for raw in raws:
-        found = columns.setdefault(raw.topic, {})
+        found, types = columns.setdefault(raw.topic, {}), kinds.setdefault(raw.topic, {})
         for number in sorted(schema_ids(raw)):
-            found |= _columns(schemas, number, unavailable_value)
-        image = first.get(raw.topic) or next((image for image in images.decode(raw) if image.table), None)
+            found |= _of_schema(columns_of, schemas, number, unavailable_value)
+            types |= _of_schema(kinds_of, schemas, number, unavailable_value)
+        image = first.get(raw.topic)
+        if image is None or not image.key:
+            some = list(islice((one for one in images.decode(raw) if one.table), TRIED))
+            image = next((one for one in some if one.key), image or next(iter(some), None))
         if image is not None:
             first[raw.topic] = image
     known = sorted(topic for topic in first if columns.get(topic))
     tables = {
-        topic: SourceTable(one.table, tuple(columns[topic]), one.database, one.schema)
+        topic: SourceTable(
+            one.table, tuple(columns[topic]), one.database, one.schema, tuple(one.key or ()), kinds[topic]
+        )
         for topic in known
         for one in (first[topic],)
     }
     return tables, {topic: columns[topic] for topic in known}
 
 
-def _columns(schemas: SchemaSource, schema_id: int, unavailable_value: str) -> Columns:
+def _of_schema(
+    read: Callable[[EnvelopePlan], Mapping[str, Found]], schemas: SchemaSource, schema_id: int, unavailable_value: str
+) -> Mapping[str, Found]:
     try:
-        return columns_of(EnvelopePlan(schemas.get(schema_id), [frozenset()], unavailable_value))
+        return read(EnvelopePlan(schemas.get(schema_id), [frozenset()], unavailable_value))
     except BadInput:
         return {}
 

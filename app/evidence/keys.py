@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
-from app.decode.images import Image
+from app.decode.images import Image, Row
 from app.errors import BadInput
 from app.evidence import atoms
 from app.evidence.agreement import single
@@ -30,22 +31,62 @@ def key_text(columns: Mapping[str, bytes] | None) -> KeyText | None:
         return None
 
 
-def by_key(images: Iterable[Image], terms: StoreTerms) -> dict[KeyText, list[Image]]:
-    """The changes of each key that its row shows, in their order.
+def row_key(image: Image, terms: StoreTerms) -> Row | None:
+    """Atoms of the columns by which a change's row is found in the sink; None where the change does not tell them all.
 
-    A truncate is one of every key that stood before it; so is a change that can't be read, and may be anybody's.
+    They are the record key's, unless the contract names others. Those stand in the row that a change writes; a change that
+    writes none tells only what its record key holds.
+    """
+    if not terms.keys:
+        return image.key
+    names = terms.keys.get(image.table)
+    if names is None:
+        return image.key if image.table else None
+    told = {**(image.key or {}), **(image.row or {})}
+    return {name: told[name] for name in names} if image.key and told.keys() >= set(names) else None
+
+
+def owner(image: Image, terms: StoreTerms) -> Row | None:
+    """The record key of a change whose row in the sink changes of other record keys may write, too; None for any other.
+
+    They may stand in other partitions, so there is no order between them: such a row speaks only of the record key whose
+    columns it shows.
+    """
+    names = terms.keys.get(image.table)
+    return None if names is None or not image.key or image.key.keys() <= set(names) else image.key
+
+
+def by_key(images: Iterable[Image], terms: StoreTerms) -> dict[KeyText, list[Image]]:
+    """The changes of each row of the sink, by the key that it has there, in their order.
+
+    A truncate is one of every key that stood before it; so is a change that can't be read, and may be anybody's. A change
+    that moves its row to another key of the contract's or to another table, or does not tell which one it has, leaves the row where it stood
+    before with nobody knowing what becomes of it: there it counts as a change that can't be read.
     """
     found: dict[KeyText, list[Image]] = {}
+    stands: dict[KeyText, tuple[KeyText, str]] = {}
     for image in images:
         if image.kind is ChangeKind.TRUNCATE or image.hides:
             is_shown = image.hides == "key" or terms.truncates
             for history in found.values() if is_shown else ():
                 history.append(image)
             continue
-        key = key_text(image.key) if is_shown_by_rows(image, terms) else None
+        record = key_text(image.key) if is_shown_by_rows(image, terms) else None
+        if record is None:
+            continue
+        key = key_text(row_key(image, terms)) if terms.keys else record
+        table = terms.table_of(image) if terms.is_table_by_value(image.topic) else ""
+        before = stands.get(record)
+        if before is not None and before != (key, table):
+            found[before[0]].append(_unknown(image))
         if key is not None:
+            stands[record] = key, table
             found.setdefault(key, []).append(image)
     return found
+
+
+def _unknown(image: Image) -> Image:
+    return replace(image, kind=ChangeKind.UNREADABLE, row=None, unavailable=frozenset())
 
 
 def is_shown_by_rows(image: Image, terms: StoreTerms) -> bool:

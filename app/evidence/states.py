@@ -9,14 +9,14 @@ no change of the key in between, before it says so.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from app.decode.images import Image, Row
 from app.evidence import atoms
 from app.evidence.agreement import Verdict, agrees
 from app.evidence.atoms import Tag
-from app.evidence.keys import is_shown_by_rows
+from app.evidence.keys import is_shown_by_rows, owner
 from app.evidence.postgres import packed_list, packed_map
 from app.evidence.tables import EVERY, StoreTerms, named
 from app.model import ChangeKind
@@ -84,6 +84,7 @@ class State:
         unknown: columns whose value no change that is at hand has told.
         is_deleted: the row is there and marked as deleted.
         is_unknown: the change can't be read: any row may be right, and none.
+        owner: the record key, where changes of other ones may write the same row of the sink.
     """
 
     offset: int
@@ -93,19 +94,22 @@ class State:
     unknown: frozenset[str] = frozenset()
     is_deleted: bool = False
     is_unknown: bool = False
+    owner: Row | None = None
 
 
 def states(history: Sequence[Image], terms: StoreTerms) -> list[State]:
     """The states that the changes of one key make, in their order; a truncate is a change of every key.
 
     A column that is unavailable in a change keeps the value of the change before it, or is unknown. Changes that the
-    contract leaves out make none.
+    contract leaves out make none. Where changes of other record keys may write the same row, no value is carried on.
     """
     found: list[State] = []
     last: State | None = None
     for image in history:
         if is_shown_by_rows(image, terms):
-            last = _after(last, image, terms)
+            owned_by = owner(image, terms) if terms.keys else None
+            last = _after(last if owned_by is None else None, image, terms)
+            last = last if owned_by is None else replace(last, owner=owned_by)
             found.append(last)
     return found
 
@@ -155,11 +159,15 @@ def judge(
 
     Returns:
         None where nothing is known: no change of the key lies below, the row can't be compared, or what it shows may be
-        a truncate, of which one row proves nothing.
+        a truncate, of which one row proves nothing, or a change of another record key.
     """
     due = max((at for at, state in enumerate(known) if state.offset < below), default=None)
     if due is None:
         return None
+    if known[due].owner is not None:
+        may_be_gone = may_be_gone or terms.deletes == "apply" or terms.truncates
+        if row is not None and not _is_owned(known[due], row, terms):
+            return None
     for state in known[due:]:
         verdict = agreement(state, row, terms)
         if verdict is not False:
@@ -174,6 +182,15 @@ def judge(
         return None if may_be_newer else Absent(offset=own.offset)
     spoiled = (placeholders(state, row, terms) for state in known[due:])
     return next(filter(None, spoiled), None) or _nearest(known[due:], row, terms)
+
+
+def _is_owned(state: State, row: Row, terms: StoreTerms) -> bool:
+    """Whether a row shows the record key of a state."""
+    for name, atom in (state.owner or {}).items():
+        found = named(row, terms.name_in_sink(state.table, name))
+        if not found or agrees(atom, found, terms.allowed(state.table, name)) is not True:
+            return False
+    return True
 
 
 def _equal(state: State, verdict: Verdict) -> Equal | None:

@@ -6,12 +6,18 @@ The words are the contract's own (docs/contracts.md); what a connector's configu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from app.decode.images import Image
+from app.decode.images import Image, Row
+from app.errors import BadInput
+from app.evidence import atoms
+from cdc_receipts.atoms import NULL
 
+COLUMN = re.compile(r"\$\{column\.([^}]+)\}")
+"""In a table's template, the place of a column's value."""
 EVERY = "*"
 """Stands for every column where a contract names one."""
 
@@ -37,8 +43,10 @@ class StoreTerms:
 
     Attributes:
         table_name: a template, as the JDBC sink's ``collection.name.format``: ``${topic}`` (dots become underscores),
-            ``${source.db}``, ``${source.schema}``, ``${source.table}``.
-        tables: by change topic, a table's name that no template gives.
+            ``${source.db}``, ``${source.schema}``, ``${source.table}``; ``${column.<name>}``, the value that the row has in a
+            column of the source (dots become underscores).
+        tables: by change topic, a table's name that no template gives; ``${column.<name>}`` as above.
+        keys: by the source's table, its columns by which the sink's rows are found; without them the record key's.
         ignore_columns: ``table.column``, the source's names.
         renames: by ``table.column``, the source's names, the column's name in the sink.
         tolerances: by ``table.column``, ``*.column`` or ``*``, names of `app.model.tolerances`.
@@ -52,6 +60,7 @@ class StoreTerms:
 
     table_name: str = "${topic}"
     tables: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ignore_columns: tuple[str, ...] = ()
     renames: Mapping[str, str] = field(default_factory=dict)
     tolerances: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -64,8 +73,14 @@ class StoreTerms:
     is_at_rest: bool = False
 
     def table_of(self, image: Image) -> str:
-        """The name of the table that a change's row stands in."""
-        return self.table_named(image.topic, image.database, image.schema, image.table)
+        """The name of the table that a change's row stands in; empty where it is named after a value that the change lacks."""
+        name = self.table_named(image.topic, image.database, image.schema, image.table)
+        for found in COLUMN.finditer(name):
+            value = _text(image.row or {}, found[1])
+            if not value:
+                return ""
+            name = name.replace(found[0], value.replace(".", "_"))
+        return name
 
     def table_named(self, topic: str, database: str, schema: str, table: str) -> str:
         """The same, of a source's table by its names."""
@@ -75,6 +90,10 @@ class StoreTerms:
         for part, value in (("db", database), ("schema", schema), ("table", table)):
             name = name.replace("${source." + part + "}", value)
         return name
+
+    def is_table_by_value(self, topic: str) -> bool:
+        """Whether a topic's rows stand in tables that are named after a value of each row."""
+        return COLUMN.search(self.tables.get(topic, self.table_name)) is not None
 
     def is_ignored(self, table: str, column: str) -> bool:
         """Whether a column of a source's table is left out on both sides."""
@@ -90,3 +109,12 @@ class StoreTerms:
             return ()
         places = (EVERY, f"*.{column}", f"{table}.{column}")
         return tuple(name for place in places for name in self.tolerances.get(place, ()))
+
+
+def _text(row: Row, column: str) -> str:
+    """A value as text; empty for none."""
+    atom = row.get(column, NULL)
+    try:
+        return "" if atom == NULL else atoms.written(atom)
+    except BadInput:
+        return ""

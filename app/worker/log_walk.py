@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
@@ -24,7 +24,7 @@ from app.decode.images import Image
 from app.errors import NotYet
 from app.evidence import change_log
 from app.evidence.change_log import Coverage, Reach
-from app.evidence.keys import KeyText
+from app.evidence.keys import KeyText, row_key
 from app.evidence.receipts import evidence_of
 from app.evidence.states import Different, Equal
 from app.evidence.tables import StoreTerms
@@ -161,7 +161,7 @@ class LogWalk:
         """In a thread: what the log says of the keys of some changes."""
         of = Source(where, images, self._terms)
         columns = tuple(of.key)
-        records = self._rows.records(of.sink_table, [self._key_there(of.table, key) for key in _keys(images, of)])
+        records = self._rows.records(of.sink_table, {self._key_there(image) for image in images})
         everything = [image for told in records.values() for image in told]
         walked = change_log.walk(of.known, everything, of.terms, of.table, columns)
         found.findings.extend((at, finding, of.by_offset[finding.offset]) for at, finding in walked)
@@ -169,9 +169,10 @@ class LogWalk:
             {place: change_log.reach(of.known, told, of.terms, of.table, columns) for place, told in records.items()}
         )
 
-    def _key_there(self, table: str, columns: Mapping[str, bytes]) -> KeyText:
-        """A source's key as the log has it; one that it can't have is empty."""
-        return log_key({self._terms.name_in_sink(table, name): atom for name, atom in columns.items()}) or ()
+    def _key_there(self, image: Image) -> KeyText:
+        """A change's key as the log has it; one that it can't have is empty."""
+        columns = row_key(image, self._terms) or {}
+        return log_key({self._terms.name_in_sink(image.table, name): atom for name, atom in columns.items()}) or ()
 
     def _said(self, sink: SinkPartition, seen: Seen) -> Iterator[Receipt]:
         """Receipts of what is no old news: of open cells, and more than the last word about them said.
@@ -215,9 +216,7 @@ class LogWalk:
             part = covered[start : start + KEYS_AT_ONCE]
             for offset, sight in await self._looks.settle(past, source, below, part, may_be_gone=may_be_gone):
                 finding, image = sight.finding, sight.image
-                is_shown = bool(
-                    self._rows.records_of(self._terms.table_of(image), self._key_there(image.table, image.key or {}))
-                )
+                is_shown = bool(self._rows.records_of(self._terms.table_of(image), self._key_there(image)))
                 is_sure = is_shown if isinstance(finding, Equal) else coverage.after < finding.offset < coverage.below
                 if is_sure and image.kind is not ChangeKind.TRUNCATE:
                     self._looks.count([finding])
@@ -298,12 +297,6 @@ def untold(sink: SinkPartition, start: int, end: int, *, is_told: bool = False) 
         offsets.append(rows + segment.base)
         keys.append(segment.keys[rows])
     return Untold(np.concatenate(offsets), np.concatenate(keys))
-
-
-def _keys(images: Iterable[Image], of: Source) -> Iterator[Mapping[str, bytes]]:
-    """The distinct keys of some changes."""
-    found = {tuple(sorted(image.key.items())): image.key for image in images if image.key}
-    return (key for key in found.values() if key.keys() == of.key.keys())
 
 
 def _is_closed(sink: SinkPartition, offset: int) -> bool:

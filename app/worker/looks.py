@@ -18,7 +18,7 @@ from app.decode.images import Image
 from app.errors import BadInput, Unavailable
 from app.evidence import atoms
 from app.evidence.atoms import Tag
-from app.evidence.keys import KeyText, by_key, key_text, shared_text
+from app.evidence.keys import KeyText, by_key, key_text, row_key, shared_text
 from app.evidence.states import Absent, Different, Equal, Finding, judge, states
 from app.evidence.tables import StoreTerms
 from app.model import RawBatch
@@ -222,11 +222,13 @@ class Looks:
         keys = {}
         for offset in asked:
             image = by_offset.get(offset)
-            key = None if image is None else key_text(image.key)
+            key = None if image is None else key_text(row_key(image, self._terms))
             if key is not None and key in histories:
                 keys[offset] = key
-            else:
-                self.tally.rows["gone"] += 1
+            else:  # a change without the contract's key is there, and tells no row to look for
+                self.tally.rows["unmatched" if image is not None and self._terms.keys else "gone"] += 1
+        if self._terms.keys:  # a row that changes of several record keys wrote is asked for once, by the newest
+            keys = {offset: key for key, offset in {key: offset for offset, key in keys.items()}.items()}
         rows = await self._read(keys, by_offset, is_fresh=bool(suspects))
         looked = await asyncio.to_thread(self._judged, keys, histories, rows, suspects, below, may_be_gone=may_be_gone)
         found = {}
@@ -271,7 +273,10 @@ class Looks:
             image = images[offset]
             names = tuple(name for name, _ in key)
             kept = tuple(terms.name_in_sink(image.table, name) for name in names)
-            tables.setdefault((terms.table_of(image), names, kept), []).append(offset)
+            if table_of := terms.table_of(image):
+                tables.setdefault((table_of, names, kept), []).append(offset)
+            else:
+                self.tally.rows["unmatched"] += 1
         found: dict[int, Row | None] = {}
         for (table, names, kept), offsets in tables.items():
             texts = [[text for _, text in keys[offset]] for offset in offsets]
@@ -296,7 +301,8 @@ class Looks:
 
     def _is_known_absent(self, table: str, names: Sequence[str], kept: Sequence[str], image: Image) -> bool:
         """Whether no row found means that there is none."""
-        key, terms = image.key or {}, self._terms
+        terms = self._terms
+        key = row_key(image, terms) or {}
         is_exact = is_kept_exactly(key, terms, image.table)
         return is_exact and self._rows.finds(table, kept, [key[name] for name in names])
 

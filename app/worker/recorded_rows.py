@@ -12,7 +12,7 @@ from typing import Protocol
 from app.adapters.recording import RecordedTable
 from app.decode.images import Image, Row
 from app.evidence import change_log
-from app.evidence.keys import KeyText, by_key, is_comparable, shared_text
+from app.evidence.keys import KeyText, by_key, is_comparable, row_key, shared_text
 from app.evidence.postgres import atom_of_text
 from app.evidence.states import State, states
 from app.evidence.tables import StoreTerms, named
@@ -26,8 +26,8 @@ class Source:
         by_offset: its changes.
         known: the states that the changes of each key make, by the form of `shared_text`; keys that only the source tells
             apart are left out.
-        table, sink_table: the newest names.
-        key: atoms of the newest key's columns; empty where no change has a key.
+        table, sink_table: the newest names; no ``sink_table`` where each row's value names another one.
+        key: atoms of the columns that find the newest row in the sink; empty where no change has them.
     """
 
     def __init__(self, where: SinkTopic, images: Sequence[Image], terms: StoreTerms) -> None:
@@ -36,12 +36,12 @@ class Source:
         self.by_offset = {image.offset: image for image in images}
         newest = next((image for image in reversed(images) if image.table), images[-1])
         self.table = newest.table
-        self.sink_table = terms.table_of(newest)
-        self.key: Row = next((image.key for image in reversed(images) if image.key), {})
+        self.sink_table = "" if terms.is_table_by_value(where.topic) else terms.table_of(newest)
+        self.key: Row = next(filter(None, (row_key(image, terms) for image in reversed(images))), {})
         self.known: dict[KeyText, list[State]] = {}
         twice: set[KeyText] = set()
         for history in by_key(images, terms).values():
-            columns = next((image.key for image in history if image.key), None)
+            columns = next(filter(None, (row_key(image, terms) for image in history)), None)
             key = shared_text(columns, terms, self.table)
             if key is None or (columns or {}).keys() != self.key.keys():
                 continue
@@ -80,7 +80,11 @@ class TableRows:
         self._rows: dict[KeyText, Row] = {}
         self._twice: set[KeyText] = set()
         if table is None:
-            self.problem = f"the store has no table {of.sink_table}"
+            self.problem = (
+                f"the store has no table {of.sink_table}"
+                if of.sink_table
+                else "its tables are named after a column: only a worker reads their rows"
+            )
             return
         kept = {kept for kept, _ in table.columns}
         names = {

@@ -12,6 +12,7 @@ def store_terms(settings: Settings, sink: str) -> StoreTerms:
     return StoreTerms(
         table_name=given.table_name,
         tables=given.tables,
+        keys=given.keys,
         ignore_columns=given.ignore_columns,
         renames=given.renames,
         tolerances=given.tolerances,

@@ -5,39 +5,13 @@ from __future__ import annotations
 import pytest
 
 from app.evidence import connectors
-from app.evidence.connectors import Database, SourceTable, consumed, jdbc_database, propose, source_database
-
-TOPICS = {
-    "shop.public.orders": SourceTable("orders", ("id", "total", "note"), "shop", "public"),
-    "shop.public.items": SourceTable("items", ("id", "sku"), "shop", "public"),
-}
-JDBC = {
-    "connector.class": connectors.JDBC, "topics": "shop.public.orders,shop.public.items", "insert.mode": "upsert",
-    "primary.key.mode": "record_key", "delete.enabled": "true", "connection.url": "jdbc:postgresql://db:5433/store?user=u",
-}  # fmt: skip
-CONFLUENT = {
-    "connector.class": connectors.CONFLUENT_JDBC, "topics": "shop.public.orders", "insert.mode": "upsert",
-    "pk.mode": "record_key", "delete.enabled": "true", "connection.url": "jdbc:postgresql://db/store",
-    "transforms": "unwrap", "transforms.unwrap.type": connectors.UNWRAP,
-}  # fmt: skip
+from app.evidence.connectors import Database, consumed, jdbc_database, propose, source_database, source_problems
+from tests.unit.evidence.sinks import CONFLUENT, JDBC, TOPICS, chain, router, unwrap
 
 
 def proposed(**options):
     """The JDBC sink with some options, ``__`` standing for a dot."""
     return propose("s", JDBC | {name.replace("__", "."): value for name, value in options.items()}, TOPICS)
-
-
-def chain(*transforms, base=JDBC, **options):
-    """A sink with transforms, each of its type and options."""
-    config = dict(base) | options
-    config["transforms"] = ",".join(name for name, _ in transforms)
-    for name, given in transforms:
-        config |= {f"transforms.{name}.{option}": value for option, value in given.items()}
-    return propose("s", config, TOPICS)
-
-
-def unwrap(**options):
-    return ("unwrap", {"type": connectors.UNWRAP} | {name.replace("_", "."): value for name, value in options.items()})
 
 
 def test_a_plain_jdbc_sink_keeps_the_newest_state_of_each_row():
@@ -87,13 +61,6 @@ def test_the_older_options_of_unwrapping_are_read_too(mode, drops, deletes):
 def test_unwrapping_drops_truncates():
     assert "truncates" not in chain(unwrap(), **{"truncate.enabled": "true"}).values
     assert chain(unwrap()).values["deletes"] == "apply"
-
-
-def router(regex, replacement):
-    return (
-        "route",
-        {"type": "org.apache.kafka.connect.transforms.RegexRouter", "regex": regex, "replacement": replacement},
-    )
 
 
 def test_a_router_gives_tables_their_names():
@@ -217,7 +184,9 @@ def test_a_sink_that_inserts_alone_appends(base):
 @pytest.mark.parametrize(
     "options",
     [
-        {"primary.key.mode": "record_value"}, {"primary.key.fields": "id"}, {"column.naming.strategy": "com.example.Upper"},
+        {"primary.key.mode": "record_value"}, {"primary.key.fields": "code"}, {"column.naming.strategy": "com.example.Upper"},
+        {"column.naming.prefix": "x_"}, {"insert.mode": "update"}, {"primary.key.mode": "record_header"},
+        {"primary.key.mode": "kafka"}, {"collection.table.format": "${table}"}, {"use.time.zone": "Europe/Berlin"},
         {"connection.url": "jdbc:oracle:thin:@db:1521/x"}, {"connection.url": "${file:/secrets:url}"},
     ],
 )  # fmt: skip
@@ -234,20 +203,13 @@ def test_an_inserting_sink_with_a_key_is_warned_of():
     ]
 
 
-@pytest.mark.parametrize("kind", ["io.debezium.transforms.Filter", "org.apache.kafka.connect.transforms.Cast$Value",
-                                  "org.apache.kafka.connect.transforms.InsertField$Key", "com.example.Own"])  # fmt: skip
-def test_a_transform_that_cant_be_mirrored_keeps_rows_from_being_compared(kind):
-    found = chain(unwrap(), ("x", {"type": kind}))
+def test_a_transform_that_nobody_knows_keeps_rows_from_being_compared():
+    found = chain(unwrap(), ("x", {"type": "com.example.Own"}))
 
     assert not found.is_readable
-    assert found.notes == [f"the transform x ({kind}) can't be mirrored: what its rows must be is not known here"]
-
-
-def test_a_predicate_makes_a_transform_one_that_nobody_knows():
-    found = chain(("unwrap", {"type": connectors.UNWRAP, "predicate": "some"}))
-
-    assert not found.is_readable
-    assert "has a predicate" in found.notes[0]
+    assert found.notes == [
+        "the transform x (com.example.Own) can't be mirrored: what its rows must be is not known here"
+    ]
 
 
 def test_a_transform_that_adds_something_is_let_through():
@@ -315,3 +277,26 @@ def test_sources_and_sinks_are_told_apart():
     assert connectors.is_sink(JDBC)
     assert not connectors.is_source(JDBC)
     assert connectors.is_source({"connector.class": "io.debezium.connector.mysql.MySqlConnector", "topic.prefix": "p"})
+
+
+def test_transforms_at_the_source_that_leave_no_changes_are_told():
+    config = {"connector.class": "io.debezium.connector.postgresql.PostgresConnector", "topic.prefix": "p",
+              "transforms": "outbox,route", "transforms.outbox.type": "io.debezium.transforms.outbox.EventRouter",
+              "transforms.route.type": "org.apache.kafka.connect.transforms.RegexRouter"}  # fmt: skip
+
+    (problem,) = source_problems("shop", config)
+
+    assert problem.startswith(
+        "shop: its transform outbox is io.debezium.transforms.outbox.EventRouter: its topics hold events"
+    )
+    assert "undecodable" in problem
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [("ExtractNewRecordState", "hold rows and no changes"), ("partitions.PartitionRouting", "several partitions")],
+)
+def test_unwrapping_and_routing_of_partitions_at_the_source_are_told(kind, why):
+    config = {"transforms": "x", "transforms.x.type": "io.debezium.transforms." + kind}
+
+    assert why in next(source_problems("shop", config))

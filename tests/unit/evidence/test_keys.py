@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from app.evidence.keys import by_key, is_comparable, key_text, shared_text
+from app.evidence.keys import by_key, is_comparable, key_text, owner, row_key, shared_text
 from app.evidence.tables import StoreTerms
+from app.model import ChangeKind
 from cdc_receipts.atoms import NULL, floating, integer, text
-from tests.unit.evidence.rows import delete, upsert
+from tests.unit.evidence.rows import delete, image, unreadable, upsert
 from tests.unit.evidence.values import (
     FALSE,
     SCALARS,
@@ -120,3 +121,65 @@ def test_a_key_of_several_columns_is_sorted_by_name():
 
 def test_a_change_without_a_key_is_nobodys():
     assert by_key([upsert(1, key=None)], StoreTerms()) == {}
+
+
+CODE = StoreTerms(keys={"orders": ("code",)})
+REGION = StoreTerms(keys={"orders": ("id", "region")})
+
+
+def keyed(images, terms):
+    """By the contract's key, the offsets of its changes; those that are not known stand in brackets."""
+    return {
+        key: [one.offset if one.kind is not ChangeKind.UNREADABLE else [one.offset] for one in history]
+        for key, history in by_key(images, terms).items()
+    }
+
+
+def test_the_contract_s_key_is_read_from_the_row():
+    images = [upsert(1, code="a"), upsert(2, key=2, code="b"), upsert(3, code="a")]
+
+    assert keyed(images, CODE) == {(("code", "a"),): [1, 3], (("code", "b"),): [2]}
+    assert row_key(images[0], CODE) == {"code": text("a")}
+    assert row_key(images[0], StoreTerms(keys={"items": ("code",)})) == images[0].key
+
+
+def test_a_change_that_moves_its_row_to_another_key_leaves_the_old_one_unknown():
+    images = [upsert(1, region="r1"), upsert(2, region="r2"), upsert(3, region="r1")]
+
+    assert keyed(images, REGION) == {
+        (("id", "1"), ("region", "r1")): [1, [2], 3],
+        (("id", "1"), ("region", "r2")): [2, [3]],
+    }
+
+
+@pytest.mark.parametrize(
+    "last", [delete(2), unreadable(2), upsert(2, region=None), upsert(2, unavailable="region", region="r1")]
+)
+def test_a_change_that_does_not_tell_its_row_s_key_leaves_that_row_unknown(last):
+    assert keyed([upsert(1, region="r1"), last], REGION) == {(("id", "1"), ("region", "r1")): [1, [2]]}
+    assert row_key(last, REGION) in (None, {"id": integer(1), "region": NULL})
+
+
+def test_a_delete_is_placed_by_a_key_that_is_part_of_its_record_key():
+    gone = image(2, ChangeKind.DELETE, key={"tenant": integer(7), "id": integer(1)})
+
+    assert keyed([gone], StoreTerms(keys={"orders": ("id",)})) == {(("id", "1"),): [2]}
+
+
+def test_a_row_without_a_record_key_has_no_order_and_is_nobodys():
+    assert keyed([upsert(1, key=None, code="a")], CODE) == {}
+
+
+def test_only_a_key_that_holds_the_record_key_tells_whose_a_row_is():
+    assert owner(upsert(1, region="r1"), REGION) is None
+    assert owner(upsert(1, code="a"), CODE) == {"id": integer(1)}
+    assert owner(upsert(1), StoreTerms()) is None
+
+
+def test_a_change_that_moves_its_row_to_another_table_leaves_what_stood_before_unknown():
+    by_value = StoreTerms(table_name="${column.code}")
+    images = [upsert(1, code="a"), upsert(2, code="a"), upsert(3, code="b"), delete(4)]
+
+    assert keyed(images, by_value) == {(("id", "1"),): [1, 2, [3], 3, [4], 4]}
+    assert [by_value.table_of(one) for one in images] == ["a", "a", "b", ""]
+    assert by_value.table_of(upsert(5, code="x.y")) == "x_y"

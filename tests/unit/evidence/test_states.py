@@ -399,3 +399,52 @@ def test_a_message_has_no_row():
 
 def test_null_is_one_value():
     assert said([upsert(1, name=None)], {"id": row(id=1)["id"], "name": NULL}) == whole(1)
+
+
+def said_by_key(history, key, held, keys, **terms):
+    """What a row says that was found by the contract's key."""
+    given = StoreTerms(keys={"orders": keys}, **terms)
+    known = states(by_key(history, given)[tuple(sorted((name, str(value)) for name, value in key.items()))], given)
+    return judge(known, ALL, held, given)
+
+
+MOVED = [upsert(1, region="a", name="x"), upsert(2, region="b", name="y")]
+
+
+def test_a_row_that_another_change_moved_away_says_nothing_wherever_it_stands():
+    for held in (None, row(id=1, region="a", name="x"), row(id=1, region="a", name="z")):
+        assert said_by_key(MOVED, {"id": 1, "region": "a"}, held, ("id", "region")) is None
+
+
+def test_a_row_under_the_contract_s_newest_key_is_judged_by_it():
+    key = {"id": 1, "region": "b"}
+
+    assert said_by_key(MOVED, key, row(id=1, region="b", name="y"), ("id", "region")) == whole(2)
+    assert said_by_key(MOVED, key, None, ("id", "region")) == Absent(offset=2)
+    assert told(said_by_key(MOVED, key, row(id=1, region="b", name="z"), ("id", "region"))) == wrong(2, name="value")
+
+
+def test_a_row_that_another_record_key_wrote_convicts_nobody():
+    history, key, by = [upsert(1, code="c", name="x"), upsert(5, code="c", name="y")], {"code": "c"}, ("code",)
+
+    assert said_by_key(history, key, row(id=2, code="c", name="z"), by) is None
+    assert said_by_key(history, key, row(code="c", name="z"), by) is None
+    assert said_by_key(history, key, row(id=1, code="c", name="y"), by) == whole(5)
+    assert said_by_key(history, key, row(id=1, code="c", name="x"), by) == Absent(offset=5)
+    assert told(said_by_key(history, key, row(id=1, code="c", name="z"), by)) == wrong(5, name="value")
+
+
+def test_a_row_that_others_may_have_deleted_is_missing_only_where_none_is_ever_deleted():
+    history, key, by = [upsert(1, code="c")], {"code": "c"}, ("code",)
+
+    assert said_by_key(history, key, None, by) is None
+    assert said_by_key(history, key, None, by, deletes="ignore", truncates=True) is None
+    assert said_by_key(history, key, None, by, deletes="ignore") == Absent(offset=1)
+
+
+def test_a_value_that_a_change_leaves_out_may_be_another_record_key_s():
+    history = [upsert(1, code="c", body="x"), upsert(5, code="c", body="", unavailable="body")]
+
+    found = said_by_key(history, {"code": "c"}, row(id=1, code="c", body="other"), ("code",))
+
+    assert found == present(5)

@@ -534,3 +534,70 @@ def test_a_key_that_may_lose_something_in_the_store_is_not_looked_for_as_it_is(
     terms = StoreTerms(tolerances={"t.id": (allowed,)})
 
     assert is_kept_exactly({"id": atom}, terms, "t") == is_exact
+
+
+# ---------------------------------------------------------------- rows that the contract finds by other columns
+
+
+class Named(World):
+    """A sink that keeps its rows by name; its rows of no record key are another partition's."""
+
+    def __init__(self, *changes: tuple[int, str, Any], **terms: Any) -> None:
+        self.by_name: dict[str, dict[str, bytes]] = {}
+        super().__init__(*changes, keys={"orders": ("name",)}, **terms)
+
+    def keeps(self, *rows: tuple[int, str, str]) -> Named:
+        """The sink's rows."""
+        self.by_name = {name: {"id": integer(key), "name": text(name), "body": text(body)} for key, name, body in rows}
+        return self
+
+    def read(
+        self, table: str, key: Sequence[str], keys: Sequence[Sequence[str]], *, is_fresh: bool = True
+    ) -> list[Mapping[str, bytes] | None]:
+        assert (table, tuple(key)) == ("t", ("name",))
+        self.asked.append(keys)
+        return [self.by_name.get(one[0]) for one in keys]
+
+    def finds(self, table: str, key: Sequence[str], values: Sequence[bytes]) -> bool:
+        assert (table, tuple(key)) == ("t", ("name",))
+        return True
+
+
+def test_rows_are_found_by_the_contract_s_key_and_judged_by_the_record_key_that_they_show() -> None:
+    world = Named(upsert(1, "a"), upsert(2, "b"), upsert(3, "c"), upsert(4, "d"), deletes="ignore")
+    world.keeps((1, "a", "b"), (2, "b", "wrong"), (9, "c", "another's"))
+    world.look(4)
+
+    assert world.states() == {0: "delivered", 1: "diverged", 2: "attempted", 3: "missing"}
+
+
+def test_several_record_keys_that_make_one_row_are_asked_once_by_the_newest() -> None:
+    world = Named(upsert(1, "a"), upsert(2, "a")).keeps((2, "a", "b"))
+    world.look(2)
+
+    assert world.asked == [[["a"]]]
+    assert world.states() == {0: "attempted", 1: "delivered"}
+
+
+def test_a_row_that_moved_to_another_key_is_looked_for_there() -> None:
+    world = Named(upsert(1, "a"), upsert(1, "z"), deletes="ignore").keeps((1, "a", "b"), (1, "z", "b"))
+    world.look(2)
+
+    assert world.states() == {0: "superseded", 1: "delivered"}
+
+
+def test_a_delete_that_does_not_tell_the_contract_s_key_is_attempted() -> None:
+    world = Named(upsert(1, "a"), delete(1)).keeps((1, "a", "b"))
+    world.look(2)
+
+    assert world.states() == {0: "superseded", 1: "attempted"}
+    assert world.reader.tally.rows["unmatched"] == 1
+
+
+def test_a_table_may_be_named_after_a_value_of_the_row() -> None:
+    world = World(upsert(1, "t"), upsert(2, None), table_name="${column.name}")
+    world.holds((1, "t", "b"))
+    world.look(2)
+
+    assert world.states() == {0: "delivered", 1: "attempted"}
+    assert world.reader.tally.rows["unmatched"] == 1

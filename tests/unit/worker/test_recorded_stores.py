@@ -213,3 +213,20 @@ def test_keys_that_only_the_source_tells_apart_are_not_judged(tmp_path: Path) ->
 
     assert small.rows(["a", "2"], ["B", "3"], kind="text").states() == {}
     assert (small.count("attempted"), small.count("delivered")) == (2, 1)
+
+
+def test_rows_are_found_by_the_contract_s_key(small: Small) -> None:
+    """A row that another record key wrote, and one that moved on, say nothing; of the others each is judged."""
+    small.changes((1, "a", "c"), (2, "b", "c"), (3, "c", "c"), (4, "d", "c"), (4, "e", "u"), (5, "f", "c"))
+    small.config += 'keys = { "orders" = ["name"] }\ndeletes = "ignore"\n'
+    small.rows(["1", "a"], ["9", "b"], ["4", "e"], ["5", "f"])
+
+    assert small.states() == {(0, 2): "missing"}
+    assert (small.count("delivered"), small.count("attempted")) == (3, 1)
+
+
+def test_tables_that_are_named_after_a_value_are_not_compared(small: Small) -> None:
+    small.config = small.config.replace("${source.table}", "${column.name}")
+    small.changes((1, "orders", "c"), (2, "others", "c")).rows(["1", "orders"])
+
+    assert small.states() == {}
