@@ -13,7 +13,7 @@ import pytest
 
 from app.adapters.shapes import METRICS
 from app.cli.main import parser
-from app.config import SinkSettings, keys
+from app.config import OverrideSettings, SinkSettings, keys
 from app.config.settings import SECTIONS, described
 from app.model import ChangeKind, Flag, State
 from app.model.column_types import WORDS
@@ -52,7 +52,7 @@ def test_every_setting_is_documented_and_every_documented_setting_exists(root: P
 def test_settings_are_documented_with_their_defaults_and_what_is_allowed(root: Path) -> None:
     """A default that depends on other settings stands there in words, and is left to the reader."""
     text = page(root, "configuration.md")
-    sections = {**SECTIONS, "sinks.<name>": SinkSettings}
+    sections = {**SECTIONS, "sinks.<name>": SinkSettings, "sinks.<name>.overrides.<topic>": OverrideSettings}
     wrong = []
     for name, section in sections.items():
         defaults = {item.name: item.default for item in fields(section)}

@@ -14,7 +14,7 @@ from app.ledger import watermarks
 from app.ledger.lane import LaneRows
 from app.ledger.sink import SinkPartition
 from app.ledger.status import Status
-from app.model import NO_TIME, ChangeKind, EvidenceKind, Flag, ReceiptStatus, SinkTopic, State
+from app.model import NO_TIME, ChangeKind, EvidenceKind, Flag, Ownership, ReceiptStatus, SinkTopic, State
 from app.model.words import ANY_KIND, INDEX
 from app.repair import reporting
 from app.worker.recorded import RecordedRun
@@ -79,6 +79,8 @@ def story(told: Story) -> Iterator[str]:
     for sink in told["sinks"]:
         flags = f"  [{', '.join(sink['flags'])}]" if sink["flags"] else ""
         yield f"\n{sink['sink']}: {sink['state']}{flags}, {'closed' if sink['is_closed'] else 'open'}"
+        if whose := Ownership(sink["owner"], sink["severity"]).words():
+            yield f"  {', '.join(whose)}"
         for entry in sink["evidence"]:
             yield f"  {entry['at']:<40} {entry['says']}"
         yield f"  => {sink['rule']}"
@@ -101,6 +103,7 @@ def _sink_story(run: RecordedRun, sink: SinkPartition, offset: int) -> Story:
     expected = _expected(sink, offset)
     return {
         "sink": name.sink,
+        **run.settings.ownership(name.sink, name.topic)._asdict(),
         "state": state.word,
         "flags": flags.words(),
         "is_closed": offset in closed,

@@ -7,7 +7,7 @@ Kafka, and its fences were written already.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from app.config import topics
 from app.config.kinds import is_pattern
@@ -34,7 +34,7 @@ def _name_problems(settings: Settings) -> Iterator[str]:
         seen.setdefault(folded(name), name)
 
 
-def _sink_problems(settings: Settings, sink: SinkSettings) -> Iterator[str]:
+def _topic_problems(settings: Settings, sink: SinkSettings) -> Iterator[str]:
     if settings.source.topics and not sink.topics:
         yield "topics = []: must name at least one change topic"
     for topic in sink.topics:
@@ -42,6 +42,13 @@ def _sink_problems(settings: Settings, sink: SinkSettings) -> Iterator[str]:
             continue
         if not any(topics.is_match(wanted, topic) for wanted in settings.source.topics):
             yield f'topics: "{topic}" is none of source.topics ({", ".join(settings.source.topics)})'
+    for topic in sink.overrides:
+        if not _is_consumed(settings, sink, topic):
+            yield f'overrides."{topic}": is no change topic of this sink ({", ".join(sink.topics)})'
+
+
+def _sink_problems(settings: Settings, sink: SinkSettings) -> Iterator[str]:
+    yield from _topic_problems(settings, sink)
     if sink.evidence == "receipts" and not (sink.receipts or sink.success_topics):
         yield 'evidence = "receipts": must be "progress", or receipts (or success_topics) must list topics'
     if sink.writes == "append" and (sink.recorded_tables or sink.change_log):
@@ -50,6 +57,27 @@ def _sink_problems(settings: Settings, sink: SinkSettings) -> Iterator[str]:
         yield f'change_log: "{topic}" is a change topic of the source'
     for topic in sorted({*sink.receipts, *sink.dead_letters, *sink.success_topics} & set(settings.source.topics)):
         yield f'receipts, dead_letters, success_topics: "{topic}" is a change topic'
+
+
+def _is_consumed(settings: Settings, sink: SinkSettings, topic: str) -> bool:
+    """Whether a topic may be one of the sink's; whether it exists is asked when the cluster is known."""
+    wanted = (sink.topics, settings.source.topics)
+    return all(not names or any(topics.is_match(name, topic) for name in names) for names in wanted)
+
+
+def override_problems(settings: Settings, existing: Collection[str]) -> list[str]:
+    """Overrides for topics that a pattern of the sink would mean and that do not exist, a line each.
+
+    Args:
+        existing: topics of the cluster.
+    """
+    return [
+        f'sinks.{sink.name}.overrides."{topic}": topic {topic} does not exist; a pattern of this sink would mean it. Leave '
+        "the override out until it does"
+        for sink in settings.sinks.values()
+        for topic in sink.overrides
+        if topic not in settings.sink_topics(sink.name, existing)
+    ]
 
 
 def folded(sink: str) -> str:

@@ -11,9 +11,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from app.config import kinds, topics
+from app.config import contract_kinds, kinds, topics
 from app.config.kinds import Kind, Secret
-from app.model import MODES, Contract, Mode
+from app.model import MODES, Contract, Mode, Ownership
 from app.model.tolerances import TOLERANCES
 
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
@@ -115,10 +115,27 @@ class SourceSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OverrideSettings:
+    """What is different of one change topic of a sink; None: as the sink has it."""
+
+    owner: str | None = setting(contract_kinds.Label(), None, "who is to be told of this topic's changes")
+    severity: str | None = setting(contract_kinds.Label(), None, "how bad it is where they don't arrive")
+    grace_ms: int | None = setting(kinds.duration(), None, "the probe's wait before it fences this topic")
+
+
+_NO_OVERRIDES: Mapping[str, OverrideSettings] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SinkSettings:
-    """One sink's contract and evidence."""
+    """One sink's contract and evidence.
+
+    Attributes:
+        overrides: by change topic; ``[sinks.<name>.overrides."<topic>"]`` in the file.
+    """
 
     name: str
+    overrides: Mapping[str, OverrideSettings] = field(default_factory=lambda: _NO_OVERRIDES)
     topics: tuple[str, ...] = setting(kinds.Topics(), (), "what it consumes; default: all of the source's")
     receipts: tuple[str, ...] = setting(kinds.Texts(), (), "DeliveryReceipt, DeliveryReceiptBatch and SinkMark records")
     dead_letters: tuple[str, ...] = setting(kinds.Texts(), (), "Connect's dead letter topics: receipts REJECTED")
@@ -141,6 +158,12 @@ class SinkSettings:
     )
     writes: Literal["upsert", "append"] = setting(
         kinds.OneOf(("upsert", "append")), "upsert", "whether it keeps rows or appends"
+    )
+    owner: str | None = setting(
+        contract_kinds.Label(), None, "who is to be told; stands in verdicts, metrics and what commands print"
+    )
+    severity: str | None = setting(
+        contract_kinds.Label(), None, "how bad it is where a change does not arrive, in words of your own"
     )
     grace_ms: int = setting(kinds.duration(), 30_000, "the probe's wait before it fences; no clock is read elsewhere")
     late_after_ms: int = setting(kinds.duration(), 10_000, "first receipt after the source's time, flag late")
@@ -191,6 +214,19 @@ class SinkSettings:
     mode: Mode = setting(kinds.OneOf(MODES), "dry-run", "what replay commands say; observe: none are made")
     commands_per_minute: int = setting(kinds.Whole(1, 1_000_000), 60, "a limit of sending; it changes no command")
     command_ttl_ms: int = setting(kinds.duration(1_000), 3_600_000, "after it a command is void")
+
+    def ownership(self, topic: str) -> Ownership:
+        """Whose one of its change topics is."""
+        given = self.overrides.get(topic, _AS_THE_SINK)
+        return Ownership(given.owner or self.owner, given.severity or self.severity)
+
+    def grace_of(self, topic: str) -> int:
+        """The probe's wait before it fences one of its change topics, in ms."""
+        given = self.overrides.get(topic, _AS_THE_SINK).grace_ms
+        return self.grace_ms if given is None else given
+
+
+_AS_THE_SINK = OverrideSettings()
 
 
 def _no_sinks() -> Mapping[str, SinkSettings]:
@@ -245,6 +281,11 @@ class Settings:
             command_ttl_ms=given.command_ttl_ms,
         )
 
+    def ownership(self, sink: str, topic: str) -> Ownership:
+        """Whose a change topic of a sink is; nobody's for a sink that is not configured any more."""
+        given = self.sinks.get(sink)
+        return Ownership() if given is None else given.ownership(topic)
+
     def contracts(self, existing: Iterable[str] = ()) -> list[Contract]:
         """Every sink's contract, in the configuration's order."""
         known = list(existing)
@@ -294,4 +335,5 @@ SECTIONS: Mapping[str, type] = MappingProxyType(
 def keys() -> list[str]:
     """Every setting's key as documents write it: ``source.topics``, ``sinks.<name>.grace``."""
     found = [f"{name}.{key}" for name, section in SECTIONS.items() for key, _, _, _ in described(section)]
-    return found + [f"sinks.<name>.{key}" for key, _, _, _ in described(SinkSettings)]
+    found += [f"sinks.<name>.{key}" for key, _, _, _ in described(SinkSettings)]
+    return found + [f"sinks.<name>.overrides.<topic>.{key}" for key, _, _, _ in described(OverrideSettings)]

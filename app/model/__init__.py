@@ -2,6 +2,7 @@
 
 from app.model.batches import ChangeBatch, EvidenceBatch, Origin, RawBatch, RawRecord, SinkTopic
 from app.model.contract import MODES, Contract, Mode
+from app.model.ownership import Ownership
 from app.model.words import (
     BAD,
     NO_TIME,
@@ -34,6 +35,7 @@ __all__ = [
     "Level",
     "Mode",
     "Origin",
+    "Ownership",
     "RawBatch",
     "RawRecord",
     "ReceiptStatus",
