@@ -18,7 +18,6 @@ from app.adapters.metrics import Metrics
 from app.adapters.registry import Registry
 from app.adapters.sql import Limits, open_store
 from app.config.settings import Settings, SinkSettings
-from app.decode.images import ImageDecoder
 from app.errors import Unavailable
 from app.ledger.sink import SinkPartition
 from app.model import RawBatch, RawRecord
@@ -27,7 +26,7 @@ from app.worker.live import LiveWorker
 from app.worker.ports import Input
 from app.worker.readback import Contract, ReadBack
 from app.worker.store_rows import StoreRows
-from app.worker.stores import store_terms
+from app.worker.stores import image_decoder, store_terms
 from cdc_receipts.codec import MarkKind
 from topologies.again import record_of
 from topologies.marking import Marks
@@ -209,7 +208,7 @@ def _reader(
         ),
         StoreRows(open_store(url, sink.store_password, limits), url.partition(":")[0]),
         changes,
-        ImageDecoder(registry, settings.source.unavailable_value, dict(settings.source.column_types)),
+        image_decoder(settings, registry),
         registry.fetch,
         progress,
         lambda: int(time.time() * 1000),

@@ -12,6 +12,7 @@ from app.cli.offline import open_run
 from app.errors import BadInput
 from app.ledger import watermarks
 from app.ledger.lane import LaneRows
+from app.ledger.rules import LEFT_OUT
 from app.ledger.sink import SinkPartition
 from app.ledger.status import Status
 from app.model import NO_TIME, ChangeKind, EvidenceKind, Flag, Ownership, ReceiptStatus, SinkTopic, State
@@ -22,7 +23,7 @@ from app.worker.recorded import RecordedRun
 Story = dict[str, Any]
 
 RULES = {
-    State.EXEMPT: "exempt: it lies below the START, or the contract expects nothing of a change of this kind",
+    State.EXEMPT: "exempt: it lies below the START, or the contract expects nothing of it",
     State.REJECTED: "rejected: the last word is REJECTED",
     State.UNVERIFIABLE: "unverifiable: the change, its log or evidence about it can't be read",
     State.DUPLICATED: "duplicated: delivered, but applied twice, which this contract calls a fault",
@@ -110,6 +111,7 @@ def _sink_story(run: RecordedRun, sink: SinkPartition, offset: int) -> Story:
         "expected_fingerprint": expected,
         "evidence": [] if rows is None else list(_evidence(rows, offset, expected)),
         "rule": RULES[state]
+        + ("; it is left out by its table, its operation or its row" if sink.kind(offset) == LEFT_OUT else "")
         + ("; the sink has ended" if sink.is_ended else "")
         + (f" ({why})" if state is State.UNVERIFIABLE and (why := reporting.reason(sink, offset)) else "")
         + ("; CONTRADICTED by what was said after it closed" if _is_contradicted(sink, offset) else ""),

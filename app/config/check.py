@@ -51,12 +51,28 @@ def _sink_problems(settings: Settings, sink: SinkSettings) -> Iterator[str]:
     yield from _topic_problems(settings, sink)
     if sink.evidence == "receipts" and not (sink.receipts or sink.success_topics):
         yield 'evidence = "receipts": must be "progress", or receipts (or success_topics) must list topics'
+    yield from _row_problems(settings, sink)
     if sink.writes == "append" and (sink.recorded_tables or sink.change_log):
         yield 'writes = "append": rows are found by the key of their change, which a sink that appends does not keep; leave recorded_tables and change_log out'
     for topic in sorted(set(sink.change_log) & set(settings.source.topics)):
         yield f'change_log: "{topic}" is a change topic of the source'
     for topic in sorted({*sink.receipts, *sink.dead_letters, *sink.success_topics} & set(settings.source.topics)):
         yield f'receipts, dead_letters, success_topics: "{topic}" is a change topic'
+
+
+def _row_problems(settings: Settings, sink: SinkSettings) -> Iterator[str]:
+    """Rows that are chosen by values: whether a delete is of one of them must be told by something."""
+    for column in sorted(sink.rows.keys() & sink.rows_out.keys()):
+        both = sorted(set(sink.rows[column]) & set(sink.rows_out[column]))
+        if both:
+            yield f'rows, rows_out: "{column}" has {", ".join(both)} in both; such a row would be taken and left out'
+    is_told = settings.source.before is not None or sink.deletes == "ignore" or "d" in sink.leave_out_operations
+    if (sink.rows or sink.rows_out) and not is_told:
+        yield (
+            'rows, rows_out: whether a delete is of a row that is taken must be told by something. Say source.before = "key" if '
+            'the columns are all of the key, source.before = "whole" if before images are whole (PostgreSQL: REPLICA IDENTITY '
+            'FULL), or deletes = "ignore" if this sink applies none'
+        )
 
 
 def _is_consumed(settings: Settings, sink: SinkSettings, topic: str) -> bool:

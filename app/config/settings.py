@@ -112,6 +112,9 @@ class SourceSettings:
     column_types: tuple[tuple[str, str], ...] = setting(
         kinds.ColumnTypes(), (), "types of columns whose JSON change events carry no schema"
     )
+    before: Literal["key", "whole"] | None = setting(
+        kinds.OneOf(("key", "whole")), None, "what tells the row of a delete: its record key, or whole before images"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +181,22 @@ class SinkSettings:
         kinds.OneOf(("legal", "fault")), "legal", "fault: a change applied twice is duplicated"
     )
     ignore_columns: tuple[str, ...] = setting(kinds.Columns(), (), "table.column, left out on both sides")
+    columns: tuple[str, ...] = setting(
+        kinds.Columns(), (), "table.column that it takes; a table that none is listed of is taken whole"
+    )
+    columns_due: Mapping[str, int] = setting(
+        contract_kinds.Moments(), _NOTHING, "by table.column, from when on its store must have the column"
+    )
+    leave_out_tables: tuple[str, ...] = setting(kinds.Texts(), (), "source tables whose changes it does not take")
+    leave_out_operations: tuple[str, ...] = setting(
+        contract_kinds.Words(("c", "u", "d", "r")), (), "Debezium's ops whose changes it does not take"
+    )
+    rows: Mapping[str, tuple[str, ...]] = setting(
+        contract_kinds.Values(), _NOTHING, "by table.column, the values that a row must have to be taken"
+    )
+    rows_out: Mapping[str, tuple[str, ...]] = setting(
+        contract_kinds.Values(), _NOTHING, "by table.column, values of rows that are not taken"
+    )
     table_name: str = setting(
         kinds.Text(),
         "${topic}",
@@ -279,6 +298,12 @@ class Settings:
             mode=given.mode,
             commands_per_minute=given.commands_per_minute,
             command_ttl_ms=given.command_ttl_ms,
+            columns=given.columns,
+            leave_out_tables=tuple(sorted(given.leave_out_tables)),
+            leave_out_operations=given.leave_out_operations,
+            rows=tuple(given.rows.items()),
+            rows_out=tuple(given.rows_out.items()),
+            before=(self.source.before or "") if given.rows or given.rows_out else "",
         )
 
     def ownership(self, sink: str, topic: str) -> Ownership:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from app.decode.atoms import Tag
 from app.decode.envelope import EnvelopePlan
 from app.decode.framing import schema_ids
 from app.decode.images import Image, ImageDecoder
 from app.decode.schemas import SchemaSource
 from app.errors import BadInput
-from app.evidence.atoms import Tag
 from app.evidence.connectors import SourceTable
 from app.model import RawBatch
 from cdc_receipts.atoms import CONNECT, DEBEZIUM, DECIMAL

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
+from app.decode import atoms
+from app.decode.atoms import MOST_EXPONENT, Tag
 from app.decode.images import Image
 from app.errors import BadInput
-from app.evidence import atoms
 from app.evidence.agreement import single
-from app.evidence.atoms import MOST_EXPONENT, Tag
 from app.evidence.tables import StoreTerms
 from app.model import ChangeKind
 from cdc_receipts import texts
@@ -38,7 +38,7 @@ def by_key(images: Iterable[Image], terms: StoreTerms) -> dict[KeyText, list[Ima
     found: dict[KeyText, list[Image]] = {}
     for image in images:
         if image.kind is ChangeKind.TRUNCATE or image.hides:
-            is_shown = image.hides == "key" or terms.truncates
+            is_shown = image.hides == "key" or (terms.truncates and image.table not in terms.projection.tables)
             for history in found.values() if is_shown else ():
                 history.append(image)
             continue
@@ -49,7 +49,13 @@ def by_key(images: Iterable[Image], terms: StoreTerms) -> dict[KeyText, list[Ima
 
 
 def is_shown_by_rows(image: Image, terms: StoreTerms) -> bool:
-    """Whether a change does something to a row of the sink, by its contract."""
+    """Whether a change may do something to a row of the sink, by its contract.
+
+    A change that the contract leaves out by its row or its operation may: nobody says what a sink does with a row that it
+    has and takes no more (`app.evidence.states`). One of a table that is left out is of no row of the sink.
+    """
+    if image.table in terms.projection.tables:
+        return False
     match image.kind:
         case ChangeKind.UPSERT | ChangeKind.UNREADABLE:
             return True

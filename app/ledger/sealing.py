@@ -79,7 +79,7 @@ def _range(
     times = changes.source_ts_ms[rows]
     times = np.where(times == NO_TIME, changes.timestamps[rows], times)
     flags = cells.flags[rows]
-    upserts = rows[changes.kinds[rows] == ChangeKind.UPSERT]
+    upserts = rows[(changes.kinds[rows] == ChangeKind.UPSERT) & ~sink.terms.left_out(changes, rows)]
     return ClosedRange(
         segment=number,
         first_offset=cells.base + int(rows[0]),

@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from app.adapters.sql import Store
-from app.evidence import atoms, mysql, postgres
+from app.decode import atoms
+from app.decode.atoms import Tag
+from app.evidence import mysql, postgres
 from app.evidence.agreement import agrees
-from app.evidence.atoms import Tag
 from app.evidence.keys import is_comparable
 from app.evidence.tables import named
 
