@@ -84,7 +84,7 @@ def _hear_open(
 ) -> None:
     sink.tally.rows["cells"] += len(receipts)
     expected = sink.terms.expected_fingerprints(changes, index)
-    good = rules.is_good(kinds, expected, receipts) & ((cells.bits[index] & Bit.LOST) == 0)
+    good = rules.is_good(sink.terms.kinds(changes, index), expected, receipts) & ((cells.bits[index] & Bit.LOST) == 0)
     passed = receipts.offsets < sink.fence
     for lo, hi in sink.skips:
         passed |= (receipts.offsets >= lo) & (receipts.offsets < hi)

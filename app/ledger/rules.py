@@ -71,17 +71,20 @@ class Expectations:
         self.late_after_ms = contract.late_after_ms
 
     def kinds(self, changes: ChangeSegment, lo: int, hi: int) -> UInt8s:
-        """``uint8[hi - lo]``: kinds as the contract sees them.
+        """``uint8[hi - lo]``: kinds as the contract sees them; see `seen`."""
+        return self.seen(changes.kinds[lo:hi], changes.left_out[lo:hi, self.projection])
 
-        A change that it leaves out is `LEFT_OUT`. One of which nobody knows whether it is left out is `UNCHOSEN`, and judged as
-        one that can't be read: it is neither called delivered nor asked for, in a SKIP neither.
+    def seen(self, kinds: UInt8s, left_out: UInt8s) -> UInt8s:
+        """Kinds as the contract sees them, of kinds and what its projection says of each change.
+
+        A change that it leaves out is `LEFT_OUT`. One that it expects, and of which nobody knows whether it is left out, is
+        `UNCHOSEN`, and judged as one that can't be read: it is neither called delivered nor asked for, in a SKIP neither.
         """
-        kinds = changes.kinds[lo:hi]
-        left = changes.left_out[lo:hi, self.projection]
-        if not left.any():
+        if not left_out.any():
             return kinds
-        unknown = (left == LeftOut.UNKNOWN) & ((kinds == ChangeKind.UPSERT) | (kinds == ChangeKind.DELETE))
-        return np.where(left == LeftOut.YES, LEFT_OUT, np.where(unknown, UNCHOSEN, kinds)).astype(np.uint8)
+        is_row = (kinds == ChangeKind.UPSERT) | (kinds == ChangeKind.DELETE)
+        unknown = (left_out == LeftOut.UNKNOWN) & is_row & self.expected[kinds]
+        return np.where(left_out == LeftOut.YES, LEFT_OUT, np.where(unknown, UNCHOSEN, kinds)).astype(np.uint8)
 
     def kind(self, changes: ChangeSegment, index: int) -> int:
         """`kinds` of one change."""

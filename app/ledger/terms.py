@@ -11,8 +11,8 @@ import numpy as np
 
 from app.ledger.changes import ChangeSegment
 from app.ledger.rules import Expectations
-from app.model import SEGMENT_OFFSETS, Contract, LeftOut
-from app.model.batches import Bools, Int64s, UInt64s
+from app.model import SEGMENT_OFFSETS, Contract
+from app.model.batches import Int64s, UInt8s, UInt64s
 
 
 class Terms:
@@ -96,13 +96,15 @@ class Agreed:
                 found = np.where(held, changes.fingerprints[index, later.projection], found)
         return found
 
-    def left_out(self, changes: ChangeSegment, index: Int64s) -> Bools:
-        """``bool[n]``: changes that their contract leaves out; ``index`` are places in the segment."""
-        found: Bools = np.zeros(len(index), np.bool_)
+    def kinds(self, changes: ChangeSegment, index: Int64s) -> UInt8s:
+        """``uint8[n]``: kinds as each change's contract sees them (`Expectations.seen`); ``index`` are places in the segment."""
+        found: UInt8s = changes.kinds[index]
+        if not changes.left_out.any():
+            return found
         for terms, lo, hi in self.pieces(changes.base, 0, SEGMENT_OFFSETS):
             here = np.flatnonzero((index >= lo) & (index < hi))
             if len(here):
-                found[here] = changes.left_out[index[here], terms.projection] == LeftOut.YES
+                found[here] = terms.expectations.seen(found[here], changes.left_out[index[here], terms.projection])
         return found
 
     def packed(self) -> list[list[Any]]:

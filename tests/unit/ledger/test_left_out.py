@@ -79,6 +79,21 @@ def test_what_nobody_knows_is_unverifiable_once_it_is_passed_and_says_why(eviden
     assert (watermarks.settled_watermark(sink), watermarks.verified_watermark(sink)) == (2, 0)
 
 
+def test_a_delete_that_is_left_out_anyway_need_not_be_known() -> None:
+    found, sink = fold(change(0, UNKNOWN, kind=DELETE), deletes="ignore")
+    judged(found, fence(1))
+
+    assert states(sink) == {0: "exempt"}
+
+
+def test_what_nobody_knows_was_never_good_whatever_was_said_of_it() -> None:
+    """So it has not recovered when a receipt comes late, as a change that can't be read has not."""
+    found, sink = fold(change(0, UNKNOWN), change(1, key="open"))
+    judged(found, Row(offset=0, kind=EvidenceKind.SKIP, to_offset=1), Row(offset=0, content=1), fence(1))
+
+    assert states(sink) == {0: "unverifiable", 1: "pending"}
+
+
 def test_a_skip_over_what_nobody_knows_accuses_nobody() -> None:
     found, sink = fold(change(0, UNKNOWN, "a"), change(1, key="b"))
     judged(found, Row(offset=0, kind=EvidenceKind.SKIP, to_offset=2))
