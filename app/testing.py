@@ -20,7 +20,10 @@ _SHARED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One change as a test writes it; ``content`` stands for the row, equal contents have equal fingerprints."""
+    """One change as a test writes it; ``content`` stands for the row, equal contents have equal fingerprints.
+
+    ``left_out`` is of `LeftOut`, by projection; a batch has as many projections as the longest says, one at least.
+    """
 
     offset: int
     kind: ChangeKind = ChangeKind.UPSERT
@@ -28,6 +31,7 @@ class Change:
     content: int = 0
     source_ts_ms: int = 1_000
     position: int | None = None
+    left_out: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,8 @@ def change_batch(
 ) -> ChangeBatch:
     """A batch of changes; its range is that of the changes unless given."""
     count = len(changes)
+    projections = max([1, *(len(change.left_out) for change in changes)])
+    left_out = [change.left_out or (0,) * projections for change in changes]
     hashes = [key_hash(change.key) if change.key is not None else (0, 0) for change in changes]
     return ChangeBatch(
         topic=topic,
@@ -67,11 +73,14 @@ def change_batch(
         ops=np.zeros(count, np.uint8),
         key_hashes=np.array(hashes, np.uint64).reshape(count, 2),
         has_key=np.array([change.key is not None for change in changes], np.bool_),
-        fingerprints=np.array([[change.content] for change in changes], np.uint64).reshape(count, 1),
+        fingerprints=np.array([[change.content] * projections for change in changes], np.uint64).reshape(
+            count, projections
+        ),
         source_ts_ms=np.array([change.source_ts_ms for change in changes], np.int64),
         timestamps=np.full(count, NO_TIME, np.int64),
         position_hashes=np.array([[change.position or 0] * 2 for change in changes], np.uint64).reshape(count, 2),
         has_position=np.array([change.position is not None for change in changes], np.bool_),
+        left_out=np.array(left_out, np.uint8) if any(map(any, left_out)) else None,
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from app.adapters.shapes import METRICS
 from app.cli.main import parser
-from app.config import SinkSettings, keys
+from app.config import OverrideSettings, SinkSettings, keys, load
 from app.config.settings import SECTIONS, described
 from app.model import ChangeKind, Flag, State
 from app.model.column_types import WORDS
@@ -52,7 +52,7 @@ def test_every_setting_is_documented_and_every_documented_setting_exists(root: P
 def test_settings_are_documented_with_their_defaults_and_what_is_allowed(root: Path) -> None:
     """A default that depends on other settings stands there in words, and is left to the reader."""
     text = page(root, "configuration.md")
-    sections = {**SECTIONS, "sinks.<name>": SinkSettings}
+    sections = {**SECTIONS, "sinks.<name>": SinkSettings, "sinks.<name>.overrides.<topic>": OverrideSettings}
     wrong = []
     for name, section in sections.items():
         defaults = {item.name: item.default for item in fields(section)}
@@ -80,10 +80,19 @@ def test_every_tolerance_is_documented_and_every_documented_tolerance_exists(roo
 def test_every_key_of_rows_is_explained(root: Path) -> None:
     text = page(root, "contracts.md")
     rows = ("table_name", "tables", "renames", "ignore_columns", "tolerances", "deletes", "truncates", "sets", "expect",
-            "change_log", "recorded_tables")  # fmt: skip
+            "change_log", "recorded_tables", "columns", "columns_due", "leave_out_tables", "leave_out_operations", "rows",
+            "rows_out", "owner", "severity")  # fmt: skip
 
     assert [key for key in rows if not re.search(rf"^\| `{key}` \|", text, re.MULTILINE)] == []
     assert "`soft_delete`" in text
+
+
+def test_the_example_of_a_contract_is_one(root: Path, tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", page(root, "contracts.md"), re.DOTALL)
+    config = tmp_path / "verifier.toml"
+    config.write_text(example)
+
+    assert load(config, {}).sinks["europe"].rows == {"orders.region": ("EU", "UK")}
 
 
 def test_every_state_flag_and_finding_is_documented(root: Path) -> None:

@@ -15,7 +15,6 @@ from app.adapters.groups import SILENT, ends
 from app.adapters.registry import Registry
 from app.config import topics
 from app.config.settings import Settings, SinkSettings
-from app.decode.images import ImageDecoder
 from app.errors import Unavailable
 from app.ledger.sink import SinkPartition
 from app.model import RawBatch, RawRecord
@@ -25,7 +24,7 @@ from app.worker.looks import Tally
 from app.worker.ports import Input
 from app.worker.readback import Changes
 from app.worker.sink_log import SinkLog
-from app.worker.stores import store_terms
+from app.worker.stores import image_decoder, store_terms
 from topologies.again import record_of
 from topologies.changes import ChangeReader
 from topologies.readback import ReadBackGate
@@ -199,9 +198,6 @@ def walks(
     """
     changes = ChangeReader(client, group)
 
-    def images() -> ImageDecoder:
-        return ImageDecoder(registry, settings.source.unavailable_value, dict(settings.source.column_types))
-
     def tail(sink: SinkSettings) -> LogTail:
         return LogTail(client, group, admin, sink.change_log, partial(_time_of_oldest, lanes, sink.name))
 
@@ -209,8 +205,8 @@ def walks(
         name: LogWalk(
             name,
             store_terms(settings, name),
-            LoggedSink(tail(sink), SinkLog(images()), registry.fetch),
-            Changes(changes, images(), registry.fetch),
+            LoggedSink(tail(sink), SinkLog(image_decoder(settings, registry)), registry.fetch),
+            Changes(changes, image_decoder(settings, registry), registry.fetch),
             partial(committed, admin, sink.group or ""),
             0.0 if sink.store is not None else sink.change_log_wait_ms / 1000,
             sink.second_look_ms / 1000,

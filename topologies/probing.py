@@ -115,7 +115,7 @@ class FenceProbe:
             fences.progress = progress
             fences.waiting.append((now, progress))
             self._marks.mark(lane, MarkKind.PROGRESS, progress, fences.generation)
-        _choose(fences, now - sink.grace_ms / 1000)
+        _choose(fences, now - sink.grace_of(source.topic) / 1000)
         is_due = fences.candidate is not None
         if is_due and await self._is_open(lane, fences) and self._marks.is_through(lane):
             self._fence(lane, fences)

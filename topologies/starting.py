@@ -9,7 +9,7 @@ from app.adapters.connection import Connection
 from app.adapters.kafka_config import client_config
 from app.adapters.rights import Need, Rights, problems, rights_of
 from app.adapters.topics import compacted_topics, create_missing, own_topics
-from app.config import Settings
+from app.config import Settings, override_problems
 from app.errors import ConfigError
 from app.worker.layout import Layout, absent, lane_topic, missing_topics, narrow_lanes, plan
 from app.worker.needs import needs_of, principal_of
@@ -48,6 +48,8 @@ def prepare(settings: Settings, connection: Connection, counts: Mapping[str, int
     """
     if counts is not None:
         known = recalled(settings, counts)
+        if strange := override_problems(settings, counts):
+            raise ConfigError(strange)
         return _prepared(settings, plan(settings, as_known(counts, known)), counts, known)
     existing = connection.partition_counts()
     known = recalled(settings, existing) if _may_recall(settings, connection, existing) else {}
@@ -59,6 +61,7 @@ def prepare(settings: Settings, connection: Connection, counts: Mapping[str, int
     faults = [absent(topic) for topic in missing if topic not in rights.hidden()]
     if is_empty:
         faults.append(_nothing(settings))
+    faults += override_problems(settings, existing)
     faults += problems(needs, rights, principal_of(settings))
     faults += [] if found is None else narrow_lanes(settings.verifier.prefix, found, existing)
     faults += _own(settings, connection, found, existing, rights, is_rehearsal=bool(faults))

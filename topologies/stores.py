@@ -15,7 +15,6 @@ from app.adapters.groups import SILENT, committed_offsets
 from app.adapters.registry import Registry
 from app.adapters.sql import Limits, open_store
 from app.config.settings import Settings, SinkSettings
-from app.decode.images import ImageDecoder
 from app.errors import Unavailable
 from app.worker.filling import Fillers
 from app.worker.layout import Layout
@@ -24,7 +23,7 @@ from app.worker.ports import Input
 from app.worker.readback import Contract, ReadBack
 from app.worker.scrub import Scrub, at_rest
 from app.worker.store_rows import StoreRows
-from app.worker.stores import store_terms
+from app.worker.stores import image_decoder, store_terms
 from topologies.changes import ChangeReader
 from topologies.scrubbing import SlowRows
 
@@ -101,10 +100,6 @@ async def committed(admin: AdminClient, group: str, source: Input) -> int:
     return found.get(source, 0)
 
 
-def _images(settings: Settings, registry: Registry) -> ImageDecoder:
-    return ImageDecoder(registry, settings.source.unavailable_value, dict(settings.source.column_types))
-
-
 def _reader(
     settings: Settings,
     sink: SinkSettings,
@@ -122,7 +117,7 @@ def _reader(
         ),
         rows,
         changes,
-        _images(settings, registry),
+        image_decoder(settings, registry),
         registry.fetch,
         _progress(admin, sink),
         _wall_ms,
@@ -146,7 +141,7 @@ def _scrub(
         terms=terms,
         looks=Looks(sink.name, terms, slow, changes, _progress(admin, sink), sink.second_look_ms / 1000),
         log=changes,
-        decoder=_images(settings, registry),
+        decoder=image_decoder(settings, registry),
         fetch_schemas=registry.fetch,
         rows_at_once=min(SCRUB_ROWS, sink.scrub_rate),
         partitions=layout.inputs.__getitem__,

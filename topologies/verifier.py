@@ -124,6 +124,9 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     metrics = Metrics(settings.metrics.per_partition)
     prepared = await asyncio.to_thread(prepare, settings, connection, counts)
     layout, partitions = prepared.layout, prepared.ledger_partitions
+    for sink in settings.sinks.values():
+        for topic in settings.sink_topics(sink.name, layout.inputs):
+            metrics.contract(sink.name, topic, sink.ownership(topic))
     registry = _registry(settings, metrics)
     ids = await registry.register(
         {**SCHEMAS, **{name: schemas.text(name) for name in (*SCHEMA_NAMES, *EVIDENCE_NAMES)}}
@@ -259,7 +262,7 @@ def _shipper(settings: Settings, metrics: Metrics, ids: Mapping[str, int], ledge
     limits = {name: sink.commands_per_minute for name, sink in settings.sinks.items()}
     return Shipper(
         producer,
-        Encoder(ids),
+        Encoder(ids, settings.ownership),
         settings.verifier.prefix,
         limits,
         time.monotonic,

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, assert_never
 
 import fastavro
 
 import schemas
-from app.model import Flag, Level, Origin, State
+from app.model import Flag, Level, Origin, Ownership, State
 from app.model.effects import (
     Command,
     CommandItem,
@@ -35,6 +35,7 @@ from app.model.effects import (
 Effect = Verdict | Command | Seal | SinkWatermark | Finding
 Datum = dict[str, Any]
 """One Avro record as fastavro takes it, or one line of JSON."""
+Whose = Callable[[str, str], Ownership]
 
 SCHEMA_NAMES = ("Verdict", "ReplayCommand", "Seal", "Watermark", "Finding")
 
@@ -44,15 +45,20 @@ class Encoder:
 
     Args:
         schema_ids: by schema name, each of `SCHEMA_NAMES`.
+        whose: by sink and change topic, whose it is as configured now; it stands in verdicts.
     """
 
-    def __init__(self, schema_ids: Mapping[str, int]) -> None:
+    def __init__(self, schema_ids: Mapping[str, int], whose: Whose = lambda *_: Ownership()) -> None:
         self._schema_ids = dict(schema_ids)
+        self._whose = whose
 
     def value(self, effect: Effect) -> bytes:
         """The framed Avro value of an effect."""
         name = schema_name(effect)
-        return framed(name, datum(effect), self._schema_ids[name])
+        record = datum(effect)
+        if isinstance(effect, Verdict):
+            record |= self._whose(effect.sink, effect.topic)._asdict()
+        return framed(name, record, self._schema_ids[name])
 
 
 def framed(name: str, record: Datum, schema_id: int) -> bytes:
@@ -118,7 +124,7 @@ def key(effect: Effect) -> bytes:
 
 
 def encode_verdict(verdict: Verdict) -> Datum:
-    """A verdict as Avro ``Verdict``."""
+    """A verdict as Avro ``Verdict``; whose it is, `Encoder` knows."""
     return _coordinates(verdict) | {
         "id": verdict.id,
         "offset": verdict.offset,
@@ -133,6 +139,7 @@ def encode_verdict(verdict: Verdict) -> Datum:
         "closed": verdict.closed,
         "at": verdict.at,
         "reason": verdict.reason,
+        **Ownership()._asdict(),
     }
 
 

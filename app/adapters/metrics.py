@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from app.adapters.shapes import METRICS, ROW_STATES, Shape
 from app.config.topics import is_match
 from app.evidence.connector import Report, class_of
-from app.model import BAD, Flag, Level, State
+from app.model import BAD, Flag, Level, Ownership, State
 from app.model.effects import Contradicted, Finding, Orphan, SinkWatermark, UnknownSink, Unreadable
 from app.model.words import SINK_STATES
 
@@ -183,6 +183,10 @@ class Metrics(Collector):
     def suspended(self, topic: str) -> None:
         """A topic is not read any more, nor judged about."""
         self._set("cdc_verifier_suspended_topics", (topic,), ("", 0), 1)
+
+    def contract(self, sink: str, topic: str, whose: Ownership) -> None:
+        """A sink's topic is judged, and whose it is; said once, at the start."""
+        self._set("cdc_verifier_contract_info", (sink, topic, whose.owner or "", whose.severity or ""), ("", 0), 1)
 
     def registry_error(self) -> None:
         """A request to the schema registry failed."""

@@ -88,6 +88,9 @@ _METRICS = {
     ),
     "cdc_verifier_scrub_passes": Shape("whole passes over rows at rest, summed over partitions", _LANE),
     "cdc_verifier_connect_up": Shape("1 if Connect answered the last question", fold="max"),
+    "cdc_verifier_contract_info": Shape(
+        "1; whose a sink's topic is, to be joined with the others", ("sink", "topic", "owner", "severity"), "max"
+    ),
     "cdc_verifier_suspended_topics": Shape("1 for a topic that is not read, nor judged about", ("topic",), "max"),
     "cdc_verifier_input_position_offset": Shape("next offset to read of every input", ("topic", "partition")),
     "cdc_verifier_store_bytes": Shape("size of the stores on disk"),

@@ -12,9 +12,10 @@ from app.cli.offline import open_run
 from app.errors import BadInput
 from app.ledger import watermarks
 from app.ledger.lane import LaneRows
+from app.ledger.rules import LEFT_OUT
 from app.ledger.sink import SinkPartition
 from app.ledger.status import Status
-from app.model import NO_TIME, ChangeKind, EvidenceKind, Flag, ReceiptStatus, SinkTopic, State
+from app.model import NO_TIME, ChangeKind, EvidenceKind, Flag, Ownership, ReceiptStatus, SinkTopic, State
 from app.model.words import ANY_KIND, INDEX
 from app.repair import reporting
 from app.worker.recorded import RecordedRun
@@ -22,7 +23,7 @@ from app.worker.recorded import RecordedRun
 Story = dict[str, Any]
 
 RULES = {
-    State.EXEMPT: "exempt: it lies below the START, or the contract expects nothing of a change of this kind",
+    State.EXEMPT: "exempt: it lies below the START, or the contract expects nothing of it",
     State.REJECTED: "rejected: the last word is REJECTED",
     State.UNVERIFIABLE: "unverifiable: the change, its log or evidence about it can't be read",
     State.DUPLICATED: "duplicated: delivered, but applied twice, which this contract calls a fault",
@@ -79,6 +80,8 @@ def story(told: Story) -> Iterator[str]:
     for sink in told["sinks"]:
         flags = f"  [{', '.join(sink['flags'])}]" if sink["flags"] else ""
         yield f"\n{sink['sink']}: {sink['state']}{flags}, {'closed' if sink['is_closed'] else 'open'}"
+        if whose := Ownership(sink["owner"], sink["severity"]).words():
+            yield f"  {', '.join(whose)}"
         for entry in sink["evidence"]:
             yield f"  {entry['at']:<40} {entry['says']}"
         yield f"  => {sink['rule']}"
@@ -101,12 +104,14 @@ def _sink_story(run: RecordedRun, sink: SinkPartition, offset: int) -> Story:
     expected = _expected(sink, offset)
     return {
         "sink": name.sink,
+        **run.settings.ownership(name.sink, name.topic)._asdict(),
         "state": state.word,
         "flags": flags.words(),
         "is_closed": offset in closed,
         "expected_fingerprint": expected,
         "evidence": [] if rows is None else list(_evidence(rows, offset, expected)),
         "rule": RULES[state]
+        + ("; it is left out by its table, its operation or its row" if sink.kind(offset) == LEFT_OUT else "")
         + ("; the sink has ended" if sink.is_ended else "")
         + (f" ({why})" if state is State.UNVERIFIABLE and (why := reporting.reason(sink, offset)) else "")
         + ("; CONTRADICTED by what was said after it closed" if _is_contradicted(sink, offset) else ""),

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from app.adapters.encode import encode_watermark
 from app.cli.operator import Line, open_operator, print_lines
-from app.model import BAD
+from app.model import BAD, Ownership
 from app.model.effects import SinkWatermark
 from app.worker import readiness
 from app.worker.readiness import History, Limits, Point, age
@@ -36,13 +36,15 @@ def _standings(operator: Operator) -> Iterator[Line]:
     configured = operator.configured()
     told = operator.watermarks()
     for sink, source in sorted(configured | told.keys()):
+        whose = operator.settings.ownership(sink, source.topic)
         if (sink, source) in told:
-            yield _standing(told[sink, source], is_configured=(sink, source) in configured)
+            yield _standing(told[sink, source], whose, is_configured=(sink, source) in configured)
         else:
-            yield {"kind": "untold", "sink": sink, "topic": source.topic, "partition": source.partition}
+            place = {"kind": "untold", "sink": sink, "topic": source.topic, "partition": source.partition}
+            yield place | whose._asdict()
 
 
-def _standing(one: ToldAt, *, is_configured: bool) -> Line:
+def _standing(one: ToldAt, whose: Ownership, *, is_configured: bool) -> Line:
     told = one.told
     if not isinstance(told, SinkWatermark):
         raise TypeError(told)
@@ -53,6 +55,7 @@ def _standing(one: ToldAt, *, is_configured: bool) -> Line:
     return {
         "kind": "sink",
         **line,
+        **whose._asdict(),
         "bad": bad,
         "told_at": one.at_ms,
         "configured": is_configured,
@@ -101,20 +104,22 @@ def _opened(line: Line) -> str:
 
 
 def _totals(lines: Iterable[Line]) -> Iterator[str]:
-    """By sink and topic: partitions, all cells by state, and what is bad."""
+    """By sink and topic: partitions, all cells by state, what is bad, and whose it is."""
     partitions: Counter[tuple[str, str]] = Counter()
     counts: dict[tuple[str, str], Counter[str]] = {}
     bad: Counter[tuple[str, str]] = Counter()
+    whose: dict[tuple[str, str], str] = {}
     for line in lines:
         place = (line["sink"], line["topic"])
         partitions[place] += 1
         counts.setdefault(place, Counter()).update(line["counts"])
         bad[place] += line["bad"]
+        whose[place] = "".join(f"  {word}" for word in Ownership(line["owner"], line["severity"]).words())
     for place, cells in counts.items():
         told = ", ".join(f"{count} {state}" for state, count in cells.items()) or "no cells"
         wrong = f"  BAD: {bad[place]} open" if bad[place] else ""
         many = "" if partitions[place] == 1 else "s"
-        yield f"{place[0]}  {place[1]}  {partitions[place]} partition{many}: {told}{wrong}"
+        yield f"{place[0]}  {place[1]}  {partitions[place]} partition{many}: {told}{wrong}{whose[place]}"
 
 
 # ---------------------------------------------------------------- readiness

@@ -3,13 +3,14 @@
 The other parts get plain values out of it; translation to what Faust, librdkafka and RocksDB want is the adapters' work.
 """
 
-from app.config.check import live_problems
+from app.config.check import live_problems, override_problems
 from app.config.kinds import Secret
 from app.config.load import load
 from app.config.settings import (
     ConnectSettings,
     KafkaSettings,
     MetricsSettings,
+    OverrideSettings,
     RegistrySettings,
     Settings,
     SinkSettings,
@@ -24,6 +25,7 @@ __all__ = [
     "ConnectSettings",
     "KafkaSettings",
     "MetricsSettings",
+    "OverrideSettings",
     "RegistrySettings",
     "Secret",
     "Settings",
@@ -34,5 +36,6 @@ __all__ = [
     "keys",
     "live_problems",
     "load",
+    "override_problems",
     "show",
 ]

@@ -7,7 +7,7 @@ Kafka, and its fences were written already.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from app.config import topics
 from app.config.kinds import is_pattern
@@ -34,7 +34,7 @@ def _name_problems(settings: Settings) -> Iterator[str]:
         seen.setdefault(folded(name), name)
 
 
-def _sink_problems(settings: Settings, sink: SinkSettings) -> Iterator[str]:
+def _topic_problems(settings: Settings, sink: SinkSettings) -> Iterator[str]:
     if settings.source.topics and not sink.topics:
         yield "topics = []: must name at least one change topic"
     for topic in sink.topics:
@@ -42,14 +42,58 @@ def _sink_problems(settings: Settings, sink: SinkSettings) -> Iterator[str]:
             continue
         if not any(topics.is_match(wanted, topic) for wanted in settings.source.topics):
             yield f'topics: "{topic}" is none of source.topics ({", ".join(settings.source.topics)})'
+    for topic in sink.overrides:
+        if not _is_consumed(settings, sink, topic):
+            yield f'overrides."{topic}": is no change topic of this sink ({", ".join(sink.topics)})'
+
+
+def _sink_problems(settings: Settings, sink: SinkSettings) -> Iterator[str]:
+    yield from _topic_problems(settings, sink)
     if sink.evidence == "receipts" and not (sink.receipts or sink.success_topics):
         yield 'evidence = "receipts": must be "progress", or receipts (or success_topics) must list topics'
+    yield from _row_problems(settings, sink)
     if sink.writes == "append" and (sink.recorded_tables or sink.change_log):
         yield 'writes = "append": rows are found by the key of their change, which a sink that appends does not keep; leave recorded_tables and change_log out'
     for topic in sorted(set(sink.change_log) & set(settings.source.topics)):
         yield f'change_log: "{topic}" is a change topic of the source'
     for topic in sorted({*sink.receipts, *sink.dead_letters, *sink.success_topics} & set(settings.source.topics)):
         yield f'receipts, dead_letters, success_topics: "{topic}" is a change topic'
+
+
+def _row_problems(settings: Settings, sink: SinkSettings) -> Iterator[str]:
+    """Rows that are chosen by values: whether a delete is of one of them must be told by something."""
+    for column in sorted(sink.rows.keys() & sink.rows_out.keys()):
+        both = sorted(set(sink.rows[column]) & set(sink.rows_out[column]))
+        if both:
+            yield f'rows, rows_out: "{column}" has {", ".join(both)} in both; such a row would be taken and left out'
+    is_told = settings.source.before is not None or sink.deletes == "ignore" or "d" in sink.leave_out_operations
+    if (sink.rows or sink.rows_out) and not is_told:
+        yield (
+            'rows, rows_out: whether a delete is of a row that is taken must be told by something. Say source.before = "key" if '
+            'the columns are all of the key, source.before = "whole" if before images are whole (PostgreSQL: REPLICA IDENTITY '
+            'FULL), or deletes = "ignore" if this sink applies none'
+        )
+
+
+def _is_consumed(settings: Settings, sink: SinkSettings, topic: str) -> bool:
+    """Whether a topic may be one of the sink's; whether it exists is asked when the cluster is known."""
+    wanted = (sink.topics, settings.source.topics)
+    return all(not names or any(topics.is_match(name, topic) for name in names) for names in wanted)
+
+
+def override_problems(settings: Settings, existing: Collection[str]) -> list[str]:
+    """Overrides for topics that a pattern of the sink would mean and that do not exist, a line each.
+
+    Args:
+        existing: topics of the cluster.
+    """
+    return [
+        f'sinks.{sink.name}.overrides."{topic}": topic {topic} does not exist; a pattern of this sink would mean it. Leave '
+        "the override out until it does"
+        for sink in settings.sinks.values()
+        for topic in sink.overrides
+        if topic not in settings.sink_topics(sink.name, existing)
+    ]
 
 
 def folded(sink: str) -> str:

@@ -17,11 +17,12 @@ from typing import Any
 
 from app.config.check import folded, problems_of
 from app.config.kinds import MASK, Kind
-from app.config.settings import SECTIONS, Settings, SinkSettings, described
+from app.config.settings import SECTIONS, OverrideSettings, Settings, SinkSettings, described
 from app.errors import ConfigError
 
 PREFIX = "CDC_VERIFIER__"
 _SINK: type = SinkSettings
+_OVERRIDES = "overrides"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Reader:
         self.is_readable = True
         self.sections: dict[str, Table] = {name: {} for name in SECTIONS}
         self.sinks: dict[str, Table] = {}
+        self.overrides: dict[str, dict[str, Table]] = {}
 
     def read_file(self, path: Path) -> None:
         """Take the tables of a TOML file."""
@@ -73,7 +75,15 @@ class Reader:
             self.problems.append(f"{place}: must be tables, [sinks.<name>]")
             return
         for name, table in tables.items():
+            overrides = table.pop(_OVERRIDES, {}) if isinstance(table, dict) else {}
             self.sinks[name] = self._table(table, f"{place}.{name}", SinkSettings)
+            self.overrides[name] = self._overrides(overrides, f"{place}.{name}.{_OVERRIDES}")
+
+    def _overrides(self, tables: object, place: str) -> dict[str, Table]:
+        if not isinstance(tables, dict):
+            self.problems.append(f'{place}: must be tables, [sinks.<name>.{_OVERRIDES}."<change topic>"]')
+            return {}
+        return {topic: self._table(table, f'{place}."{topic}"', OverrideSettings) for topic, table in tables.items()}
 
     def _table(self, table: object, place: str, section: type) -> Table:
         if not isinstance(table, dict):
@@ -136,11 +146,20 @@ class Reader:
         source_topics = built["source"].topics
         sinks = {
             name: SinkSettings(
-                name=name, **_with_defaults(self.build(SinkSettings, f"sinks.{name}", table), source_topics)
+                name=name,
+                overrides=self._built_overrides(name),
+                **_with_defaults(self.build(SinkSettings, f"sinks.{name}", table), source_topics),
             )
             for name, table in self.sinks.items()
         }
         return Settings(**built, sinks=MappingProxyType(sinks))
+
+    def _built_overrides(self, sink: str) -> Mapping[str, OverrideSettings]:
+        found = {
+            topic: OverrideSettings(**self.build(OverrideSettings, f'sinks.{sink}.{_OVERRIDES}."{topic}"', table))
+            for topic, table in self.overrides.get(sink, {}).items()
+        }
+        return MappingProxyType(found)
 
 
 def load(path: Path | str | None, environ: Mapping[str, str], *, is_begun: bool = True) -> Settings:

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from app.config import kinds, topics
+from app.config import contract_kinds, kinds, topics
 from app.config.kinds import Kind, Secret
 from app.config.names_map import NamesMap
-from app.model import MODES, Contract, Mode
+from app.model import MODES, Contract, Mode, Ownership
 from app.model.tolerances import TOLERANCES
 
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
@@ -113,13 +113,33 @@ class SourceSettings:
     column_types: tuple[tuple[str, str], ...] = setting(
         kinds.ColumnTypes(), (), "types of columns whose JSON change events carry no schema"
     )
+    before: Literal["key", "whole"] | None = setting(
+        kinds.OneOf(("key", "whole")), None, "what tells the row of a delete: its record key, or whole before images"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverrideSettings:
+    """What is different of one change topic of a sink; None: as the sink has it."""
+
+    owner: str | None = setting(contract_kinds.Label(), None, "who is to be told of this topic's changes")
+    severity: str | None = setting(contract_kinds.Label(), None, "how bad it is where they don't arrive")
+    grace_ms: int | None = setting(kinds.duration(), None, "the probe's wait before it fences this topic")
+
+
+_NO_OVERRIDES: Mapping[str, OverrideSettings] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkSettings:
-    """One sink's contract and evidence."""
+    """One sink's contract and evidence.
+
+    Attributes:
+        overrides: by change topic; ``[sinks.<name>.overrides."<topic>"]`` in the file.
+    """
 
     name: str
+    overrides: Mapping[str, OverrideSettings] = field(default_factory=lambda: _NO_OVERRIDES)
     topics: tuple[str, ...] = setting(kinds.Topics(), (), "what it consumes; default: all of the source's")
     receipts: tuple[str, ...] = setting(kinds.Texts(), (), "DeliveryReceipt, DeliveryReceiptBatch and SinkMark records")
     dead_letters: tuple[str, ...] = setting(kinds.Texts(), (), "Connect's dead letter topics: receipts REJECTED")
@@ -143,6 +163,12 @@ class SinkSettings:
     writes: Literal["upsert", "append"] = setting(
         kinds.OneOf(("upsert", "append")), "upsert", "whether it keeps rows or appends"
     )
+    owner: str | None = setting(
+        contract_kinds.Label(), None, "who is to be told; stands in verdicts, metrics and what commands print"
+    )
+    severity: str | None = setting(
+        contract_kinds.Label(), None, "how bad it is where a change does not arrive, in words of your own"
+    )
     grace_ms: int = setting(kinds.duration(), 30_000, "the probe's wait before it fences; no clock is read elsewhere")
     late_after_ms: int = setting(kinds.duration(), 10_000, "first receipt after the source's time, flag late")
     deletes: Literal["apply", "ignore", "soft"] = setting(
@@ -156,6 +182,22 @@ class SinkSettings:
         kinds.OneOf(("legal", "fault")), "legal", "fault: a change applied twice is duplicated"
     )
     ignore_columns: tuple[str, ...] = setting(kinds.Columns(), (), "table.column, left out on both sides")
+    columns: tuple[str, ...] = setting(
+        kinds.Columns(), (), "table.column that it takes; a table that none is listed of is taken whole"
+    )
+    columns_due: Mapping[str, int] = setting(
+        contract_kinds.Moments(), _NOTHING, "by table.column, from when on its store must have the column"
+    )
+    leave_out_tables: tuple[str, ...] = setting(kinds.Texts(), (), "source tables whose changes it does not take")
+    leave_out_operations: tuple[str, ...] = setting(
+        contract_kinds.Words(("c", "u", "d", "r")), (), "Debezium's ops whose changes it does not take"
+    )
+    rows: Mapping[str, tuple[str, ...]] = setting(
+        contract_kinds.Values(), _NOTHING, "by table.column, the values that a row must have to be taken"
+    )
+    rows_out: Mapping[str, tuple[str, ...]] = setting(
+        contract_kinds.Values(), _NOTHING, "by table.column, values of rows that are not taken"
+    )
     table_name: str = setting(
         kinds.Text(),
         "${topic}",
@@ -205,6 +247,19 @@ class SinkSettings:
     mode: Mode = setting(kinds.OneOf(MODES), "dry-run", "what replay commands say; observe: none are made")
     commands_per_minute: int = setting(kinds.Whole(1, 1_000_000), 60, "a limit of sending; it changes no command")
     command_ttl_ms: int = setting(kinds.duration(1_000), 3_600_000, "after it a command is void")
+
+    def ownership(self, topic: str) -> Ownership:
+        """Whose one of its change topics is."""
+        given = self.overrides.get(topic, _AS_THE_SINK)
+        return Ownership(given.owner or self.owner, given.severity or self.severity)
+
+    def grace_of(self, topic: str) -> int:
+        """The probe's wait before it fences one of its change topics, in ms."""
+        given = self.overrides.get(topic, _AS_THE_SINK).grace_ms
+        return self.grace_ms if given is None else given
+
+
+_AS_THE_SINK = OverrideSettings()
 
 
 def _no_sinks() -> Mapping[str, SinkSettings]:
@@ -257,7 +312,18 @@ class Settings:
             mode=given.mode,
             commands_per_minute=given.commands_per_minute,
             command_ttl_ms=given.command_ttl_ms,
+            columns=given.columns,
+            leave_out_tables=tuple(sorted(given.leave_out_tables)),
+            leave_out_operations=given.leave_out_operations,
+            rows=tuple(given.rows.items()),
+            rows_out=tuple(given.rows_out.items()),
+            before=(self.source.before or "") if given.rows or given.rows_out else "",
         )
+
+    def ownership(self, sink: str, topic: str) -> Ownership:
+        """Whose a change topic of a sink is; nobody's for a sink that is not configured any more."""
+        given = self.sinks.get(sink)
+        return Ownership() if given is None else given.ownership(topic)
 
     def contracts(self, existing: Iterable[str] = ()) -> list[Contract]:
         """Every sink's contract, in the configuration's order."""
@@ -308,4 +374,5 @@ SECTIONS: Mapping[str, type] = MappingProxyType(
 def keys() -> list[str]:
     """Every setting's key as documents write it: ``source.topics``, ``sinks.<name>.grace``."""
     found = [f"{name}.{key}" for name, section in SECTIONS.items() for key, _, _, _ in described(section)]
-    return found + [f"sinks.<name>.{key}" for key, _, _, _ in described(SinkSettings)]
+    found += [f"sinks.<name>.{key}" for key, _, _, _ in described(SinkSettings)]
+    return found + [f"sinks.<name>.overrides.<topic>.{key}" for key, _, _, _ in described(OverrideSettings)]

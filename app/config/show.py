@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from app.config.settings import SECTIONS, Settings, SinkSettings, described
+from app.config.settings import SECTIONS, OverrideSettings, Settings, SinkSettings, described
 
 
 def show(settings: Settings) -> str:
@@ -16,6 +16,9 @@ def show(settings: Settings) -> str:
         lines += [f"[{name}]", *_lines(getattr(settings, name), section), ""]
     for sink in settings.sinks.values():
         lines += [f"[sinks.{_key(sink.name)}]", *_lines(sink, SinkSettings), ""]
+        for topic, override in sink.overrides.items():
+            place = f"[sinks.{_key(sink.name)}.overrides.{_key(topic)}]"
+            lines += [place, *_lines(override, OverrideSettings), ""]
     return "\n".join(lines)
 
 

@@ -7,19 +7,23 @@ A compiled decoder must give the same `ChangeBatch` for every input; where it re
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
 from xxhash import xxh64_intdigest
 
-from app.decode.envelope import Decoded, EnvelopePlan
-from app.decode.framing import key_body, schema_ids, unframed
+from app.decode.envelope import Decoded, EnvelopePlan, KeyOf, no_key
+from app.decode.framing import is_framed, key_body, schema_ids, unframed
 from app.decode.json_changes import JsonChanges, is_json
+from app.decode.keys import KeyReader
 from app.decode.schemas import SchemaSource, UnknownSchema
+from app.decode.selection import Selection
 from app.errors import BadInput, Unavailable, Undecodable
-from app.model import NO_TIME, ChangeBatch, ChangeKind, RawBatch
+from app.model import NO_TIME, ChangeBatch, ChangeKind, LeftOut, RawBatch
+from app.model.batches import UInt8s
+from app.model.projection import Projections, as_projections
 
 _TOMBSTONE = Decoded(ChangeKind.TOMBSTONE, 0, (), NO_TIME, None)
 _UNREADABLE = Decoded(ChangeKind.UNREADABLE, 0, (), NO_TIME, None)
@@ -38,7 +42,7 @@ class ReferenceChangeDecoder:
 
     Args:
         schemas: where writer schemas come from.
-        projections: ``table.column`` texts ignored, one set a projection; columns of ``ChangeBatch.fingerprints``.
+        projections: what contracts take; columns of ``ChangeBatch.fingerprints``.
         unavailable_value: the placeholder's text.
         column_types: type words by ``table.column``, for JSON without schemas.
     """
@@ -46,20 +50,22 @@ class ReferenceChangeDecoder:
     def __init__(
         self,
         schemas: SchemaSource,
-        projections: Sequence[Collection[str]],
+        projections: Projections,
         unavailable_value: str,
         column_types: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._schemas = schemas
-        self._projections = [frozenset(ignored) for ignored in projections]
+        self._projections = as_projections(projections)
+        self._asks_keys = Selection(self._projections).chooses_rows
         self._unavailable_value = unavailable_value
         self._plans: dict[int, EnvelopePlan | str] = {}
         self._json = JsonChanges(self._projections, unavailable_value, column_types)
+        self._keys = KeyReader(schemas, self._json)
 
     def decode(self, raw: RawBatch) -> ChangeBatch:
         count = len(raw)
         reasons: dict[int, str] = {}
-        decoded = [self._one(value, row, reasons) for row, value in enumerate(raw.values())]
+        decoded = [self._one(value, row, reasons, self._key_of(raw, row)) for row, value in enumerate(raw.values())]
         hashes, has_key, positions, has_position = _hashes(raw, decoded)
         fingerprints = np.zeros((count, len(self._projections)), np.uint64)
         rows = [row for row, change in enumerate(decoded) if change.kind is ChangeKind.UPSERT]
@@ -81,20 +87,30 @@ class ReferenceChangeDecoder:
             position_hashes=positions,
             has_position=has_position,
             reasons=reasons,
+            left_out=_left_out(decoded, len(self._projections)),
         )
 
     def missing(self, raw: RawBatch) -> set[int]:
         """Schema ids of a batch that were not asked for yet, so that live code fetches them ahead of `decode`."""
-        return schema_ids(raw) - self._plans.keys()
+        found = schema_ids(raw) - self._plans.keys()
+        if not self._asks_keys:
+            return found
+        framed = [key for key in raw.keys() if key and is_framed(key)]  # noqa: SIM118 - no dict
+        return found | ({unframed(key)[0] for key in framed} - self._keys.known)
 
-    def _one(self, value: bytes | None, row: int, reasons: dict[int, str]) -> Decoded:
+    def _key_of(self, raw: RawBatch, row: int) -> KeyOf:
+        if not self._asks_keys:
+            return no_key
+        return lambda table: self._keys.read(raw.key(row), table)
+
+    def _one(self, value: bytes | None, row: int, reasons: dict[int, str], key_of: KeyOf) -> Decoded:
         if value is None:
             return _TOMBSTONE
         try:
             if is_json(value):
-                return self._json.decode(value) or _TOMBSTONE
+                return self._json.decode(value, key_of) or _TOMBSTONE
             schema_id, body = unframed(value)
-            return self._plan(schema_id).decode(body)
+            return self._plan(schema_id).decode(body, key_of)
         except Undecodable as error:
             reasons[row] = str(error)
             return _UNREADABLE
@@ -115,6 +131,14 @@ class ReferenceChangeDecoder:
             raise
         except (UnknownSchema, BadInput) as error:
             return str(error)
+
+
+def _left_out(decoded: Sequence[Decoded], projections: int) -> UInt8s | None:
+    """``uint8[n, p]`` of `LeftOut`; None where nothing is left out."""
+    if not any(change.left_out for change in decoded):
+        return None
+    nothing = [LeftOut.NO] * projections
+    return np.array([change.left_out or nothing for change in decoded], np.uint8)
 
 
 def _hashes(raw: RawBatch, decoded: Sequence[Decoded]) -> tuple[Any, Any, Any, Any]:

@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 
 from fastavro import parse_schema, schemaless_reader
 
-from app.decode.row_plan import Projections, RowPlan, ignored_columns, ignored_everywhere
+from app.decode.row_plan import RowPlan, ignored_columns, unasked_columns
+from app.decode.selection import Atoms, Selection, Told
 from app.errors import Undecodable
-from app.model import NO_TIME, ChangeKind
+from app.model import NO_TIME, ChangeKind, LeftOut
+from app.model.projection import Projections, as_projections
 from cdc_receipts.fingerprint import RowFingerprinter
 from cdc_receipts.schemas import NamedTypes, loaded
 
@@ -37,16 +39,29 @@ MALFORMED = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
 
 FingerprintsOf = Callable[[str, Any], Sequence[int]]
 """A row's fingerprints by projection; of the table's name and the row."""
+KeyOf = Callable[[str], Atoms | None]
+"""The columns of the change's record key, of the table's name; None where it has none."""
+RowAtoms = Callable[[str, str, Any, frozenset[str]], Atoms]
+"""Atoms of some columns of a row; of the envelope's field that it stands in, the table's name, and the row."""
+
+
+def no_key(table: str) -> Atoms | None:  # noqa: ARG001 - whatever the table is
+    """Where nobody asks for keys."""
+    return None
 
 
 class Decoded(NamedTuple):
-    """One change, as far as it is needed: a row's fingerprints by projection, position as canonical bytes or None."""
+    """One change, as far as it is needed: a row's fingerprints by projection, position as canonical bytes or None.
+
+    ``left_out`` is by projection; empty where none leaves it out.
+    """
 
     kind: ChangeKind
     op: int
     fingerprints: Sequence[int]
     source_ts_ms: int
     position: bytes | None
+    left_out: Sequence[LeftOut] = ()
 
 
 class EnvelopePlan:
@@ -54,7 +69,7 @@ class EnvelopePlan:
 
     Args:
         schema: the writer schema as loaded JSON.
-        projections: ``table.column`` texts ignored, one set a projection.
+        projections: what contracts take.
         unavailable_value: the placeholder's text.
 
     Raises:
@@ -62,7 +77,8 @@ class EnvelopePlan:
     """
 
     def __init__(self, schema: Any, projections: Projections, unavailable_value: str) -> None:
-        self.projections = projections
+        self.projections = as_projections(projections)
+        self._selection = Selection(self.projections)
         self.unavailable_value = unavailable_value
         try:
             bare = loaded(schema)
@@ -77,15 +93,19 @@ class EnvelopePlan:
         self._after = fields.get("after")
         self._rows: dict[str, RowPlan | str] = {}
 
-    def decode(self, body: bytes) -> Decoded:
+    def decode(self, body: bytes, key_of: KeyOf = no_key) -> Decoded:
         """One record's body.
+
+        Args:
+            key_of: asked where rows are chosen by their values.
 
         Raises:
             Undecodable: bytes that are no such record, bytes left over, an unknown op, or no row where there must be one.
         """
         value = self.value(body)
         try:
-            return change_of(value, self._fingerprints)
+            change = change_of(value, self._fingerprints)
+            return chosen(change, value, self._selection, self._atoms, key_of) if self._selection.chooses else change
         except MALFORMED as error:
             raise Undecodable(f"no envelope of Debezium's: {type(error).__name__}: {error}") from error
 
@@ -133,13 +153,19 @@ class EnvelopePlan:
     def _fingerprints(self, table: str, row: Any) -> Sequence[int]:
         return self.row_plan(table).fingerprints(row)
 
+    def _atoms(self, _: str, table: str, row: Any, only: frozenset[str]) -> Atoms:
+        """``before`` is of the type of ``after``."""
+        return self.row_plan(table).atoms(row, only)
+
     def _make_row_plan(self, table: str) -> RowPlan:
         """MongoDB's ``after`` is one JSON text, taken as a row of one column ``after``."""
-        ignored = ignored_columns(self.projections, table)
         inner = self.row_type()
         is_text = inner["type"] != "record"
-        record = {"type": "record", "name": "Row", "fields": [{"name": "after", "type": inner}]} if is_text else inner
-        maker = RowFingerprinter(record, ignored_everywhere(ignored), self.unavailable_value, names=self.names)
+        fields: Any = [{"name": "after", "type": inner}] if is_text else inner["fields"]
+        record = {"type": "record", "name": "Row", "fields": fields} if is_text else inner
+        ignored = ignored_columns(self.projections, table, [field["name"] for field in fields])
+        unasked = unasked_columns(self.projections, table, ignored)
+        maker = RowFingerprinter(record, unasked, self.unavailable_value, names=self.names)
         return RowPlan(maker.columns, ignored, document if is_text else None)
 
 
@@ -165,6 +191,27 @@ def change_of(value: Mapping[str, Any], fingerprints_of: FingerprintsOf) -> Deco
         fingerprints = fingerprints_of(table_of(source), row)
     time = source.get("ts_ms")
     return Decoded(kind, ord(op), fingerprints, time if isinstance(time, int) else NO_TIME, position(source, op))
+
+
+def chosen(
+    change: Decoded, value: Mapping[str, Any], selection: Selection, atoms_of: RowAtoms, key_of: KeyOf
+) -> Decoded:
+    """A change with what the projections take of it."""
+    table = table_of(value.get("source") or {})
+
+    def row(side: str, only: frozenset[str]) -> Atoms | None:
+        found = value.get(side)
+        return None if found is None else atoms_of(side, table, found, only)
+
+    def before(only: frozenset[str]) -> Atoms | None:
+        try:
+            return row("before", only)
+        except (Undecodable, *MALFORMED):  # it is no content: the change can be read without it
+            return None
+
+    told = Told(lambda only: row("after", only), lambda _: key_of(table), before)
+    found = selection.judge(change.kind, chr(change.op), table, told)
+    return change._replace(left_out=found) if any(found) else change
 
 
 def kind_of(op: Any) -> ChangeKind:

@@ -6,27 +6,31 @@ its coordinates and read here. The same reader reads the change log of a sink's 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
-
-from fastavro import parse_schema, schemaless_reader
+from typing import Any, Literal, NamedTuple
 
 from app.decode.envelope import MALFORMED, EnvelopePlan, kind_of, position, table_of
 from app.decode.framing import is_framed, schema_ids, unframed
 from app.decode.json_changes import JsonChanges, is_json
+from app.decode.keys import KeyReader
 from app.decode.schemas import SchemaSource, UnknownSchema
 from app.errors import BadInput, Unavailable, Undecodable
 from app.model import ChangeKind, RawBatch
-from cdc_receipts.fingerprint import RowFingerprinter
-from cdc_receipts.schemas import loaded
 
 Row = Mapping[str, bytes]
 """Atoms by column."""
-Read = tuple[str, Mapping[str, Any], Row | None, frozenset[str]]
-"""Of one envelope: its op, its source block, the row, and the columns that are unavailable."""
+
+
+class Read(NamedTuple):
+    """Of one envelope: its op, its source block, the row, the columns that are unavailable, and the row before."""
+
+    op: str = ""
+    source: Mapping[str, Any] = MappingProxyType({})
+    row: Row | None = None
+    unavailable: frozenset[str] = frozenset()
+    before: Row | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,7 @@ class Image:
         hides: of an unreadable change without a readable key, what it may be: ``key``, a change of any key, ``truncate``,
             or nothing, where no sink could have made sense of its bytes.
         op: the envelope's; empty where it can't be read.
+        before: atoms of ``before``; None where there is none, or nobody asks: it may be invented beyond the key.
         position: where in the database's own log it stands, canonical bytes; None where it says nothing of that.
     """
 
@@ -59,6 +64,7 @@ class Image:
     unavailable: frozenset[str]
     hides: Literal["", "key", "truncate"] = ""
     op: str = ""
+    before: Row | None = None
     position: bytes | None = None
 
 
@@ -69,16 +75,23 @@ class ImageDecoder:
         schemas: where writer schemas come from.
         unavailable_value: the placeholder's text.
         column_types: type words by ``table.column``, for JSON without schemas.
+        reads_before: whether before images are whole, and are read.
     """
 
     def __init__(
-        self, schemas: SchemaSource, unavailable_value: str, column_types: Mapping[str, str] = MappingProxyType({})
+        self,
+        schemas: SchemaSource,
+        unavailable_value: str,
+        column_types: Mapping[str, str] = MappingProxyType({}),
+        *,
+        reads_before: bool = False,
     ) -> None:
+        self._reads_before = reads_before
         self._json = JsonChanges([frozenset()], unavailable_value, column_types)
         self._schemas = schemas
         self._unavailable_value = unavailable_value
         self._values: dict[int, _ValuePlan | str] = {}
-        self._keys: dict[int, _KeyPlan | str] = {}
+        self._keys = KeyReader(schemas, self._json)
 
     def decode(self, raw: RawBatch, wanted: Collection[int] | None = None) -> Iterator[Image]:
         """The changes of one fetch, those that can't be read among them: tombstones are none.
@@ -110,10 +123,10 @@ class ImageDecoder:
         try:
             found = self._value(value)
         except Undecodable:
-            found = "", {}, None, frozenset[str]()
+            found = Read()
         if found is None:
             return None
-        op, source, row, unavailable = found
+        op, source = found.op, found.source
         table = table_of(source)
         key = self.key(key_bytes, table)
         if not op and key is None:
@@ -130,10 +143,11 @@ class ImageDecoder:
             schema=source.get("schema") or "",
             table=table,
             key=key,
-            row=row,
-            unavailable=unavailable,
+            row=found.row,
+            unavailable=found.unavailable,
             hides=hides,
             op=op,
+            before=found.before,
             position=position(source, op),
         )
 
@@ -141,46 +155,37 @@ class ImageDecoder:
         """Schema ids of a batch's keys and values that were not asked for yet."""
         found = schema_ids(raw) - self._values.keys()
         framed = [key for key in raw.keys() if key and is_framed(key)]  # noqa: SIM118 - no dict
-        return found | ({unframed(key)[0] for key in framed} - self._keys.keys())
+        return found | ({unframed(key)[0] for key in framed} - self._keys.known)
 
     def key(self, key: bytes | None, table: str = "") -> Row | None:
         """The columns of a record key of a table; None for a null key, and for one that is no record."""
-        if key is None:
-            return None
-        try:
-            if is_json(key):
-                return self._json.key(key, table)
-            schema_id, body = unframed(key)
-            plan: _KeyPlan = self._plan(self._keys, schema_id, _KeyPlan)
-            return plan.read(body)
-        except Undecodable:
-            return None
+        return self._keys.read(key, table)
 
     def _value(self, value: bytes) -> Read | None:
         if is_json(value):
-            return self._json.whole(value)
+            whole = self._json.whole(value, reads_before=self._reads_before)
+            return None if whole is None else Read(*whole)
         schema_id, body = unframed(value)
-        plan: _ValuePlan = self._plan(self._values, schema_id, self._value_plan)
-        return plan.read(body)
+        plan = self._plan(schema_id)
+        return plan.read(body, reads_before=self._reads_before)
 
-    def _value_plan(self, schema: Any) -> _ValuePlan:
-        return _ValuePlan(schema, self._unavailable_value)
-
-    def _plan(self, plans: dict[int, Any], schema_id: int, make: Any) -> Any:
-        plan = plans.get(schema_id)
+    def _plan(self, schema_id: int) -> _ValuePlan:
+        plan = self._values.get(schema_id)
         if plan is None:
-            try:
-                plan = make(self._schemas.get(schema_id))
-            except Unavailable:
-                raise
-            except (UnknownSchema, BadInput) as error:
-                plan = str(error)
-            except Exception as error:  # noqa: BLE001 - fastavro raises many kinds for a schema that is none
-                plan = f"the writer schema can't be read: {error}"
-            plans[schema_id] = plan
+            plan = self._values[schema_id] = self._make_plan(schema_id)
         if isinstance(plan, str):
             raise Undecodable(plan)
         return plan
+
+    def _make_plan(self, schema_id: int) -> _ValuePlan | str:
+        try:
+            return _ValuePlan(self._schemas.get(schema_id), self._unavailable_value)
+        except Unavailable:
+            raise
+        except (UnknownSchema, BadInput) as error:
+            return str(error)
+        except Exception as error:  # noqa: BLE001 - fastavro raises many kinds for a schema that is none
+            return f"the writer schema can't be read: {error}"
 
 
 def _hidden(key: bytes | None, value: bytes) -> Literal["", "key", "truncate"]:
@@ -197,31 +202,24 @@ class _ValuePlan:
         self._plan = EnvelopePlan(schema, [frozenset()], unavailable_value)
         self._rows = self._plan.row_maker()
 
-    def read(self, body: bytes) -> Read:
+    def read(self, body: bytes, *, reads_before: bool) -> Read:
         value = self._plan.value(body)
         try:
             op, source = value["op"], value["source"] or {}
             row = value.get("after") if kind_of(op) is ChangeKind.UPSERT else None
+            before = self._before(value) if reads_before else None
             if row is None or self._rows is None:
-                return op, source, None, frozenset()
+                return Read(op, source, before=before)
             found = self._rows.atoms(row)
         except MALFORMED as error:
             raise Undecodable(f"no envelope of Debezium's: {type(error).__name__}: {error}") from error
         unavailable = frozenset(column.name for column in self._rows.columns if column.name not in found)
-        return op, source, found, unavailable
+        return Read(op, source, found, unavailable, before)
 
-
-class _KeyPlan:
-    """How record keys of one writer schema are read."""
-
-    def __init__(self, schema: Any) -> None:
-        bare = loaded(schema)
-        self._parsed = parse_schema(bare)
-        self._maker = RowFingerprinter(bare, unavailable_value="\0")
-
-    def read(self, body: bytes) -> Row:
+    def _before(self, value: Mapping[str, Any]) -> Row | None:
+        """It is no content: what can't be read of it is not there."""
+        row = value.get("before")
         try:
-            record: Any = schemaless_reader(io.BytesIO(body), self._parsed, None)
-            return self._maker.atoms(record)
-        except Exception as error:  # whatever hostile bytes make of a decoder
-            raise Undecodable(f"the key is no record of its schema: {type(error).__name__}: {error}") from error
+            return None if row is None or self._rows is None else self._rows.atoms(row)
+        except MALFORMED:
+            return None

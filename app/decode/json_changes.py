@@ -16,11 +16,12 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from app.decode.envelope import MALFORMED, Decoded, change_of, kind_of, table_of
+from app.decode.envelope import MALFORMED, Decoded, KeyOf, change_of, chosen, kind_of, no_key, table_of
 from app.decode.json_rows import PlainRows, Rows, SchemaRows, keep
-from app.decode.row_plan import Projections
+from app.decode.selection import Atoms, Selection
 from app.errors import Undecodable
 from app.model import NO_TIME, ChangeKind
+from app.model.projection import Projections, as_projections
 
 _SPACE = b" \t\r\n"
 _FIRST = b"{n" + _SPACE
@@ -41,12 +42,13 @@ class Images(NamedTuple):
 
 
 class Whole(NamedTuple):
-    """A change's op, its source block, and ``after`` as atoms by column beside the columns that are unavailable."""
+    """A change's op, its source block, ``after`` as atoms by column beside the columns that are unavailable, and ``before``."""
 
     op: str
     source: Mapping[str, Any]
     row: dict[str, bytes] | None
     unavailable: frozenset[str]
+    before: dict[str, bytes] | None = None
 
 
 def is_json(value: bytes) -> bool:
@@ -61,19 +63,23 @@ class JsonChanges:
     """Reads JSON change events.
 
     Args:
-        projections: ``table.column`` texts ignored, one set a projection.
+        projections: what contracts take.
         unavailable_value: the placeholder's text.
         column_types: the contract's type word by ``table.column``, for events without a schema.
     """
 
     def __init__(self, projections: Projections, unavailable_value: str, column_types: Mapping[str, str]) -> None:
-        self._projections = projections
+        self._projections = as_projections(projections)
+        self._selection = Selection(self._projections)
         self._unavailable_value = unavailable_value
-        self._plain = PlainRows(column_types, projections, unavailable_value)
+        self._plain = PlainRows(column_types, self._projections, unavailable_value)
         self._rows: dict[str, Rows | str] = {}
 
-    def decode(self, value: bytes) -> Decoded | None:
+    def decode(self, value: bytes, key_of: KeyOf = no_key) -> Decoded | None:
         """One record's value; None where it says that there is no value.
+
+        Args:
+            key_of: asked where rows are chosen by their values.
 
         Raises:
             Undecodable: it is no JSON, no envelope, or its row contradicts its types.
@@ -86,7 +92,12 @@ class JsonChanges:
             def fingerprints_of(table: str, row: Any) -> list[int]:
                 return rows.plan("after", table, row).fingerprints(row)
 
+            def atoms_of(side: str, table: str, row: Any, only: frozenset[str]) -> Atoms:
+                return rows.plan(side, table, row).atoms(row, only)
+
             change = change_of(envelope, fingerprints_of)
+            if self._selection.chooses:
+                change = chosen(change, envelope, self._selection, atoms_of, key_of)
         is_time = type(change.source_ts_ms) is int and change.source_ts_ms in _INT64
         return change if is_time else change._replace(source_ts_ms=NO_TIME)
 
@@ -107,7 +118,7 @@ class JsonChanges:
             )
         return Images(table, before, after)
 
-    def whole(self, value: bytes) -> Whole | None:
+    def whole(self, value: bytes, *, reads_before: bool = False) -> Whole | None:
         """One change with its row; None where it says that there is no value; raises as `decode`."""
         with _reading():
             envelope, rows = self._envelope(value)
@@ -115,11 +126,12 @@ class JsonChanges:
                 return None
             op, source = envelope["op"], envelope.get("source") or {}
             row = envelope.get("after") if kind_of(op) is ChangeKind.UPSERT else None
+            before = _before(rows, table_of(source), envelope) if reads_before else None
             if row is None:
-                return Whole(op, source, None, frozenset())
+                return Whole(op, source, None, frozenset(), before)
             plan = rows.plan("after", table_of(source), row)
             atoms = plan.atoms(row)
-            return Whole(op, source, atoms, frozenset(c.name for c in plan.columns if c.name not in atoms))
+            return Whole(op, source, atoms, frozenset(c.name for c in plan.columns if c.name not in atoms), before)
 
     def key(self, key: bytes, table: str) -> dict[str, bytes] | None:
         """The atoms of a JSON key's columns; None for a key that is no object.
@@ -170,6 +182,15 @@ class JsonChanges:
             return SchemaRows(schema, self._projections, self._unavailable_value)
         except Undecodable as error:
             return str(error)
+
+
+def _before(rows: Rows, table: str, envelope: Mapping[str, Any]) -> dict[str, bytes] | None:
+    """It is no content: what can't be read of it is not there."""
+    row = envelope.get("before")
+    try:
+        return None if row is None else rows.plan("before", table, row).atoms(row)
+    except (Undecodable, *MALFORMED):
+        return None
 
 
 _BESIDE_OP = ("source", "before", "after")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from app.decode.connect import Typed, read_fields, row_type, typed
 from app.decode.envelope import MALFORMED, document
-from app.decode.row_plan import Projections, RowPlan, ignored_columns, ignored_everywhere
+from app.decode.row_plan import RowPlan, ignored_columns, unasked_columns
 from app.decode.untyped import geometry_atom, untyped_atom, untyped_check
 from app.errors import Undecodable
 from app.model.column_types import GEOMETRY, connect_type
+from app.model.projection import Projection
 from cdc_receipts.fingerprint import Column, Placeholder, RowFingerprinter
 
 MOST_PLANS = 1_024
@@ -38,7 +39,7 @@ class SchemaRows:
         Undecodable: it is no schema of a struct.
     """
 
-    def __init__(self, schema: Any, projections: Projections, unavailable_value: str) -> None:
+    def __init__(self, schema: Any, projections: Sequence[Projection], unavailable_value: str) -> None:
         try:
             self._fields = {field["field"]: field for field in schema["fields"]}
         except MALFORMED as error:
@@ -63,15 +64,17 @@ class SchemaRows:
         schema = self._fields.get(side)
         if schema is None:
             return _refuse(f"the schema has no field {side}")
-        ignored = ignored_columns(self._projections, table)
-        everywhere = ignored_everywhere(ignored)
-        if schema["type"] == "struct":
-            kind = row_type(schema, everywhere)
+        is_struct = schema["type"] == "struct"
+        names = [field["field"] for field in schema["fields"]] if is_struct else ["after"]
+        ignored = ignored_columns(self._projections, table, names)
+        unasked = unasked_columns(self._projections, table, ignored)
+        if is_struct:
+            kind = row_type(schema, unasked)
             return RowPlan(RowFingerprinter(kind.avro, (), self._unavailable_value).columns, ignored, kind.read)
         if schema["type"] != "string":
             return _refuse(f"the field {side} is neither a struct nor MongoDB's text")
         kind = typed(schema)
-        columns = [] if "after" in everywhere else [_column("after", kind, self._unavailable_value)]
+        columns = [] if "after" in unasked else [_column("after", kind, self._unavailable_value)]
         return RowPlan(columns, ignored, lambda text: document(kind.read(text)))
 
 
@@ -89,7 +92,9 @@ class PlainRows:
         column_types: the contract's type word by ``table.column``.
     """
 
-    def __init__(self, column_types: Mapping[str, str], projections: Projections, unavailable_value: str) -> None:
+    def __init__(
+        self, column_types: Mapping[str, str], projections: Sequence[Projection], unavailable_value: str
+    ) -> None:
         self._column_types = column_types
         self._projections = projections
         self._unavailable_value = unavailable_value
@@ -107,11 +112,11 @@ class PlainRows:
         return plan
 
     def _make(self, table: str, names: tuple[str, ...], *, is_text: bool) -> RowPlan:
-        ignored = ignored_columns(self._projections, table)
-        everywhere = ignored_everywhere(ignored)
+        ignored = ignored_columns(self._projections, table, names)
+        unasked = unasked_columns(self._projections, table, ignored)
         columns, readers = [], []
         for name in names:
-            if name in everywhere:
+            if name in unasked:
                 continue
             word = self._column_types.get(f"{table}.{name}", _DOCUMENT_WORD if is_text else None)
             schema = None if word is None else connect_type(word)

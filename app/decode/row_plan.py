@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
+from app.model.projection import Projection
 from cdc_receipts.fingerprint import Column
 
 _MASK = (1 << 64) - 1
-
-Projections = Sequence[Collection[str]]
-"""``table.column`` texts ignored, one set a projection."""
 
 
 class RowPlan:
     """How rows of one table and shape are read.
 
     Args:
-        columns: those that some projection has.
+        columns: those that some projection has, or chooses rows by.
         ignored: of each projection, the table's columns that it leaves out.
         read: makes of a row, as its encoding gives it, values by column as an Avro decoder gives them; None where they
             are that already.
@@ -42,22 +40,35 @@ class RowPlan:
         total = sum(hashes)
         return [(total - sum([hashes[at] for at in places]) if places else total) & _MASK for places in self._left_out]
 
-    def atoms(self, row: Any) -> dict[str, bytes]:
-        """The atoms of the columns that take part, by column; raises as `fingerprints` does."""
+    def atoms(self, row: Any, only: Collection[str] | None = None) -> dict[str, bytes]:
+        """The atoms of the columns that take part, by column; raises as `fingerprints` does.
+
+        Args:
+            only: columns that are asked for; None for all.
+        """
         values = row if self._read is None else self._read(row)
         return {
             column.name: column.atom(values[column.name])
             for column in self.columns
-            if column.is_unavailable is None or not column.is_unavailable(values[column.name])
+            if (only is None or column.name in only)
+            and (column.is_unavailable is None or not column.is_unavailable(values[column.name]))
         }
 
 
-def ignored_columns(projections: Projections, table: str) -> list[frozenset[str]]:
-    """Of each projection, the columns of one table that it leaves out."""
+def ignored_columns(projections: Iterable[Projection], table: str, names: Iterable[str]) -> list[frozenset[str]]:
+    """Of each projection, the columns among ``names`` of one table that it leaves out."""
+    columns = list(names)
+    return [frozenset(name for name in columns if not one.takes(table, name)) for one in projections]
+
+
+def unasked_columns(projections: Sequence[Projection], table: str, ignored: Sequence[frozenset[str]]) -> frozenset[str]:
+    """Columns that no projection has, nor chooses rows by; nothing is asked of them."""
+    everywhere = frozenset.intersection(*ignored) if ignored else frozenset()
+    return everywhere - {name for one in projections for name in chosen_by(one, table)}
+
+
+def chosen_by(projection: Projection, table: str) -> list[str]:
+    """The columns of a table that a projection chooses rows by."""
     prefix = f"{table}."
-    return [frozenset(name.removeprefix(prefix) for name in names if name.startswith(prefix)) for names in projections]
-
-
-def ignored_everywhere(ignored: Sequence[frozenset[str]]) -> frozenset[str]:
-    """Columns that no projection has; nothing is asked of them."""
-    return frozenset.intersection(*ignored) if ignored else frozenset()
+    names = (name for name, _ in (*projection.rows, *projection.rows_out))
+    return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]

@@ -17,8 +17,8 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from app.evidence import atoms
-from app.evidence.atoms import NS, Tag
+from app.decode import atoms
+from app.decode.atoms import NS, Tag
 from cdc_receipts import texts
 from cdc_receipts.atoms import NULL
 from cdc_receipts.atoms import decimal as decimal_atom

@@ -191,8 +191,8 @@ def _fitting(
 
 
 def _is_newest(known: list[State], place: int) -> bool:
-    """Whether no later change of the key stands for this one; a truncate has no key."""
-    return all(state.kind is ChangeKind.TRUNCATE for state in known[place + 1 :])
+    """Whether no later change of the key stands for this one; a truncate has no key, and what is left out stands for none."""
+    return all(state.kind is ChangeKind.TRUNCATE or state.is_left_out for state in known[place + 1 :])
 
 
 def _place(
@@ -201,7 +201,8 @@ def _place(
     """The first state after the last one found that a row is; else the newest of those found that it is again."""
     for place in (*range(last + 1, len(known)), *range(last, -1, -1)):
         state = known[place]
-        if state.kind is ChangeKind.TRUNCATE or state.is_unknown or (place <= last and state.offset not in heard):
+        says_nothing = state.kind is ChangeKind.TRUNCATE or state.is_unknown or state.is_left_out
+        if says_nothing or (place <= last and state.offset not in heard):
             continue
         verdict = agreement(state, row, terms)
         if verdict is not False:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any, TypeVar
 
+from app.decode.atoms import Tag
 from app.decode.envelope import EnvelopePlan
 from app.decode.framing import schema_ids
 from app.decode.images import Image, ImageDecoder
 from app.decode.schemas import SchemaSource
 from app.errors import BadInput
-from app.evidence.atoms import Tag
 from app.evidence.streams import Kind, SourceTable
 from app.model import RawBatch
 from cdc_receipts.atoms import CONNECT, DEBEZIUM, DECIMAL

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
+from app.decode import atoms
+from app.decode.atoms import MOST_EXPONENT, Tag
 from app.decode.images import Image, Row
 from app.errors import BadInput
-from app.evidence import atoms
 from app.evidence.agreement import single
-from app.evidence.atoms import MOST_EXPONENT, Tag
 from app.evidence.tables import StoreTerms
 from app.model import ChangeKind
 from cdc_receipts import texts
@@ -67,7 +67,7 @@ def by_key(images: Iterable[Image], terms: StoreTerms) -> dict[KeyText, list[Ima
     stands: dict[KeyText, tuple[KeyText, str]] = {}
     for image in images:
         if image.kind is ChangeKind.TRUNCATE or image.hides:
-            is_shown = image.hides == "key" or terms.truncates
+            is_shown = image.hides == "key" or (terms.truncates and image.table not in terms.projection.tables)
             for history in found.values() if is_shown else ():
                 history.append(image)
             continue
@@ -90,7 +90,13 @@ def _unknown(image: Image) -> Image:
 
 
 def is_shown_by_rows(image: Image, terms: StoreTerms) -> bool:
-    """Whether a change does something to a row of the sink, by its contract."""
+    """Whether a change may do something to a row of the sink, by its contract.
+
+    A change that the contract leaves out by its row or its operation may: nobody says what a sink does with a row that it
+    has and takes no more (`app.evidence.states`). One of a table that is left out is of no row of the sink.
+    """
+    if image.table in terms.projection.tables:
+        return False
     match image.kind:
         case ChangeKind.UPSERT | ChangeKind.UNREADABLE:
             return True

@@ -12,14 +12,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
+from app.decode import atoms
+from app.decode.atoms import Tag
 from app.decode.images import Image, Row
-from app.evidence import atoms
 from app.evidence.agreement import Verdict, agrees
-from app.evidence.atoms import Tag
 from app.evidence.keys import is_shown_by_rows, owner
 from app.evidence.postgres import packed_list, packed_map
 from app.evidence.tables import EVERY, StoreTerms, named
-from app.model import ChangeKind
+from app.model import ChangeKind, LeftOut
 from cdc_receipts import texts
 from cdc_receipts.atoms import NULL
 from cdc_receipts.atoms import integer as integer_atom
@@ -83,7 +83,11 @@ class State:
         columns: None for no row.
         unknown: columns whose value no change that is at hand has told.
         is_deleted: the row is there and marked as deleted.
-        is_unknown: the change can't be read: any row may be right, and none.
+        is_unknown: the change can't be read, or nobody knows whether the contract leaves it out: any row may be right,
+            and none.
+        is_left_out: the contract leaves the change out, and the row may show it all the same: it asks for nothing, and
+            nothing follows from it.
+        at: the change's own time, ms.
         owner: the record key, where changes of other ones may write the same row of the sink.
     """
 
@@ -94,24 +98,49 @@ class State:
     unknown: frozenset[str] = frozenset()
     is_deleted: bool = False
     is_unknown: bool = False
+    is_left_out: bool = False
+    at: int = 0
     owner: Row | None = None
 
 
 def states(history: Sequence[Image], terms: StoreTerms) -> list[State]:
     """The states that the changes of one key make, in their order; a truncate is a change of every key.
 
-    A column that is unavailable in a change keeps the value of the change before it, or is unknown. Changes that the
-    contract leaves out make none. Where changes of other record keys may write the same row, no value is carried on.
+    A column that is unavailable in a change keeps the value of the change before it, or is unknown. Kinds of changes that
+    the contract leaves out make none. A row that it takes no more stays as it was, by contract; that it goes, or becomes what
+    the change says, is nothing that a loss could be told by. Where changes of
+    other record keys may write the same row, no value is carried on.
     """
     found: list[State] = []
     last: State | None = None
     for image in history:
-        if is_shown_by_rows(image, terms):
-            owned_by = owner(image, terms) if terms.keys else None
-            last = _after(last if owned_by is None else None, image, terms)
-            last = last if owned_by is None else replace(last, owner=owned_by)
-            found.append(last)
+        if not is_shown_by_rows(image, terms):
+            continue
+        match terms.left_out(image):
+            case LeftOut.YES:
+                last = None
+                found += _left_out(image)
+            case LeftOut.UNKNOWN:
+                last = None
+                found.append(_state(image, None, frozenset(EVERY), is_unknown=True))
+            case LeftOut.NO:
+                owned_by = owner(image, terms) if terms.keys else None
+                last = _after(last if owned_by is None else None, image, terms)
+                last = last if owned_by is None else replace(last, owner=owned_by)
+                found.append(last)
     return found
+
+
+def due(known: Sequence[State], below: int) -> int | None:
+    """The place of the newest state below a progress that the contract asks for; None where there is none."""
+    places = (at for at, state in enumerate(known) if state.offset < below and not state.is_left_out)
+    return max(places, default=None)
+
+
+def _left_out(image: Image) -> list[State]:
+    """What a row may be after a change that the contract leaves out, beside what it was."""
+    gone = _state(image, None, is_left_out=True)
+    return [gone] if image.row is None else [_state(image, image.row, image.unavailable, is_left_out=True), gone]
 
 
 def _after(last: State | None, image: Image, terms: StoreTerms) -> State:
@@ -134,6 +163,7 @@ def _state(
     *,
     is_deleted: bool = False,
     is_unknown: bool = False,
+    is_left_out: bool = False,
 ) -> State:
     return State(
         offset=image.offset,
@@ -143,6 +173,8 @@ def _state(
         unknown=unknown,
         is_deleted=is_deleted,
         is_unknown=is_unknown,
+        is_left_out=is_left_out,
+        at=image.at,
     )
 
 
@@ -161,27 +193,27 @@ def judge(
         None where nothing is known: no change of the key lies below, the row can't be compared, or what it shows may be
         a truncate, of which one row proves nothing, or a change of another record key.
     """
-    due = max((at for at, state in enumerate(known) if state.offset < below), default=None)
-    if due is None:
+    place = due(known, below)
+    if place is None:
         return None
-    if known[due].owner is not None:
+    if known[place].owner is not None:
         may_be_gone = may_be_gone or terms.deletes == "apply" or terms.truncates
-        if row is not None and not _is_owned(known[due], row, terms):
+        if row is not None and not _is_owned(known[place], row, terms):
             return None
-    for state in known[due:]:
+    for state in known[place:]:
         verdict = agreement(state, row, terms)
         if verdict is not False:
             return _equal(state, verdict)
-    own = known[due]
+    own = known[place]
     if row is None:
         return None if may_be_gone else Absent(offset=own.offset)
-    if any(agreement(state, row, terms) for state in known[:due]):
+    if any(agreement(state, row, terms) for state in known[:place]):
         return Absent(offset=own.offset)
     if own.kind is ChangeKind.TRUNCATE:
-        may_be_newer = any(state.columns is not None for state in known[due:])
+        may_be_newer = any(state.columns is not None for state in known[place:])
         return None if may_be_newer else Absent(offset=own.offset)
-    spoiled = (placeholders(state, row, terms) for state in known[due:])
-    return next(filter(None, spoiled), None) or _nearest(known[due:], row, terms)
+    spoiled = (placeholders(state, row, terms) for state in known[place:] if not state.is_left_out)
+    return next(filter(None, spoiled), None) or _nearest(known[place:], row, terms)
 
 
 def _is_owned(state: State, row: Row, terms: StoreTerms) -> bool:
@@ -195,7 +227,7 @@ def _is_owned(state: State, row: Row, terms: StoreTerms) -> bool:
 
 def _equal(state: State, verdict: Verdict) -> Equal | None:
     """The first state that a row may be: it claims the least."""
-    if state.is_unknown or state.kind is ChangeKind.TRUNCATE:
+    if state.is_unknown or state.is_left_out or state.kind is ChangeKind.TRUNCATE:
         return None
     is_delete = state.kind is ChangeKind.DELETE
     return Equal(offset=state.offset, is_whole=bool(verdict) and not state.unknown, is_delete=is_delete)
@@ -242,7 +274,8 @@ def _compared(state: State, row: Row, terms: StoreTerms) -> Iterator[tuple[str, 
         elif found == UNKNOWN:
             yield name, None, None
         elif found is None:
-            yield name, True if expected == NULL else None if terms.is_at_rest else False, None
+            is_due = terms.is_due(state.table, name, state.at) and not terms.is_at_rest
+            yield name, expected == NULL or (False if is_due else None), None
         elif found in forms and expected not in forms:
             yield name, False, found
         else:

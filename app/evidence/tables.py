@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal, TypeVar
 
+from app.decode import atoms
 from app.decode.images import Image, Row
+from app.decode.selection import Selection, Told
 from app.errors import BadInput
-from app.evidence import atoms
+from app.model import ChangeKind, LeftOut, Projection
 from cdc_receipts.atoms import NULL
 
 COLUMN = re.compile(r"\$\{column\.([^}]+)\}")
@@ -37,6 +40,11 @@ def named(found: Mapping[str, Found], name: str) -> Found | None:
     return found[others[0]] if len(others) == 1 else None
 
 
+@cache
+def _selection(projection: Projection) -> Selection:
+    return Selection([projection])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreTerms:
     """What a sink's contract says of its rows.
@@ -48,6 +56,9 @@ class StoreTerms:
         tables: by change topic, a table's name that no template gives; ``${column.<name>}`` as above.
         keys: by the source's table, its columns by which the sink's rows are found; without them the record key's.
         ignore_columns: ``table.column``, the source's names.
+        projection: what the contract takes of the source.
+        columns_due: by ``table.column``, the source's names, from when on the store must have the column: ms since the epoch,
+            of the change's own time.
         renames: by ``table.column``, the source's names, the column's name in the sink.
         tolerances: by ``table.column``, ``*.column`` or ``*``, names of `app.model.tolerances`.
         deletes: what a delete does; ``soft`` keeps the row and says so in ``soft_delete``.
@@ -62,6 +73,8 @@ class StoreTerms:
     tables: Mapping[str, str] = field(default_factory=dict)
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ignore_columns: tuple[str, ...] = ()
+    projection: Projection = field(default_factory=Projection)
+    columns_due: Mapping[str, int] = field(default_factory=dict)
     renames: Mapping[str, str] = field(default_factory=dict)
     tolerances: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     deletes: Literal["apply", "ignore", "soft"] = "apply"
@@ -97,7 +110,19 @@ class StoreTerms:
 
     def is_ignored(self, table: str, column: str) -> bool:
         """Whether a column of a source's table is left out on both sides."""
-        return bool(self.ignore_columns) and f"{table}.{column}" in self.ignore_columns
+        is_ignored = bool(self.ignore_columns) and f"{table}.{column}" in self.ignore_columns
+        return is_ignored or not self.projection.takes(table, column)
+
+    def is_due(self, table: str, column: str, at_ms: int) -> bool:
+        """Whether the store must have a column by the time of a change."""
+        return not self.columns_due or at_ms >= self.columns_due.get(f"{table}.{column}", at_ms)
+
+    def left_out(self, image: Image) -> LeftOut:
+        """Whether the contract leaves a change out; of one that can't be read nothing is known, and none is."""
+        if not self.projection.chooses or image.kind is ChangeKind.UNREADABLE:
+            return LeftOut.NO
+        told = Told(lambda _: image.row, lambda _: image.key, lambda _: image.before)
+        return _selection(self.projection).judge(image.kind, image.op, image.table, told)[0]
 
     def name_in_sink(self, table: str, column: str) -> str:
         """A column's name in the sink, which may write it in other letter case (`named`)."""

@@ -66,15 +66,18 @@ def unpack(block: bytes) -> tuple[Header, Arrays]:
 def pack_changes(segment: ChangeSegment) -> bytes:
     """The changes of one segment."""
     arrays = {name: getattr(segment, name) for name in _CHANGE_ARRAYS}
+    if not segment.left_out.any():  # most contracts leave nothing out
+        del arrays["left_out"]
     return pack({"reasons": {str(index): text for index, text in segment.reasons.items()}}, arrays)
 
 
 def unpack_changes(number: int, block: bytes) -> ChangeSegment:
     """The changes of one segment."""
     header, arrays = unpack(block)
-    segment = ChangeSegment(number, 0)
+    segment = ChangeSegment(number, arrays["fingerprints"].shape[1])
     for name in _CHANGE_ARRAYS:
-        setattr(segment, name, arrays[name])
+        if name in arrays:  # what nothing is left out of has no such array, nor has a store of an older version
+            setattr(segment, name, arrays[name])
     segment.reasons = {int(index): text for index, text in header["reasons"].items()}
     return segment
 
@@ -221,7 +224,8 @@ def pack_change_batch(batch: ChangeBatch) -> bytes:
     """One decoded batch of changes."""
     header = {"topic": batch.topic, "partition": batch.partition, "start": batch.start, "next": batch.next}
     header["reasons"] = {str(row): text for row, text in batch.reasons.items()}
-    return pack({"kind": "changes", **header}, {name: getattr(batch, name) for name in _CHANGE_COLUMNS})
+    columns = {name: getattr(batch, name) for name in _CHANGE_COLUMNS}
+    return pack({"kind": "changes", **header}, {name: array for name, array in columns.items() if array is not None})
 
 
 def pack_evidence_batch(batch: EvidenceBatch) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from app.errors import require
-from app.model import NO_TIME, SEGMENT_BITS, SEGMENT_OFFSETS, TAIL_OFFSETS, ChangeBatch, ChangeKind
+from app.model import NO_TIME, SEGMENT_BITS, SEGMENT_OFFSETS, TAIL_OFFSETS, ChangeBatch, ChangeKind, LeftOut
 from app.model.batches import Bools, Int64s, UInt8s, UInt64s
 
 KEY = np.dtype("S16")
@@ -19,11 +19,14 @@ KEY = np.dtype("S16")
 
 
 class ChangeSegment:
-    """Dense columns of one segment; index = offset & 4095. ``kinds`` is 0 where the log holds nothing."""
+    """Dense columns of one segment; index = offset & 4095. ``kinds`` is 0 where the log holds nothing.
+
+    ``fingerprints`` and ``left_out`` (of `LeftOut`) have a column for each projection.
+    """
 
     __slots__ = (
-        "base", "duplicates", "fingerprints", "has_key", "has_position", "key_hashes", "kinds", "positions", "reasons",
-        "source_ts_ms", "timestamps",
+        "base", "duplicates", "fingerprints", "has_key", "has_position", "key_hashes", "kinds", "left_out", "positions",
+        "reasons", "source_ts_ms", "timestamps",
     )  # fmt: skip
 
     def __init__(self, number: int, projections: int) -> None:
@@ -35,15 +38,17 @@ class ChangeSegment:
         self.positions: UInt64s = np.zeros((SEGMENT_OFFSETS, 2), np.uint64)
         self.key_hashes: UInt64s = np.zeros((SEGMENT_OFFSETS, 2), np.uint64)
         self.fingerprints: UInt64s = np.zeros((SEGMENT_OFFSETS, projections), np.uint64)
+        self.left_out: UInt8s = np.zeros((SEGMENT_OFFSETS, projections), np.uint8)
         self.source_ts_ms: Int64s = np.full(SEGMENT_OFFSETS, NO_TIME, np.int64)
         self.timestamps: Int64s = np.zeros(SEGMENT_OFFSETS, np.int64)
         self.reasons: dict[int, str] = {}
 
     def widen(self, projections: int) -> None:
-        """Make room for the projections of a contract that was changed; what was read before has none."""
+        """Make room for the projections of a contract that was changed; of what was read before nothing is known by them."""
         missing = projections - self.fingerprints.shape[1]
         if missing > 0:
             self.fingerprints = np.pad(self.fingerprints, ((0, 0), (0, missing)))
+            self.left_out = np.pad(self.left_out, ((0, 0), (0, missing)), constant_values=LeftOut.UNKNOWN)
 
     @property
     def keys(self) -> np.ndarray:
@@ -103,6 +108,12 @@ class Changes:
             segment.kinds[lo:hi] = ChangeKind.LOST
         self.expired += end - start
         self.next = end
+
+    def widen(self, start: int, end: int) -> None:
+        """Make room for every projection at ``[start, end)``, for a sink that begins before it was known."""
+        for segment, _, _ in self.slices(start, end):
+            segment.widen(self.projections)
+            self.changed.add(segment.base >> SEGMENT_BITS)
 
     def holds_truncates(self) -> bool:
         """Whether a truncate is among the changes that are held."""
@@ -167,6 +178,7 @@ class Changes:
         segment.has_position[index] = batch.has_position[rows]
         segment.positions[index] = batch.position_hashes[rows]
         segment.fingerprints[index] = batch.fingerprints[rows]
+        segment.left_out[index] = 0 if batch.left_out is None else batch.left_out[rows]
         segment.source_ts_ms[index] = batch.source_ts_ms[rows]
         segment.timestamps[index] = batch.timestamps[rows]
         if duplicates is not None:

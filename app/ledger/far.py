@@ -50,5 +50,5 @@ def _judge(sink: SinkPartition, segment: ChangeSegment, receipt: Receipt, offset
     terms = sink.terms.at(offset)
     view = View(beginning=sink.beginning, fence=sink.fence, skips=())
     index = offset & INDEX
-    if rules.would_disagree(terms.expectations, view, segment, index, Word(), receipt, terms.projection) is not None:
+    if rules.would_disagree(terms.expectations, view, segment, index, Word(), receipt) is not None:
         sink.remarks.append(Remark(kind="contradicted", offset=offset, rank=receipt.rank))

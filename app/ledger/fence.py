@@ -138,7 +138,8 @@ def _supersede(sink: SinkPartition, slices: list[Slice], fence: int) -> None:
         if cells is not None:
             known |= (cells.bits[lo:hi] & Bit.NOT_REJECTED) != 0
         for terms, start, stop in sink.terms.pieces(changes.base, lo, hi):
-            known[start - lo : stop - lo] &= terms.expectations.expected[changes.kinds[start:stop]]
+            rules_of = terms.expectations
+            known[start - lo : stop - lo] &= rules_of.expected[rules_of.kinds(changes, start, stop)]
         known &= changes.has_key[lo:hi] & (numbers >= sink.beginning)
         keys.append(changes.keys[lo:hi][known])
         offsets.append(numbers[known])

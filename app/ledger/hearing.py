@@ -84,7 +84,7 @@ def _hear_open(
 ) -> None:
     sink.tally.rows["cells"] += len(receipts)
     expected = sink.terms.expected_fingerprints(changes, index)
-    good = rules.is_good(kinds, expected, receipts) & ((cells.bits[index] & Bit.LOST) == 0)
+    good = rules.is_good(sink.terms.kinds(changes, index), expected, receipts) & ((cells.bits[index] & Bit.LOST) == 0)
     passed = receipts.offsets < sink.fence
     for lo, hi in sink.skips:
         passed |= (receipts.offsets >= lo) & (receipts.offsets < hi)
@@ -110,7 +110,8 @@ def _hear_open(
 
 def _note_truncates(sink: SinkPartition, changes: ChangeSegment, cells: CellSegment, index: Int64s) -> None:
     for place in index.tolist():
-        if sink.terms.at(changes.base + place).contract.truncates != "apply":
+        expectations = sink.terms.at(changes.base + place).expectations
+        if not expectations.expected[expectations.kind(changes, place)]:
             continue
         is_applied = bool(cells.bits[place] & Bit.GOOD)
         (sink.truncates.add if is_applied else sink.truncates.discard)(changes.base + place)
@@ -150,7 +151,7 @@ def _hear_closed(sink: SinkPartition, changes: ChangeSegment, cells: CellSegment
         return
     view = View(beginning=sink.beginning, fence=sink.fence, skips=())
     terms = sink.terms.at(offset)
-    bad = rules.would_disagree(terms.expectations, view, changes, index, word, receipt, terms.projection)
+    bad = rules.would_disagree(terms.expectations, view, changes, index, word, receipt)
     if bad is None or (not is_far and bad is State.DIVERGED and _is_guarded(sink, changes, index, receipt)):
         return
     cells.bits[index] |= Bit.CONTRADICTED

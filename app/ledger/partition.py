@@ -16,17 +16,12 @@ from app.ledger.fence import Outcome, evaluate
 from app.ledger.lane import LaneRows
 from app.ledger.replacing import begun_anew, close_log
 from app.ledger.sink import SinkPartition
-from app.model import MODES, ChangeBatch, Contract, SinkTopic
+from app.model import MODES, ChangeBatch, Contract, Projection, SinkTopic
 
 
-def projections_of(contracts: Iterable[Contract]) -> list[frozenset[str]]:
-    """The distinct sets of ignored columns; a sink's projection is the index of its own."""
-    found: list[frozenset[str]] = []
-    for contract in contracts:
-        ignored = frozenset(contract.ignore_columns)
-        if ignored not in found:
-            found.append(ignored)
-    return found or [frozenset()]
+def projections_of(contracts: Iterable[Contract]) -> list[Projection]:
+    """What the contracts take, each once; a sink's projection is the index of its own."""
+    return list(dict.fromkeys(contract.projection() for contract in contracts)) or [Projection()]
 
 
 class PartitionFold:
@@ -45,7 +40,7 @@ class PartitionFold:
         contracts: Sequence[Contract],
         partition: int,
         ends: Mapping[tuple[str, int], int] | None = None,
-        projections: Sequence[frozenset[str]] | None = None,
+        projections: Sequence[Projection] | None = None,
         compacted: Iterable[str] = (),
     ) -> None:
         self.partition = partition
@@ -68,7 +63,7 @@ class PartitionFold:
         return changes
 
     def _add(self, contract: Contract, changes: Changes) -> SinkPartition:
-        projection = self.projections.index(frozenset(contract.ignore_columns))
+        projection = self.projections.index(contract.projection())
         sink = self.sinks[contract.sink, changes.topic] = SinkPartition(contract, changes, projection)
         sink.is_compacted = changes.topic in self.compacted
         return sink
@@ -133,7 +128,7 @@ class PartitionFold:
             self.sinks[name, topic] = begun_anew(sink, self.changes[topic])
 
     def amend(
-        self, contracts: Sequence[Contract], projections: Sequence[frozenset[str]], compacted: Iterable[str] = ()
+        self, contracts: Sequence[Contract], projections: Sequence[Projection], compacted: Iterable[str] = ()
     ) -> None:
         """A changed configuration, ours or a topic's: it judges what is read from now on.
 
@@ -157,7 +152,7 @@ class PartitionFold:
             sink.is_compacted = topic in self.compacted
 
     def _amend(self, contract: Contract, changes: Changes) -> None:
-        projection = self.projections.index(frozenset(contract.ignore_columns))
+        projection = self.projections.index(contract.projection())
         sink = self.sinks.get((contract.sink, changes.topic))
         if sink is None:
             sink = self._add(contract, changes)
@@ -169,7 +164,7 @@ class PartitionFold:
             sink.terms.amend(contract, projection, changes.next)
 
     def recall(
-        self, contracts: Sequence[Contract], projections: Sequence[frozenset[str]], compacted: Iterable[str] = ()
+        self, contracts: Sequence[Contract], projections: Sequence[Projection], compacted: Iterable[str] = ()
     ) -> None:
         """Give an empty fold the contracts that its state was made under, and which topics were compacted then."""
         self.compacted = frozenset(compacted)

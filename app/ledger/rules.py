@@ -12,12 +12,16 @@ import numpy as np
 
 from app.ledger.cells import Bit, CellSegment, Receipt, ReceiptArrays, Word
 from app.ledger.changes import ChangeSegment
-from app.model import NO_TIME, ChangeKind, Contract, Flag, Level, ReceiptStatus, State
+from app.model import NO_TIME, ChangeKind, Contract, Flag, LeftOut, Level, ReceiptStatus, State
 from app.model.batches import Bools, Int64s, UInt8s, UInt64s
 from app.model.words import ANY_KIND
 
 NOTHING = 255
 """In arrays of states: no cell here."""
+LEFT_OUT = 254
+"""In arrays of kinds as a contract sees them: a change that it leaves out."""
+UNCHOSEN = 253
+"""The same: a change of which nobody knows whether the contract leaves it out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +52,16 @@ class View:
 
 
 class Expectations:
-    """What a contract expects of each kind of change, as lookup tables by `ChangeKind`."""
+    """What a contract expects of each kind of change, as lookup tables by `ChangeKind`; of `LEFT_OUT` nothing.
 
-    def __init__(self, contract: Contract) -> None:
+    Args:
+        projection: the column of ``ChangeSegment.fingerprints`` and ``left_out`` that is the contract's.
+    """
+
+    def __init__(self, contract: Contract, projection: int = 0) -> None:
+        self.projection = projection
         expected: Bools = np.zeros(256, np.bool_)
-        expected[[ChangeKind.UPSERT, ChangeKind.UNREADABLE, ChangeKind.LOST]] = True
+        expected[[ChangeKind.UPSERT, ChangeKind.UNREADABLE, ChangeKind.LOST, UNCHOSEN]] = True
         expected[ChangeKind.DELETE] = contract.deletes != "ignore"
         expected[ChangeKind.TRUNCATE] = contract.truncates == "apply"
         self.expected: Bools = expected
@@ -60,6 +69,26 @@ class Expectations:
         self.is_fault = contract.redelivery == "fault"
         self.is_latest_state = contract.expect == "latest-state"
         self.late_after_ms = contract.late_after_ms
+
+    def kinds(self, changes: ChangeSegment, lo: int, hi: int) -> UInt8s:
+        """``uint8[hi - lo]``: kinds as the contract sees them; see `seen`."""
+        return self.seen(changes.kinds[lo:hi], changes.left_out[lo:hi, self.projection])
+
+    def seen(self, kinds: UInt8s, left_out: UInt8s) -> UInt8s:
+        """Kinds as the contract sees them, of kinds and what its projection says of each change.
+
+        A change that it leaves out is `LEFT_OUT`. One that it expects, and of which nobody knows whether it is left out, is
+        `UNCHOSEN`, and judged as one that can't be read: it is neither called delivered nor asked for, in a SKIP neither.
+        """
+        if not left_out.any():
+            return kinds
+        is_row = (kinds == ChangeKind.UPSERT) | (kinds == ChangeKind.DELETE)
+        unknown = (left_out == LeftOut.UNKNOWN) & is_row & self.expected[kinds]
+        return np.where(left_out == LeftOut.YES, LEFT_OUT, np.where(unknown, UNCHOSEN, kinds)).astype(np.uint8)
+
+    def kind(self, changes: ChangeSegment, index: int) -> int:
+        """`kinds` of one change."""
+        return int(self.kinds(changes, index, index + 1)[0])
 
 
 def is_good(kinds: UInt8s, fingerprints: UInt64s, receipts: ReceiptArrays) -> Bools:
@@ -91,7 +120,7 @@ def plain_states(
     rules: Expectations, view: View, changes: ChangeSegment, cells: CellSegment | None, lo: int, hi: int
 ) -> UInt8s:
     """``uint8[hi - lo]``: the plain state of each offset of a segment's slice, `NOTHING` where there is no cell."""
-    kinds = changes.kinds[lo:hi]
+    kinds = rules.kinds(changes, lo, hi)
     offsets = np.arange(changes.base + lo, changes.base + hi)
     passed = offsets < view.fence
     skipped = view.skipped(changes.base, lo, hi) if view.skips else None
@@ -99,7 +128,9 @@ def plain_states(
     states = np.where(silent, State.MISSING, State.PENDING).astype(np.uint8)
     if rules.is_progress:
         states[passed if skipped is None else passed & ~skipped] = State.ATTEMPTED
-    unreadable = kinds == ChangeKind.UNREADABLE
+    unchosen = kinds == UNCHOSEN
+    states[unchosen & ~passed] = State.PENDING
+    unreadable = unchosen | (kinds == ChangeKind.UNREADABLE)
     if cells is not None:
         bits = cells.bits[lo:hi]
         heard = (bits & Bit.HAS_RECEIPT) != 0
@@ -126,13 +157,14 @@ def plain_state(rules: Expectations, view: View, kind: int, offset: int, word: W
         return State.EXEMPT
     if heard and word.status == ReceiptStatus.REJECTED:
         return State.REJECTED
-    if kind == ChangeKind.LOST or word.bits & Bit.LOST or (kind == ChangeKind.UNREADABLE and (heard or passed)):
+    is_unreadable = kind in (ChangeKind.UNREADABLE, UNCHOSEN)
+    if kind == ChangeKind.LOST or word.bits & Bit.LOST or (is_unreadable and (heard or passed)):
         return State.UNVERIFIABLE
     if word.bits & Bit.GOOD:
         return State.DUPLICATED if rules.is_fault and word.bits & Bit.REDELIVERED else State.DELIVERED
     if heard:
         return State.DIVERGED
-    skipped = view.is_skipped(offset)
+    skipped = view.is_skipped(offset) and kind != UNCHOSEN
     if rules.is_progress and passed and not skipped:
         return State.ATTEMPTED
     return State.MISSING if passed or skipped else State.PENDING
@@ -183,14 +215,14 @@ def _is_late(rules: Expectations, changes: ChangeSegment, cells: CellSegment, lo
 
 
 def would_disagree(
-    rules: Expectations, view: View, changes: ChangeSegment, index: int, word: Word, receipt: Receipt, projection: int
+    rules: Expectations, view: View, changes: ChangeSegment, index: int, word: Word, receipt: Receipt
 ) -> State | None:
     """The bad state (EXEMPT for a new `unexpected`) that a receipt would give a closed cell, or None where it agrees.
 
     The keyed rule is the caller's: a DIVERGED by a SKIPPED that names a command may still be superseded.
     """
-    kind, offset = int(changes.kinds[index]), changes.base + index
-    good = is_good_receipt(kind, int(changes.fingerprints[index, projection]), receipt)
+    kind, offset = rules.kind(changes, index), changes.base + index
+    good = is_good_receipt(kind, int(changes.fingerprints[index, rules.projection]), receipt)
     after = word.after(receipt, good, is_passed=True)
     state = plain_state(rules, view, kind, offset, after)
     if state is State.EXEMPT:

@@ -13,6 +13,7 @@ import numpy as np
 
 from app.ledger.cells import Bit, CellSegment
 from app.ledger.changes import ChangeSegment
+from app.ledger.rules import LEFT_OUT
 from app.ledger.sink import SinkPartition
 from app.model import NO_TIME, SEGMENT_BITS, SEGMENT_OFFSETS, ChangeKind
 
@@ -79,7 +80,7 @@ def _range(
     times = changes.source_ts_ms[rows]
     times = np.where(times == NO_TIME, changes.timestamps[rows], times)
     flags = cells.flags[rows]
-    upserts = rows[changes.kinds[rows] == ChangeKind.UPSERT]
+    upserts = rows[(changes.kinds[rows] == ChangeKind.UPSERT) & (sink.terms.kinds(changes, rows) != LEFT_OUT)]
     return ClosedRange(
         segment=number,
         first_offset=cells.base + int(rows[0]),

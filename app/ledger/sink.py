@@ -295,6 +295,7 @@ class SinkPartition:
         self.is_ended = False
         self.is_evidence_lost = False
         if offset < self.since:
+            self.changes.widen(offset, self.since)
             held = self.changes.slices(offset, self.since)
             self.unseen -= sum(int(np.count_nonzero(segment.kinds[lo:hi])) for segment, lo, hi in held)
             self.since = offset
@@ -381,8 +382,13 @@ class SinkPartition:
 
     def plain_state(self, offset: int) -> State:
         """The plain state of one cell."""
-        expectations = self.terms.at(offset).expectations
-        return rules.plain_state(expectations, self.view(), self.changes.kind(offset), offset, self.word(offset))
+        kind = self.kind(offset)
+        return rules.plain_state(self.terms.at(offset).expectations, self.view(), kind, offset, self.word(offset))
+
+    def kind(self, offset: int) -> int:
+        """What stands at an offset as its contract sees it; see `Expectations.kinds`."""
+        segment = self.changes.segment_of(offset)
+        return 0 if segment is None else self.terms.at(offset).expectations.kind(segment, offset & INDEX)
 
     def is_fine(self, offset: int) -> bool:
         """Whether a cell fits the rule of delivered."""

@@ -11,8 +11,8 @@ import numpy as np
 
 from app.ledger.changes import ChangeSegment
 from app.ledger.rules import Expectations
-from app.model import Contract
-from app.model.batches import Int64s, UInt64s
+from app.model import SEGMENT_OFFSETS, Contract
+from app.model.batches import Int64s, UInt8s, UInt64s
 
 
 class Terms:
@@ -20,7 +20,7 @@ class Terms:
 
     Attributes:
         start: the first offset that it judges.
-        projection: the column of ``ChangeSegment.fingerprints`` that is this contract's.
+        projection: the column of ``ChangeSegment.fingerprints`` and ``left_out`` that is this contract's.
     """
 
     __slots__ = ("contract", "expectations", "projection", "start")
@@ -29,7 +29,7 @@ class Terms:
         self.contract = contract
         self.projection = projection
         self.start = start
-        self.expectations = Expectations(contract)
+        self.expectations = Expectations(contract, projection)
 
     def packed(self) -> list[Any]:
         """For a block."""
@@ -46,8 +46,12 @@ def contract_of(told: Mapping[str, Any]) -> Contract:
     """A contract as `dataclasses.asdict` gave it, perhaps through JSON."""
     known = {item.name for item in fields(Contract)}
     values: dict[str, Any] = {name: value for name, value in told.items() if name in known}
-    lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-    return Contract(**{**values, **lists})
+    return Contract(**{name: _frozen(value) for name, value in values.items()})
+
+
+def _frozen(value: Any) -> Any:
+    """Lists, and lists in them, as the tuples that they were."""
+    return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value
 
 
 def same(one: Sequence[Contract], other: Sequence[Contract]) -> bool:
@@ -90,6 +94,17 @@ class Agreed:
             held = index + changes.base >= later.start
             if held.any():
                 found = np.where(held, changes.fingerprints[index, later.projection], found)
+        return found
+
+    def kinds(self, changes: ChangeSegment, index: Int64s) -> UInt8s:
+        """``uint8[n]``: kinds as each change's contract sees them (`Expectations.seen`); ``index`` are places in the segment."""
+        found: UInt8s = changes.kinds[index]
+        if not changes.left_out.any():
+            return found
+        for terms, lo, hi in self.pieces(changes.base, 0, SEGMENT_OFFSETS):
+            here = np.flatnonzero((index >= lo) & (index < hi))
+            if len(here):
+                found[here] = terms.expectations.seen(found[here], changes.left_out[index[here], terms.projection])
         return found
 
     def packed(self) -> list[list[Any]]:

@@ -72,7 +72,8 @@ def expected_from(sink: SinkPartition, offset: int) -> int:
     found = 0
     for changes, first, last in sink.changes.slices(max(offset, sink.beginning, sink.since), sink.changes.next):
         for terms, lo, hi in sink.terms.pieces(changes.base, first, last):
-            found += int(np.count_nonzero(terms.expectations.expected[changes.kinds[lo:hi]]))
+            rules = terms.expectations
+            found += int(np.count_nonzero(rules.expected[rules.kinds(changes, lo, hi)]))
     return found
 
 

@@ -2,6 +2,8 @@
 
 from app.model.batches import ChangeBatch, EvidenceBatch, Origin, RawBatch, RawRecord, SinkTopic
 from app.model.contract import MODES, Contract, Mode
+from app.model.ownership import Ownership
+from app.model.projection import LeftOut, Projection
 from app.model.words import (
     BAD,
     NO_TIME,
@@ -31,9 +33,12 @@ __all__ = [
     "EvidenceBatch",
     "EvidenceKind",
     "Flag",
+    "LeftOut",
     "Level",
     "Mode",
     "Origin",
+    "Ownership",
+    "Projection",
     "RawBatch",
     "RawRecord",
     "ReceiptStatus",

@@ -130,6 +130,7 @@ class ChangeBatch:
             (what ``source_duplicate`` compares); zeros where ``has_position`` is false.
         has_position: ``bool[n]``; false for a null key or a null position.
         reasons: by row index, why a change is undecodable.
+        left_out: ``uint8[n, p]`` of `LeftOut` by projection; None where nothing is left out.
     """
 
     topic: str
@@ -147,6 +148,7 @@ class ChangeBatch:
     position_hashes: UInt64s
     has_position: Bools
     reasons: dict[int, str] = field(default_factory=dict)
+    left_out: UInt8s | None = None
 
     def __len__(self) -> int:
         return len(self.offsets)

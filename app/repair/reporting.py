@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.ledger import watermarks
+from app.ledger import rules, watermarks
 from app.ledger.cells import Bit
 from app.ledger.fence import Finding, Outcome
 from app.ledger.sealing import ClosedRange, due_ranges
@@ -11,6 +11,12 @@ from app.model import NO_TIME, SEGMENT_BITS, ChangeKind
 from app.model.effects import Seal, SinkWatermark, Verdict
 from app.model.identity import sealed, verdict_id
 from app.model.words import INDEX
+
+UNCHOSEN = (
+    "whether the contract takes this change is not known: nothing tells a value that its rows are chosen by, or the change was "
+    "read before the contract"
+)
+"""Of a delete whose key lacks the column, an unavailable value, a column that the row does not have."""
 
 
 def verdicts(sink: SinkPartition, outcome: Outcome) -> list[Verdict]:
@@ -67,6 +73,8 @@ def reason(sink: SinkPartition, offset: int) -> str | None:
         return None
     if segment.kinds[offset & INDEX] == ChangeKind.LOST:
         return "expired"
+    if sink.kind(offset) == rules.UNCHOSEN:
+        return UNCHOSEN
     return segment.reasons.get(offset & INDEX)
 
 

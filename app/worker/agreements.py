@@ -13,17 +13,17 @@ import numpy as np
 
 from app.ledger.partition import PartitionFold
 from app.ledger.terms import contract_of
-from app.model import ChangeBatch, Contract
+from app.model import ChangeBatch, Contract, Projection
 from app.worker.head import Head
 
-Projections = Sequence[frozenset[str]]
+Projections = Sequence[Projection]
 
 
 def recall(fold: PartitionFold, head: Head) -> None:
     """Give an empty fold the contracts that its state was made under; a new state is made under those it has."""
     if head.contracts:
         contracts = [contract_of(one) for one in head.contracts]
-        fold.recall(contracts, [frozenset(columns) for columns in head.projections], head.compacted)
+        fold.recall(contracts, [Projection.unpacked(one) for one in head.projections], head.compacted)
     else:
         note(fold, head)
 
@@ -32,7 +32,7 @@ def note(fold: PartitionFold, head: Head) -> None:
     """Remember the fold's contracts, and which topics are compacted."""
     head.compacted = sorted(fold.compacted)
     head.contracts = [asdict(contract) for contract in fold.contracts.values()]
-    head.projections = [sorted(columns) for columns in fold.projections]
+    head.projections = [one.packed() for one in fold.projections]
 
 
 def told(contracts: Sequence[Contract], projections: Projections, compacted: Iterable[str]) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def told(contracts: Sequence[Contract], projections: Projections, compacted: Ite
     return {
         "compacted": sorted(compacted),
         "contracts": [asdict(contract) for contract in contracts],
-        "projections": [sorted(columns) for columns in projections],
+        "projections": [one.packed() for one in projections],
     }
 
 
@@ -48,11 +48,11 @@ def amend(
     fold: PartitionFold,
     head: Head,
     contracts: Sequence[dict[str, Any]],
-    projections: Sequence[list[str]],
+    projections: Sequence[dict[str, Any] | list[str]],
     compacted: Sequence[str] = (),
 ) -> None:
     """A changed configuration, as `told` told it, takes effect where every input stands now (design section 6)."""
-    fold.amend([contract_of(one) for one in contracts], [frozenset(columns) for columns in projections], compacted)
+    fold.amend([contract_of(one) for one in contracts], [Projection.unpacked(one) for one in projections], compacted)
     note(fold, head)
 
 
@@ -60,10 +60,14 @@ def projected(batch: ChangeBatch, decoded: Projections, kept: Projections) -> Ch
     """The decoder's projections in the order of the store's; one that no contract asks for any more stays 0."""
     if decoded == kept:
         return batch
+    places = [kept.index(projection) for projection in decoded]
     columns = np.zeros((len(batch), len(kept)), np.uint64)
-    for place, projection in enumerate(decoded):
-        columns[:, kept.index(projection)] = batch.fingerprints[:, place]
-    return replace(batch, fingerprints=columns)
+    columns[:, places] = batch.fingerprints
+    left_out = None
+    if batch.left_out is not None:
+        left_out = np.zeros((len(batch), len(kept)), np.uint8)
+        left_out[:, places] = batch.left_out
+    return replace(batch, fingerprints=columns, left_out=left_out)
 
 
 def lagging(contracts: Iterable[Contract], compacted: Container[str]) -> Iterator[str]:

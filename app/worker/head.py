@@ -39,7 +39,7 @@ class Head:
     topic_ids: dict[str, str] = field(default_factory=dict)
     ends: dict[str, int] = field(default_factory=dict)
     contracts: list[dict[str, Any]] = field(default_factory=list)
-    projections: list[list[str]] = field(default_factory=list)
+    projections: list[dict[str, Any] | list[str]] = field(default_factory=list)
     compacted: list[str] = field(default_factory=list)
     origins: dict[str, int] = field(default_factory=dict)
     suspended: list[str] = field(default_factory=list)

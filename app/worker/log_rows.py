@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
+from app.decode import atoms
 from app.decode.images import Image
-from app.evidence import atoms
 from app.evidence.change_log import row_of
 from app.evidence.keys import KeyText
 from app.evidence.states import UNKNOWN

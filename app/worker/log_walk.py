@@ -183,7 +183,7 @@ class LogWalk:
         heard: set[int] = set()
         self._looks.count([finding for _, finding, _ in seen.findings])
         for at, finding, image in seen.findings:
-            if _is_closed(sink, finding.offset):
+            if _is_closed(sink, finding.offset) or sink.plain_state(finding.offset) is State.EXEMPT:
                 continue
             word = sink.word(finding.offset)
             is_first = finding.offset not in heard

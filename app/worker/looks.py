@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from app.decode import atoms
+from app.decode.atoms import Tag
 from app.decode.images import Image
 from app.errors import BadInput, Unavailable
-from app.evidence import atoms
-from app.evidence.atoms import Tag
 from app.evidence.keys import KeyText, by_key, key_text, row_key, shared_text
 from app.evidence.states import Absent, Different, Equal, Finding, judge, states
 from app.evidence.tables import StoreTerms

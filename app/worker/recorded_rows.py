@@ -14,7 +14,7 @@ from app.decode.images import Image, Row
 from app.evidence import change_log
 from app.evidence.keys import KeyText, by_key, is_comparable, row_key, shared_text
 from app.evidence.postgres import atom_of_text
-from app.evidence.states import State, states
+from app.evidence.states import State, due, states
 from app.evidence.tables import StoreTerms, named
 from app.model import ChangeKind, SinkTopic
 
@@ -34,6 +34,7 @@ class Source:
         self.where = where
         self.terms = terms
         self.by_offset = {image.offset: image for image in images}
+        images = [image for image in images if image.table not in terms.projection.tables] or images
         newest = next((image for image in reversed(images) if image.table), images[-1])
         self.table = newest.table
         self.sink_table = "" if terms.is_table_by_value(where.topic) else terms.table_of(newest)
@@ -52,8 +53,9 @@ class Source:
             del self.known[key]
 
     def due(self, key: KeyText, below: int) -> State | None:
-        """The newest state of a key below a progress."""
-        return next((state for state in reversed(self.known[key]) if state.offset < below), None)
+        """The newest state of a key below a progress that the contract asks for."""
+        place = due(self.known[key], below)
+        return None if place is None else self.known[key][place]
 
 
 class Rows(Protocol):

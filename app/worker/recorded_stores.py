@@ -14,7 +14,7 @@ from app.adapters.recording import RecordedTable, Recording
 from app.config import topics
 from app.config.settings import Settings, SinkSettings
 from app.decode.evidence import EvidenceDecoder
-from app.decode.images import Image, ImageDecoder
+from app.decode.images import Image
 from app.decode.schemas import RecordedSchemas
 from app.errors import BadInput
 from app.evidence import change_log
@@ -24,7 +24,7 @@ from app.evidence.tables import named
 from app.ledger.lane import LaneRows, lane_ranks, split
 from app.model import ChangeKind, RawBatch, RawRecord, SinkTopic
 from app.worker.recorded_rows import LogRows, Rows, Source, TableRows
-from app.worker.stores import store_terms
+from app.worker.stores import image_decoder, store_terms
 from cdc_receipts.codec import SCHEMAS, Mark, MarkKind, Receipt, encode_mark, encode_receipt
 
 LOG, TABLES = "change-log", "read-back"
@@ -73,9 +73,7 @@ class RecordedStores:
         self._topics = topics
         self._ends = ends
         self._heard = heard
-        self._images = ImageDecoder(
-            recording.schemas(), settings.source.unavailable_value, dict(settings.source.column_types)
-        )
+        self._images = image_decoder(settings, recording.schemas())
         self._changes: dict[str, list[list[Image]]] = {}
         self._latest = 0
 

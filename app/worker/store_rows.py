@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from app.adapters.sql import Store
+from app.decode import atoms
+from app.decode.atoms import Tag
 from app.errors import VerifierError
-from app.evidence import atoms, mysql, postgres
+from app.evidence import mysql, postgres
 from app.evidence.agreement import agrees
-from app.evidence.atoms import Tag
 from app.evidence.keys import is_comparable
 from app.evidence.tables import named
 

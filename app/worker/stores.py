@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from app.config.settings import Settings
+from app.decode.images import ImageDecoder
+from app.decode.schemas import SchemaSource
 from app.evidence.tables import StoreTerms
 
 
@@ -14,6 +16,8 @@ def store_terms(settings: Settings, sink: str) -> StoreTerms:
         tables=given.tables,
         keys=given.keys,
         ignore_columns=given.ignore_columns,
+        projection=settings.contract(sink).projection(),
+        columns_due=given.columns_due,
         renames=given.renames,
         tolerances=given.tolerances,
         deletes=given.deletes,
@@ -22,4 +26,12 @@ def store_terms(settings: Settings, sink: str) -> StoreTerms:
         sets_every_column=given.sets == "every-column",
         is_every_change=given.expect == "every-change",
         unavailable_value=settings.source.unavailable_value,
+    )
+
+
+def image_decoder(settings: Settings, schemas: SchemaSource) -> ImageDecoder:
+    """What reads changes whole, as the source is configured."""
+    source = settings.source
+    return ImageDecoder(
+        schemas, source.unavailable_value, dict(source.column_types), reads_before=source.before == "whole"
     )

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 
 from xxhash import xxh64_intdigest
 
+from app.decode import atoms
+from app.decode.atoms import Tag
 from app.decode.images import Image, ImageDecoder
-from app.evidence import atoms
-from app.evidence.atoms import Tag
 from app.evidence.keys import is_shown_by_rows, key_text
 from app.evidence.tables import StoreTerms
 from app.model import ChangeKind, RawBatch

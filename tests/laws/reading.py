@@ -11,7 +11,7 @@ import numpy as np
 from app.adapters.store import MemoryStore, Store
 from app.ledger import blocks
 from app.ledger.partition import PartitionFold
-from app.model import ChangeKind
+from app.model import ChangeBatch, ChangeKind, Contract
 from app.model.effects import Command, Contradicted, Orphan, Seal, UnknownSink, Verdict
 from app.testing import Change, change_batch, evidence_batch
 from app.worker.effects import Effect
@@ -83,6 +83,8 @@ def read(told: History, how: How | None = None, watch: Callable[[PartitionWorker
 class Reader:
     """One reading of one history."""
 
+    contracts: tuple[Contract, ...] = CONTRACTS
+
     def __init__(self, told: History, how: How, watch: Callable[[PartitionWorker], None] = lambda _: None) -> None:
         self.told, self.how, self.watch = told, how, watch
         self.rng = random.Random(how.seed)
@@ -123,7 +125,7 @@ class Reader:
     def _opened(self, store: Store) -> PartitionWorker:
         """A worker over a store, as after a start; it catches up to ends that the logs have by now."""
         worker = PartitionWorker(
-            lambda: PartitionFold(CONTRACTS, 0), store, LANES, snapshot_rows=self.how.snapshot_rows
+            lambda: PartitionFold(self.contracts, 0), store, LANES, snapshot_rows=self.how.snapshot_rows
         )
         if self.how.catches_up:
             ends = {}
@@ -164,9 +166,13 @@ class Reader:
         batch = [*again, *items[:count]]
         start = again[0].offset if again else start
         if topic in SOURCES:
-            self.worker.take_changes(change_batch(batch, topic, start=start))
+            self.worker.take_changes(self._batch(batch, topic, start))
         else:
             self.worker.take_evidence(lane_batch(batch, topic, start))
+
+    def _batch(self, changes: list[Item], topic: str, start: int, end: int | None = None) -> ChangeBatch:
+        """Changes as they are decoded for these contracts."""
+        return change_batch(changes, topic, start=start, end=end)
 
     def _read_before(self, topic: str, start: int, count: int) -> list[Item]:
         """The last few items before a position: a fetch may begin below it."""
@@ -179,7 +185,7 @@ class Reader:
         changes = [*self.told.changes(topic), *(Change(offset=n, kind=ChangeKind.LOST) for n in self.told.lost(topic))]
         wanted = [change for change in changes if offset <= change.offset < (self.worker.position(topic) or 0)]
         batch = sorted(wanted, key=lambda change: change.offset)
-        self.worker.read_again(change_batch(batch, topic, start=offset, end=self.worker.position(topic)), earliest=0)
+        self.worker.read_again(self._batch(batch, topic, offset, self.worker.position(topic)), earliest=0)
 
     # ---------------------------------------------------------------- after a batch
 

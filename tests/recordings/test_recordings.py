@@ -93,6 +93,19 @@ def test_a_change_is_explained_by_its_evidence_and_the_rule(capsys):
     assert "audit: delivered  [recovered, repaired], closed" in told
 
 
+def test_whose_a_change_is_stands_in_its_story(capsys, tmp_path):
+    config = tmp_path / "config.toml"
+    text = (PLANTED / "config.toml").read_text()
+    config.write_text(text.replace("[sinks.audit]", '[sinks.audit]\nowner = "ada"\nseverity = "high"'))
+    asked = ["explain", "--recording", str(PLANTED), "--config", str(config), "shop.public.customers:0:3016"]
+
+    assert main(asked) == 0
+    assert "closed\n  owner ada, severity high\n" in capsys.readouterr().out
+    assert main([*asked, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {sink["sink"]: sink["owner"] for sink in told["sinks"]}["audit"] == "ada"
+
+
 def test_an_orphan_and_a_contradiction_are_explained(capsys):
     assert main(["explain", "--recording", str(PLANTED), "shop.public.customers:0:3101"]) == 0
     assert "CONTRADICTED by what was said after it closed" in capsys.readouterr().out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fastavro import parse_schema, schemaless_reader
@@ -38,6 +38,8 @@ class Change:
     position: tuple[Any, ...] | None = None
     row: Mapping[str, Any] | None = None
     fields: list[Any] = field(default_factory=list)
+    key: Mapping[str, Any] | None = None
+    """The record key's columns."""
 
     @property
     def made_at(self) -> int:
@@ -132,7 +134,8 @@ def read_change(record: Record, registry: Registry) -> Change:
         return Change(kind="tombstone", **common)
     try:
         schema, value = registry.read(record.value)
-        return _of_envelope(schema, value, common)
+        key = None if record.key is None else registry.read(record.key)[1]
+        return replace(_of_envelope(schema, value, common), key=key)
     except Undecodable:
         return Change(kind="undecodable", **common)
 

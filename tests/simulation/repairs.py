@@ -84,7 +84,7 @@ def item_of(offset: int, life: Life) -> dict[str, Any]:
     change, contract = cell.change, life.contract
     expected = None
     if change.kind == "upsert":
-        expected = change.expected_fingerprint(contract.ignore_columns, contract.placeholder).hex()
+        expected = change.expected_fingerprint(contract.ignored(change), contract.placeholder).hex()
     return {
         "offset": offset,
         "reason": state_now(cell, life).upper(),

@@ -97,12 +97,12 @@ def last_words(cell: Cell) -> list[Receipt]:
 
 def is_good(word: Receipt, cell: Cell, life: Life) -> bool:
     """Whether a last word delivers the change."""
-    if cell.change.kind == "undecodable" or word.is_vain or word.status != wanted_kind(cell.change):
+    if life.contract.is_unreadable(cell.change) or word.is_vain or word.status != wanted_kind(cell.change):
         return False
     if cell.change.kind != "upsert" or word.fingerprint is None:
         return True
     contract = life.contract
-    return word.fingerprint == cell.change.expected_fingerprint(contract.ignore_columns, contract.placeholder)
+    return word.fingerprint == cell.change.expected_fingerprint(contract.ignored(cell.change), contract.placeholder)
 
 
 def is_delivered(cell: Cell, life: Life) -> bool:
@@ -150,7 +150,7 @@ def state_of(cell: Cell, life: Life) -> str:
         return "exempt"
     if words and words[-1].status == "REJECTED":
         return "rejected"
-    if cell.is_lost or (cell.change.kind == "undecodable" and (words or below_fence)):
+    if cell.is_lost or (life.contract.is_unreadable(cell.change) and (words or below_fence)):
         return "unverifiable"
     if is_delivered(cell, life):
         is_fault = life.contract.redelivery == "fault" and is_redelivered(cell)
@@ -161,7 +161,7 @@ def state_of(cell: Cell, life: Life) -> str:
         return "diverged"
     if life.contract.evidence == "progress" and below_fence and not skipped:
         return "attempted"
-    if below_fence or skipped:
+    if below_fence or (skipped and life.contract.takes(cell.change)):
         return "missing"
     return "pending"
 

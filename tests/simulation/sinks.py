@@ -48,13 +48,15 @@ class Sink:
 
 
 def toml_value(value: Any) -> str:
-    """A text, a number or a list of texts.
+    """A text, a number, a list of texts, or a table of those.
 
-    >>> toml_value("a"), toml_value(7), toml_value(["a", "b"])
-    ('"a"', '7', '["a", "b"]')
+    >>> toml_value("a"), toml_value(7), toml_value(["a", "b"]), toml_value({"t.c": ["a"]})
+    ('"a"', '7', '["a", "b"]', '{ "t.c" = ["a"] }')
     """
     if isinstance(value, int):
         return str(value)
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f'"{name}" = {toml_value(inner)}' for name, inner in value.items()) + " }"
     return "[" + ", ".join(map(toml_value, value)) + "]" if isinstance(value, list) else f'"{value}"'
 
 
@@ -84,12 +86,14 @@ def make_sink(rng: random.Random, name: str, tables: list[Table], *, is_clean: b
     }
     ignored = [f"{table.name}.{column}" for table in tables for column in IGNORABLE if rng.random() < 0.25]
     own = {key: choices[key] for key in ("evidence", "expect", "writes", "deletes", "truncates", "redelivery", "mode")}
+    chosen = {} if is_clean else choice(random.Random(f"{name} {rng.getstate()}"), tables)
     contract = Contract(
         name=name,
         topics=topics,
         late_after_ms=milliseconds(choices["late_after"]),
         ignore_columns=ignored,
         **own,
+        **chosen,
     )
     settings: dict[str, Any] = {
         **choices,
@@ -98,9 +102,10 @@ def make_sink(rng: random.Random, name: str, tables: list[Table], *, is_clean: b
         "fences": rng.choice(["emitter", "progress", "receipts"]),
         "connector": f"{name}-connector",
         "ignore_columns": ignored,
+        **chosen,
     }
-    chosen = rng.choice([[SHARED], [SHARED], [f"receipts.{name}"], [f"receipts.{name}.a", f"receipts.{name}.b"]])
-    evidence = settings["receipts"] = [f"{topic}{suffix}" for topic in chosen]
+    topics_of = rng.choice([[SHARED], [SHARED], [f"receipts.{name}"], [f"receipts.{name}.a", f"receipts.{name}.b"]])
+    evidence = settings["receipts"] = [f"{topic}{suffix}" for topic in topics_of]
     sink = Sink(
         name=name,
         settings=settings,
@@ -117,3 +122,31 @@ def make_sink(rng: random.Random, name: str, tables: list[Table], *, is_clean: b
         sink.success_topic = f"success.{name}{suffix}"
         settings["success_topics"] = [sink.success_topic]
     return sink
+
+
+VALUES = {
+    "id": ["0", "1", "2", "3", "1000", "1001", "1002", "2000", "2001"],
+    "email": ["x", ""],
+    "is_open": ["true"],
+    "body": ["long text"],
+    "tier": ["3", "7"],
+}
+"""By column, what rows are chosen by: some are told by every change, some by none that deletes, some only by later schemas."""
+
+
+def choice(rng: random.Random, tables: list[Table]) -> dict[str, Any]:
+    """What of the source a sink takes, for some; by a chance of its own, so that all the rest is as it was without."""
+    found: dict[str, Any] = {}
+    for table in tables:
+        dice = rng.random()
+        if dice < 0.2:
+            column = rng.choice(["id", "id", *VALUES])
+            found.setdefault(rng.choice(["rows", "rows_out"]), {})[f"{table.name}.{column}"] = VALUES[column]
+        elif dice < 0.3:
+            listed = rng.sample(["id", "email", "amount", "payload", "tags", "body", "tier"], 4)
+            found.setdefault("columns", []).extend(f"{table.name}.{column}" for column in listed)
+        elif dice < 0.33:
+            found.setdefault("leave_out_tables", []).append(table.name)
+    if rng.random() < 0.1:
+        found["leave_out_operations"] = rng.choice([["r"], ["c", "r"], ["d"]])
+    return found

@@ -119,6 +119,7 @@ class World:
         topics = ", ".join(f'"{table.topic}"' for table in self.tables)
         yield "[source]"
         yield f"topics = [{topics}]" if self.rng.random() < 0.7 else 'topics = ["/shop[.]public[.].*/"]'
+        yield 'before = "key"'
         for sink in self.sinks:
             yield from sink.toml()
 

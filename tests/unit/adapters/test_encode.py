@@ -15,7 +15,7 @@ from app.adapters import encode
 from app.adapters.told import ToldReader
 from app.decode.schemas import RecordedSchemas
 from app.errors import BadInput
-from app.model import ChangeKind, Flag, Origin, State
+from app.model import ChangeKind, Flag, Origin, Ownership, State
 from app.model.effects import (
     Command,
     CommandAction,
@@ -138,6 +138,16 @@ def test_every_effect_is_read_back_by_its_schema(effect: encode.Effect) -> None:
     assert framed[:5] == b"\x00" + struct.pack(">I", ids[name])
     assert fastavro.schemaless_reader(body, fastavro.parse_schema(schemas.load(name)), None) == encode.datum(effect)
     assert not body.read()
+
+
+def test_a_verdict_says_whose_the_sinks_topic_is() -> None:
+    ids = {name: 100 + number for number, name in enumerate(encode.SCHEMA_NAMES)}
+    whose = {("s", "t"): Ownership("ada", "high")}
+    framed = encode.Encoder(ids, lambda *place: whose[place]).value(VERDICT)
+    told = fastavro.schemaless_reader(io.BytesIO(framed[5:]), fastavro.parse_schema(schemas.load("Verdict")), None)
+
+    assert told == encode.datum(VERDICT) | {"owner": "ada", "severity": "high"}
+    assert ToldReader(RecordedSchemas({100: schemas.text("Verdict")})).told(framed) == VERDICT
 
 
 @pytest.mark.parametrize("effect", [VERDICT, WATERMARK, *FINDINGS], ids=lambda effect: type(effect).__name__)

@@ -9,8 +9,8 @@ import pytest
 from app.cli.doctor import contracts
 from app.config.load import load
 from app.config.settings import Settings
+from app.decode.atoms import Tag
 from app.errors import BadInput
-from app.evidence.atoms import Tag
 from app.evidence.classes import Columns
 from app.evidence.connectors import Database, Proposal, SourceTable
 from tests.unit.evidence.sinks import DEBEZIUM, JDBC, KAFKA, KINDS, TYPED, configured, unwrap

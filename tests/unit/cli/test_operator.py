@@ -7,6 +7,7 @@ import pytest
 from app.cli.main import main
 from app.cli.operator import _line, _rows
 from app.cli.standings import _standing, _table, _told
+from app.model import Ownership
 from app.model.effects import SinkWatermark
 from app.worker import marking
 from app.worker.marking import Standing
@@ -71,15 +72,16 @@ def watermark(**more) -> SinkWatermark:
 
 
 def test_status_tells_rows_totals_and_what_is_bad():
-    told = _standing(ToldAt(told=watermark(), at_ms=60_000), is_configured=True)
-    gone = _standing(ToldAt(told=watermark(sink="old"), at_ms=60_000), is_configured=False)
+    told = _standing(ToldAt(told=watermark(), at_ms=60_000), Ownership("ada", "high"), is_configured=True)
+    gone = _standing(ToldAt(told=watermark(sink="old"), at_ms=60_000), Ownership(), is_configured=False)
     table = list(_table([told, gone, {"kind": "untold", "sink": "s", "topic": "t", "partition": 1}], 61_000))
 
     assert table[0].split() == "sink source partition frontier settled verified behind told open".split()
     assert table[1].split() == "s t:0 9 4 4 1m 1s ago 2 missing, 1 pending".split()
     assert table[2].endswith("2 missing, 1 pending, not configured any more")
     assert table[3].endswith("never   no worker has told of it")
-    assert table[-1] == "s  t  1 partition: 7 delivered, 2 missing, 1 pending  BAD: 2 open"
+    assert table[-1] == "s  t  1 partition: 7 delivered, 2 missing, 1 pending  BAD: 2 open  owner ada  severity high"
+    assert (told["owner"], gone["owner"]) == ("ada", None)
     assert (told["wrong"], gone["wrong"]) == (True, False)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.evidence import atoms
+from app.decode import atoms
 from app.evidence.postgres import atom_of_text
 from cdc_receipts.atoms import NULL, floating, integer, text
 from tests.unit.evidence.values import (

@@ -14,7 +14,7 @@ from app.adapters.metrics import Metrics, Served, serve
 from app.adapters.shapes import METRICS
 from app.config import Settings
 from app.errors import ConfigError
-from app.model import Flag, Origin
+from app.model import Flag, Origin, Ownership
 from app.model.effects import Contradicted, Orphan, SinkWatermark, UnknownSink, Unreadable
 from topologies.verifier import _served
 
@@ -204,6 +204,8 @@ def test_names_and_labels_are_those_of_the_house() -> None:
         allowed = {"sink", "topic", "partition", "state"}
         if name == "cdc_verifier_sink_failures":
             allowed.add("cause")  # a class of Java, of tasks that are failed now; no more of what they say
+        if name == "cdc_verifier_contract_info":
+            allowed |= {"owner", "severity"}  # texts of the configuration, bounded there
         assert set(shape.labels) <= allowed, name
 
 
@@ -226,3 +228,14 @@ def test_a_port_that_is_taken_is_a_mistake_of_the_configuration(metrics: Metrics
             _served(settings, metrics)
     finally:
         served.close()
+
+
+def test_whose_a_topic_is_stands_on_the_page_and_stays_when_partitions_go(metrics: Metrics) -> None:
+    """A topic of which the contract says nothing has empty labels, which are none."""
+    metrics.contract("s", "orders", Ownership("ada", "high"))
+    metrics.contract("s", "items", Ownership())
+    metrics.forget("orders", 0)
+    found = page(metrics)
+
+    assert found['cdc_verifier_contract_info{owner="ada",severity="high",sink="s",topic="orders"}'] == 1
+    assert found['cdc_verifier_contract_info{owner="",severity="",sink="s",topic="items"}'] == 1

@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import ConsumerGroupState, KafkaError
 from prometheus_client import generate_latest
 
+from app.config import OverrideSettings
 from app.ledger import watermarks
 from app.model import EvidenceKind, State
 from app.testing import Row
@@ -32,6 +33,15 @@ async def test_what_is_committed_is_progress_and_a_fence_after_the_grace() -> No
     assert await world.look(after_s=29) == []
     assert await world.look(after_s=1) == ["FENCE 70"]
     assert await world.look(after_s=60) == []
+
+
+async def test_a_topics_own_grace_is_what_its_fences_wait() -> None:
+    world = World(overrides={"t": OverrideSettings(grace_ms=5_000), "u": OverrideSettings(grace_ms=1)})
+    world.commit(70)
+
+    assert await world.look() == ["PROGRESS 70"]
+    assert await world.look(after_s=4) == []
+    assert await world.look(after_s=1) == ["FENCE 70"]
 
 
 async def test_a_partition_without_a_commit_is_nothing_known_and_never_a_lag_of_nothing() -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import httpx
@@ -15,7 +15,7 @@ from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException, Topi
 import schemas
 from app.adapters.connect_rest import ConnectClient
 from app.adapters.metrics import Metrics
-from app.config.settings import Settings, SinkSettings, VerifierSettings
+from app.config.settings import OverrideSettings, Settings, SinkSettings, VerifierSettings
 from app.decode.evidence import EvidenceDecoder
 from app.ledger.fence import evaluate
 from app.ledger.lane import lane_ranks, split
@@ -173,6 +173,7 @@ class World:
         gates: Sequence[Gate] = (),
         fences: str = "progress",
         evidence: str = "progress",
+        overrides: Mapping[str, OverrideSettings] = MappingProxyType({}),
     ) -> None:
         self.now = 100.0
         self.cluster, self.connect = Cluster(), connect
@@ -183,7 +184,13 @@ class World:
         self._written = 0
         self._decoder = EvidenceDecoder(Schemas())  # type: ignore[arg-type]
         sink = SinkSettings(
-            name="s", topics=("t",), connector="c", group=GROUP, fences=fences, grace_ms=int(GRACE_S * 1000)
+            name="s",
+            topics=("t",),
+            connector="c",
+            group=GROUP,
+            fences=fences,
+            grace_ms=int(GRACE_S * 1000),
+            overrides=overrides,
         )  # type: ignore[arg-type]
         settings = Settings(sinks={"s": sink}, verifier=VerifierSettings(probe_interval_ms=int(INTERVAL_S * 1000)))
         group = Group(partitions=1, sources=frozenset({"t"}), contracts=(), lanes={"s": "lane"})

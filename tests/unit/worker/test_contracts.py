@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from app.adapters.store import MemoryStore
 from app.ledger import watermarks
 from app.ledger.partition import PartitionFold
-from app.model import ChangeKind, Contract, EvidenceKind, SinkTopic, State
+from app.model import ChangeKind, Contract, EvidenceKind, Projection, SinkTopic, State
 from app.model.effects import Command, Seal, Verdict
 from app.testing import Change, Row, change_batch, evidence_batch, fence
 from app.worker.partition import PartitionWorker
@@ -79,7 +81,7 @@ def test_ignored_columns_are_those_that_were_agreed_when_a_change_was_read():
     worker.take_changes(changes(0, UPSERT))
     other = contract("other")
     worker = opened(store, contract(ignore_columns=("t.a",)), other)
-    assert worker._decoded == [frozenset({"t.a"}), frozenset()]
+    assert worker._decoded == [Projection(ignored=frozenset({"t.a"})), Projection()]
     batch = changes(1, UPSERT, columns=2)
     worker.take_changes(batch)
     row, projected = int(batch.fingerprints[0, 1]), int(batch.fingerprints[0, 0])
@@ -208,3 +210,86 @@ def test_a_configuration_that_promises_the_same_changes_nothing():
     opened(store, contract("b"), contract())
 
     assert store.data == before
+
+
+ROWS = (("t.region", ("EU",)),)
+
+
+def some_left_out(start, *left_out):
+    """Changes as a decoder makes them for contracts of two projections, the second of which chooses rows."""
+    return change_batch([
+        Change(offset=start + n, key=f"k{start + n}", content=start + n + 1, left_out=(0, one))
+        for n, one in enumerate(left_out)
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize("is_snapshot", [False, True])
+def test_what_was_read_before_rows_were_chosen_is_asked_for_and_what_is_left_out_since_is_not(is_snapshot):
+    """The choice stands in deltas and segments: it survives a restart, and a contract that chooses no more."""
+    store = MemoryStore()
+    opened(store, contract("all"), contract()).take_changes(changes(0, UPSERT))
+    worker = opened(store, contract("all"), contract(rows=ROWS, before="key"))
+    worker.take_changes(some_left_out(1, 1, 0))
+    if is_snapshot:
+        worker.snapshot()
+    worker = opened(store, contract("all"), contract(rows=ROWS, before="key"))
+    worker.take_changes(some_left_out(3, 2))
+    worker = opened(store, contract("all"), contract())
+    worker.take_changes(changes(4, UPSERT))
+    worker.take_evidence(said(fence(5)))
+
+    sink = worker.fold.sinks["s", "t"]
+    found = {o: state.word for o, state, _ in (*watermarks.closed_cells(sink), *watermarks.open_cells(sink))}
+    assert found == {0: "missing", 1: "exempt", 2: "missing", 3: "unverifiable", 4: "missing"}
+    assert watermarks.difference(sink) == 0
+
+
+def test_a_store_of_a_version_that_knew_ignored_columns_only_goes_on():
+    """Its head names projections by their columns, its contracts lack the newer keys, its blocks have nothing left out."""
+    store = MemoryStore()
+    worker = opened(store, contract(ignore_columns=("t.a",)))
+    worker.take_changes(changes(0, UPSERT))
+    worker.snapshot()
+    for key in (b"m", b"n"):
+        head = json.loads(store.get(key))
+        head["projections"] = [["t.a"]]
+        head["contracts"] = [
+            {name: value for name, value in one.items() if value or name not in NEWER} for one in head["contracts"]
+        ]
+        store.write([(key, json.dumps(head).encode())], [])
+    worker = opened(store, contract(ignore_columns=("t.a",)))
+    assert list(store.scan(b"d")) == []
+    worker.take_changes(changes(1, UPSERT))
+    worker.take_evidence(said(Row(offset=0, content=1), Row(offset=1, content=2), fence(2)))
+
+    assert states(worker) == {}
+    assert worker.fold.sinks["s", "t"].tally.closed[State.DELIVERED] == 2
+
+
+@pytest.mark.parametrize(
+    ("terms", "silent", "heard"),
+    [({"ignore_columns": ("t.a",)}, "unverifiable", "unverifiable"), ({}, "missing", "delivered")],
+)
+def test_a_sink_that_begins_below_where_it_was_added_does_not_know_what_its_contract_takes_there(terms, silent, heard):
+    """What was read before was not decoded for it, unless another contract took the same: nothing is said by a guess."""
+    store = MemoryStore()
+    opened(store, contract()).take_changes(changes(0, UPSERT, UPSERT))
+    contracts = contract(), contract("late", **terms)
+    worker = opened(store, *contracts)
+    start = Row(offset=0, kind=EvidenceKind.START, generation=1)
+    late = SinkTopic("late", "t", 0)
+    worker.take_evidence(said(start, Row(offset=1, content=2), fence(2, generation=1), name=late))
+    worker.snapshot()
+
+    for one in (worker, opened(store, *contracts)):
+        sink = one.fold.sinks["late", "t"]
+        found = {o: state.word for o, state, _ in (*watermarks.closed_cells(sink), *watermarks.open_cells(sink))}
+        assert found == {0: silent, 1: heard}
+
+
+NEWER = ("columns", "leave_out_tables", "leave_out_operations", "rows", "rows_out", "before")
+
+
+def test_a_contract_that_says_nothing_new_keeps_the_digest_that_stands_in_its_seals():
+    assert contract().digest() == contract(rows=()).digest() == "6325355c7250d508"
+    assert len({contract().digest(), contract(rows=ROWS).digest(), contract(columns=("t.a",)).digest()}) == 3

@@ -19,7 +19,7 @@ from app.ledger import watermarks
 from app.ledger.lane import LaneRows, concatenate, lane_ranks, split
 from app.ledger.partition import PartitionFold
 from app.ledger.sink import SinkPartition
-from app.model import Contract, RawBatch, RawRecord, ReceiptStatus, SinkTopic
+from app.model import Contract, Projection, RawBatch, RawRecord, ReceiptStatus, SinkTopic
 from app.testing import Row, fence, lane_rows
 from app.worker.looks import is_kept_exactly
 from app.worker.ports import Input
@@ -62,11 +62,20 @@ class World:
         evidence: str = "progress",
         redelivery: str = "legal",
         share: float = 1.0,
+        projection: Projection = Projection(),  # noqa: B008 - it never changes
         **terms: Any,
     ) -> None:
         contract = Contract(
-            sink="s", topics=("t",), evidence=evidence, expect="latest-state", fences="progress", redelivery=redelivery
+            sink="s",
+            topics=("t",),
+            evidence=evidence,
+            expect="latest-state",
+            fences="progress",
+            redelivery=redelivery,
+            rows=projection.rows,
+            before=projection.before,
         )  # type: ignore[arg-type]
+        terms |= {"projection": projection}
         self.fold = PartitionFold([contract], 0)
         self.records: list[RawRecord] = []
         self.position = 0
@@ -105,7 +114,7 @@ class World:
         start = self.position
         self.position = len(self.records)
         raw = RawBatch.of("t", 0, self.records[start:], start, self.position)
-        self.fold.take_changes(ReferenceChangeDecoder(WRITERS, [frozenset()], UNAVAILABLE_VALUE).decode(raw))
+        self.fold.take_changes(ReferenceChangeDecoder(WRITERS, self.fold.projections, UNAVAILABLE_VALUE).decode(raw))
         for _ in self.fold.judge():
             pass
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.decode import atoms
+from app.decode.atoms import Tag
 from app.errors import BadInput
-from app.evidence import atoms
-from app.evidence.atoms import Tag
 from app.evidence.postgres import atom_of_text
 from cdc_receipts import texts
 from cdc_receipts.atoms import NULL, floating, integer, text

@@ -1,0 +1,114 @@
+"""Which changes a contract takes: by table, by operation, and by the values of a row's columns (protocol section 4, exempt).
+
+What is asked of a value is whether it is one of a list of texts, each the value as `app.decode.atoms.written` writes it; null
+is none of them. A change is judged by its own row. What a row does not tell (a value that is unavailable, the row of a
+delete) is told by the record's key, and by the before image where the contract says that those are whole: PostgreSQL
+invents what stands there beyond the key unless the table's replica identity is FULL. What nothing tells is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from app.decode.atoms import written
+from app.decode.row_plan import chosen_by
+from app.errors import BadInput
+from app.model import ChangeKind, LeftOut, Projection
+from cdc_receipts.atoms import NULL
+
+Atoms = Mapping[str, bytes]
+AtomsOf = Callable[[frozenset[str]], Atoms | None]
+"""Atoms of some columns, as far as they have a value; None for no row."""
+
+
+class Told(NamedTuple):
+    """Where the columns of a change's row stand; each is asked only where some projection must know."""
+
+    after: AtomsOf
+    key: AtomsOf
+    before: AtomsOf
+
+
+class Selection:
+    """What some projections take.
+
+    Attributes:
+        chooses: whether any of them leaves changes out.
+        chooses_rows: whether any of them asks for values.
+    """
+
+    def __init__(self, projections: Sequence[Projection]) -> None:
+        self.chooses = any(one.chooses for one in projections)
+        self.chooses_rows = any(one.rows or one.rows_out for one in projections)
+        self._projections = projections
+        self._tables: dict[str, list[_TableRows | None]] = {}
+
+    def judge(self, kind: ChangeKind, op: str, table: str, told: Told) -> list[LeftOut]:
+        """Of each projection, whether it leaves a change out."""
+        rows = self._tables.get(table)
+        if rows is None:
+            rows = self._tables[table] = [_rows_of(one, table) for one in self._projections]
+        found = []
+        for one, chosen in zip(self._projections, rows, strict=True):
+            if table in one.tables or op in one.operations:
+                found.append(LeftOut.YES)
+            elif chosen is None or kind not in (ChangeKind.UPSERT, ChangeKind.DELETE):
+                found.append(LeftOut.NO)
+            else:
+                found.append(chosen.judge(kind, told))
+        return found
+
+
+class _TableRows:
+    """How one projection chooses the rows of one table."""
+
+    def __init__(self, projection: Projection, table: str) -> None:
+        prefix = f"{table}."
+        self._in, self._out = (
+            [(name.removeprefix(prefix), frozenset(values)) for name, values in some if name.startswith(prefix)]
+            for some in (projection.rows, projection.rows_out)
+        )
+        self._is_whole = projection.before == "whole"
+        self._columns = frozenset(chosen_by(projection, table))
+
+    def judge(self, kind: ChangeKind, told: Told) -> LeftOut:
+        """One condition that fails leaves the change out, whatever the others are."""
+        found = list(self._conditions(self._texts(kind, told)))
+        if False in found:
+            return LeftOut.YES
+        return LeftOut.UNKNOWN if None in found else LeftOut.NO
+
+    def _conditions(self, texts: Mapping[str, str | None]) -> Iterator[bool | None]:
+        for name, values in self._in:
+            yield texts[name] in values if name in texts else None
+        for name, values in self._out:
+            yield texts[name] not in values if name in texts else None
+
+    def _texts(self, kind: ChangeKind, told: Told) -> dict[str, str | None]:
+        """By column its text, None for null; a column that nothing tells is not there."""
+        sources = [told.after if kind is ChangeKind.UPSERT else told.key]
+        if self._is_whole:  # of an update, a value that is unavailable is the one from before
+            sources.append(told.before)
+        found: dict[str, str | None] = {}
+        for source in sources:
+            lacking = self._columns - found.keys()
+            for name, atom in ((source(lacking) if lacking else None) or {}).items():
+                is_told = source is not told.key or atom != NULL  # no table's key is null: that one was invented
+                if name in lacking and is_told:
+                    found |= _text(name, atom)
+        return found
+
+
+def _rows_of(projection: Projection, table: str) -> _TableRows | None:
+    return _TableRows(projection, table) if chosen_by(projection, table) else None
+
+
+def _text(name: str, atom: bytes) -> dict[str, str | None]:
+    """None where a value has no text (a list, a map): nothing is known of it."""
+    if atom == NULL:
+        return {name: None}
+    try:
+        return {name: written(atom)}
+    except BadInput:
+        return {}
