@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from app.adapters.metrics import Metrics
 from app.adapters.sql.limiting import RowLimit
@@ -28,8 +28,10 @@ TRIES = 30
 """A pass that fails so often in a row is put back behind those of other source partitions."""
 KEEP_S = 10.0
 """How often it is written down where a pass stands; what was done since is done again after a restart."""
-WAIT_S = 0.5
-"""Between two looks whether it is the scrub's turn."""
+WAIT_S, WAITS = 0.5, 120
+"""Between two looks whether it is the scrub's turn; and how many in a row, until another source partition has its turn."""
+SHOWN_AT_ONCE = 200
+"""Source partitions that are shown before the event loop goes on with something else."""
 
 Lane = tuple[str, Input]
 
@@ -94,15 +96,17 @@ class Scrubbing:
         lanes = self._worker.lanes(is_caught_up=True)
         for name, one in self._sinks.items():
             self._metrics.scrub(name, one.looks.tally.rows, is_up=not one.looks.tally.problem)
-            for lane in [lane for lane in lanes if lane[0] == name]:
+            for number, lane in enumerate([lane for lane in lanes if lane[0] == name], 1):
                 self._show(lane, lanes[lane])
+                if number % SHOWN_AT_ONCE == 0:
+                    await asyncio.sleep(0)
             task = self._running.get(name)
             if task is None or task.done():
                 self._running[name] = asyncio.create_task(self._guarded(name, lanes))
         for gone in self._known.keys() - lanes.keys():
             del self._known[gone]
 
-    async def _guarded(self, name: str, lanes: Collection[Lane]) -> None:
+    async def _guarded(self, name: str, lanes: Mapping[Lane, SinkPartition]) -> None:
         """One pass, or as much of it as goes; what fails is tried again."""
         tally = self._sinks[name].looks.tally
         held = self._passes.get(name)
@@ -114,6 +118,7 @@ class Scrubbing:
             tally.problem = ""
         except Lost:
             self._passes.pop(name, None)
+            self._next_at[lane] = self._clock() + AGAIN_S
         except Unavailable as error:
             if tally.problem != str(error):
                 logger.warning("rows at rest of %s can't be looked at, %s:%d: %s", name, *lane[1], error)
@@ -133,10 +138,11 @@ class Scrubbing:
             self._passes.pop(name, None)
             self._next_at[lane] = self._clock() + PASS_S
 
-    def _due(self, name: str, lanes: Collection[Lane]) -> Lane | None:
+    def _due(self, name: str, lanes: Mapping[Lane, SinkPartition]) -> Lane | None:
         """The source partition that waits longest."""
         now = self._clock()
-        due = [lane for lane in lanes if lane[0] == name and now >= self._next_at.get(lane, 0.0)]
+        mine = [lane for lane, sink in lanes.items() if lane[0] == name and not sink.is_ended]
+        due = [lane for lane in mine if now >= self._next_at.get(lane, 0.0)]
         return min(due, key=lambda lane: (self._next_at.get(lane, 0.0), lane), default=None)
 
     async def _go(self, lane: Lane) -> None:
@@ -170,16 +176,20 @@ class Scrubbing:
         """Wait for all that goes first: read-back, what was said, and what the fold must read again for it.
 
         Raises:
-            Lost: the lane is another worker's by now, or another life.
+            Lost: the lane is another worker's by now, or another life; or it waits itself, and others are to have their turn.
         """
-        while True:
+        waits = 0
+        while waits < WAITS:
             if self._worker.lanes(is_caught_up=True).get(lane) is not sink or (sink.generation, sink.epoch) != life:
                 raise Lost
             if sink.is_ended:
                 raise Lost
-            if not (self._is_busy(lane[0]) or sink.far or sink.queued) and self._marks.is_through(lane):
+            is_busy = self._is_busy(lane[0])
+            if not (is_busy or sink.far or sink.queued) and self._marks.is_through(lane):
                 return
+            waits += not is_busy
             await self._sleep(WAIT_S)
+        raise Lost
 
     def _scrubbed(self, lane: Lane, sink: SinkPartition) -> Scrubbed:
         """What is known of a lane; of a store that was opened anew, what it holds."""

@@ -1,4 +1,5 @@
-"""The main job in a hurry: it looks every second for what happens to topics, and its session in the group ends after six.
+"""The main job in a hurry: it looks every second for what happens to topics, its session in the group ends after six, and rows
+at rest are gone over without a pause.
 
     python -m tests.stack.brisk run --config FILE
 
@@ -13,7 +14,7 @@ from typing import Any
 
 from app.cli.main import main
 from app.worker import logs
-from topologies import engine, verifier
+from topologies import engine, scrubbing, verifier
 
 LOOK_S = 1.0
 SESSION_S = 6.0
@@ -27,7 +28,7 @@ def brisk(*args: Any) -> engine.EngineSettings:
 
 
 if __name__ == "__main__":
-    verifier.LOOK_S = logs.LOOK_S = LOOK_S
+    verifier.LOOK_S = logs.LOOK_S = scrubbing.PASS_S = LOOK_S
     verifier._engine = brisk
     engine.METADATA_MS = int(LOOK_S * 1_000)
     sys.exit(main())

@@ -5,20 +5,26 @@ Each test has a pipeline of its own, and a role in the sinks' databases that may
 
 from __future__ import annotations
 
+import io
 import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
+from urllib.request import urlopen
 
+import fastavro
 import pytest
 from confluent_kafka import Producer
+from prometheus_client.parser import text_string_to_metric_families
 
 from app.cli.main import main
+from tests.stack.child import free_port
 from tests.stack.groups import committed
-from tests.stack.reading import Told, ends
+from tests.stack.reading import Told, ends, read_records
 from tests.stack.watching import Watch, verifier_config
 from tests.stack.worker import until
-from tests.stack.world import Pipeline
+from tests.stack.world import ConnectWorld, Pipeline
 
 TOO_MUCH = Decimal(950)
 
@@ -102,6 +108,73 @@ def test_placeholder_text_over_a_true_value_is_diverged_with_the_column(pipeline
     assert {(one["state"], one["topic"], one["reason"]) for one in found} == {
         ("DIVERGED", pipeline.changes["documents"], "differs: body (placeholder)")
     }
+
+
+def test_rows_that_somebody_edits_or_deletes_long_after_their_fence_are_contradicted_until_they_are_mended(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand, in the sink's database; everything was delivered, fenced and closed before, and stays as it is."""
+    port, sink, world = free_port(), pipeline.sink_b, pipeline.world
+    monkeypatch.setenv("CDC_VERIFIER__METRICS__PORT", str(port))
+    watch = Watch(pipeline, tmp_path, has_stores=True)
+    orders, notes = (pipeline.tables[sink][table] for table in ("orders", "notes"))
+    with watch.worker as worker:
+        worker.start("tests.stack.brisk")
+        pipeline.shop.work(200)
+        pipeline.await_arrived()
+        spoiled = pipeline.changes["documents"]  # by the other sink
+        holds(watch, lambda: not watch.unjudged([spoiled]))
+        holds(watch, lambda: scrubbed(port, "passes", sink) >= 2 * len(pipeline.topics(sink)))
+        assert scrubbed(port, "wrong_rows", sink) == 0
+
+        ((order, status),) = world.postgres.sql(
+            sink, f"select id, status from {orders} where __deleted::text <> 'true' limit 1"
+        )
+        world.postgres.sql(sink, f"update {orders} set status = 'by hand' where id = {order}")
+        ((note, row),) = world.postgres.sql(
+            sink, f"with gone as (delete from {notes} where id = (select max(id) from {notes}) returning *) "
+            "select id, row_to_json(gone)::text from gone"
+        )  # fmt: skip
+        wrong = {newest(world, pipeline.changes[table], key) for table, key in (("orders", order), ("notes", note))}
+        holds(watch, lambda: len(contradicted(watch)) >= 2 and scrubbed(port, "wrong_rows", sink) == 2)
+
+        world.postgres.sql(sink, f"update {orders} set status = '{status}' where id = {order}")
+        world.postgres.sql(sink, f"insert into {notes} select * from json_populate_record(null::{notes}, '{row}')")
+        holds(watch, lambda: scrubbed(port, "wrong_rows", sink) == 0)
+        worker.stop()
+
+    assert {(one["sink"], one["topic"], one["partition"], one["offset"]) for one in contradicted(watch)} == {
+        (sink, *place) for place in wrong
+    }
+    assert len(contradicted(watch)) == 2
+    assert [one for one in watch.telling.verdicts() if one["topic"] != spoiled] == []
+
+
+def contradicted(watch: Watch) -> list[Told]:
+    """Every contradiction told so far, but of what a sink has spoiled itself."""
+    spoiled = watch.pipeline.changes["documents"]
+    return [one for one in watch.telling.findings() if one["kind"] == "CONTRADICTED" and one["topic"] != spoiled]
+
+
+def scrubbed(port: int, name: str, sink: str) -> float:
+    """A number of the scrub of a sink, over all its topics; -1 before there is one."""
+    with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
+        samples = [one for family in text_string_to_metric_families(page.read().decode()) for one in family.samples]
+        values = [
+            one.value for one in samples if one.name == f"cdc_verifier_scrub_{name}" and one.labels["sink"] == sink
+        ]
+        return sum(values) if values else -1
+    return -1
+
+
+def newest(world: ConnectWorld, topic: str, key: int) -> tuple[str, int, int]:
+    """Where the newest change of a row of a table with the key ``id`` stands."""
+    found: dict[int, tuple[int, int]] = {}
+    for message in read_records(world.bootstrap, topic):
+        if message.value() is not None:
+            number = fastavro.schemaless_reader(io.BytesIO((message.key() or b"")[5:]), {"type": "long"}, None)
+            found[int(number)] = (int(message.partition() or 0), int(message.offset() or 0))
+    return (topic, *found[key])
 
 
 def test_a_poison_record_is_rejected_with_its_reason(pipeline: Pipeline, watch: Watch) -> None:
