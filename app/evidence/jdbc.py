@@ -13,7 +13,7 @@ from app.evidence.options import Config, is_true, listed
 from app.evidence.proposal import Database, Proposal
 from app.evidence.streams import KeyPart, SourceTable, Stream
 from app.evidence.tables import COLUMN
-from app.evidence.transforms import Say, set_zone
+from app.evidence.transforms import Say, ignore, set_zone
 
 JDBC = "io.debezium.connector.jdbc.JdbcSinkConnector"
 CONFLUENT_JDBC = "io.confluent.connect.jdbc.JdbcSinkConnector"
@@ -114,8 +114,11 @@ def _field_lists(config: Config, streams: Sequence[Stream], *, is_confluent: boo
 def _keys(config: Config, streams: Sequence[Stream], found: Proposal, *, is_confluent: bool) -> None:
     """The contract's keys of an upserting sink: which of the source's columns find a row, and what they are called."""
     mode, fields = _key_options(config, is_confluent=is_confluent)
+    by_table: dict[str, set[frozenset[str]]] = {}
     for stream in streams:
         if mode == "record_key" and not fields and not stream.is_rekeyed:
+            _outrank(stream, stream.key or (), found)
+            by_table.setdefault(stream.source.table, set()).add(frozenset())
             continue
         parts = _parts(mode, fields, stream, found)
         columns = [part.column for part in parts or ()]
@@ -127,7 +130,19 @@ def _keys(config: Config, streams: Sequence[Stream], found: Proposal, *, is_conf
             continue
         if stream.is_outbox and stream.headers["id"] not in columns:
             found.doubt(f"its rows of {stream.topic} are not keyed by the event's id: several events make one row")
-        _propose_key(stream, [part for part in parts if part.column], found)
+        _outrank(stream, parts, found)
+        by_table.setdefault(stream.source.table, set()).add(_propose_key(stream, parts, found))
+    for table in (table for table, keys in by_table.items() if len(keys) > 1):
+        found.doubt(f"two topics of a table {table} are keyed differently")
+
+
+def _outrank(stream: Stream, parts: Sequence[KeyPart], found: Proposal) -> None:
+    """A field of the value that has the name of a key's column is not written: the key's is."""
+    for part in parts:
+        others = [(source, one) for source, one in stream.named({part.name or ""}) if source != part.column]
+        ignore(
+            stream, others, Say(found.note, found.doubt), "has the name of a column of the key, which is written there"
+        )
 
 
 def _parts(mode: str, fields: list[str], stream: Stream, found: Proposal) -> list[KeyPart] | None:
@@ -152,18 +167,16 @@ def _of_record_key(fields: list[str], stream: Stream) -> list[KeyPart] | None:
     return [part for part in stream.key if not fields or part.name in fields]
 
 
-def _propose_key(stream: Stream, parts: Sequence[KeyPart], found: Proposal) -> None:
+def _propose_key(stream: Stream, parts: Sequence[KeyPart], found: Proposal) -> frozenset[str]:
+    """Say by which columns rows are found; none where they are the record key's."""
     columns = [part.column or "" for part in parts]
     for part in parts:
         one = stream.columns.get(part.column or "")
         if one is not None and part.name is not None:  # the key's copy is the one that finds the row
             one.name, one.is_changed = part.name, False
     if set(columns) == set(stream.source.key):
-        return
-    found.values.setdefault("keys", {})
-    known = found.values["keys"].setdefault(stream.source.table, columns)
-    if known != columns:
-        found.doubt(f"two topics of a table {stream.source.table} are keyed differently")
+        return frozenset()
+    found.values.setdefault("keys", {})[stream.source.table] = columns
     if not stream.source.key or not set(stream.source.key) <= set(columns):
         found.note(
             f"its rows of {stream.source.table} are found by {', '.join(columns)}, which other record keys may have, too: a "
@@ -173,6 +186,7 @@ def _propose_key(stream: Stream, parts: Sequence[KeyPart], found: Proposal) -> N
         found.note(
             f"a delete of {stream.source.table} does not tell the row's key: whether it was applied is not looked at"
         )
+    return frozenset(columns)
 
 
 # ---------------------------------------------------------------- what tables are called

@@ -197,7 +197,7 @@ def judge(
     if place is None:
         return None
     if known[place].owner is not None:
-        may_be_gone = may_be_gone or terms.deletes == "apply" or terms.truncates
+        may_be_gone = may_be_gone or terms.deletes != "ignore" or terms.truncates
         if row is not None and not _is_owned(known[place], row, terms):
             return None
     for state in known[place:]:

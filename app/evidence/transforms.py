@@ -57,7 +57,9 @@ def ignore(stream: Stream, columns: Collection[tuple[str, Column]], say: Say, wh
 
 
 def unwrap(stream: Stream, given: Config, say: Say) -> None:
-    """ExtractNewRecordState: the row alone, deletes by its mode, truncates dropped."""
+    """ExtractNewRecordState: the row alone, deletes by its mode, truncates dropped; what is no envelope it lets pass."""
+    if stream.is_flat:
+        return
     if given.get("drop.fields.header.name"):
         say.doubt("drops fields that a header names: which columns a row is written with is not known here")
     stream.unwrap, stream.is_flat = given, True

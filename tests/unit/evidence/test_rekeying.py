@@ -242,3 +242,26 @@ def test_a_router_in_a_sink_s_chain_needs_a_partition():
 
 def test_events_are_made_of_envelopes_alone():
     assert not typed(("o", {"type": DEBEZIUM + "transforms.outbox.EventRouter"})).is_readable
+
+
+def test_a_field_of_the_value_gives_way_to_the_key_s_of_its_name():
+    found = typed(of_key("ReplaceField$Key", renames="id:code"))
+
+    assert found.values["renames"] == {"things.id": "code"}
+    assert found.values["ignore_columns"] == ["things.code"]
+    assert "has the name of a column of the key" in found.notes[0]
+
+
+def test_two_topics_of_one_table_that_are_keyed_differently_are_doubted():
+    topics = dict.fromkeys(("one.things", "two.things"), TYPED["shop.public.things"])
+    where = {"predicates.p.type": KAFKA + "predicates.TopicNameMatches", "predicates.p.pattern": "one.*"}
+    found = raw(unwrap(), to_key("code", predicate="p"), topics=topics, **where)
+
+    assert not found.is_readable
+    assert "two topics of a table things are keyed differently" in found.notes
+
+
+def test_a_row_is_no_envelope_and_is_not_unwrapped_again():
+    again = ("again", unwrap(delete_tombstone_handling_mode="drop")[1])
+
+    assert raw(unwrap(), again) == raw(unwrap())

@@ -438,6 +438,7 @@ def test_a_row_that_others_may_have_deleted_is_missing_only_where_none_is_ever_d
     history, key, by = [upsert(1, code="c")], {"code": "c"}, ("code",)
 
     assert said_by_key(history, key, None, by) is None
+    assert said_by_key(history, key, None, by, deletes="soft") is None
     assert said_by_key(history, key, None, by, deletes="ignore", truncates=True) is None
     assert said_by_key(history, key, None, by, deletes="ignore") == Absent(offset=1)
 

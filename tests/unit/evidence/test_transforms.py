@@ -153,18 +153,9 @@ def test_a_masked_column_is_left_out_whatever_replaces_it_and_deletes_fail_there
 
 
 def test_added_fields_that_have_a_column_s_name_leave_it_out():
-    found = typed(
-        (
-            "w",
-            {
-                "type": DEBEZIUM + "transforms.ExtractNewRecordState",
-                "add.fields.prefix": "",
-                "add.fields": "op:code,lsn",
-            },
-        )
-    )
+    name, given = unwrap(add_fields_prefix="", add_fields="op:code,lsn")
 
-    assert found.values["ignore_columns"] == ["things.code"]
+    assert raw((name, given)).values["ignore_columns"] == ["things.code"]
 
 
 def test_unwrapping_that_drops_fields_by_a_header_is_doubted():
