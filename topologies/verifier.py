@@ -38,7 +38,7 @@ from app.worker.rereading import Rereader
 from app.worker.routing import Router
 from cdc_receipts.codec import SCHEMAS
 from topologies.again import StretchReader
-from topologies.counts import LOOK_S, CountWatch, remember
+from topologies.counts import LOOK_S, CountWatch, PolicyWatch, policies_of, remember
 from topologies.ending import end_process
 from topologies.engine import EngineSettings, build_app, until_stopped
 from topologies.gates import Gate, RoutedGate, RoutedLogs
@@ -149,6 +149,8 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     app.timer(LOOK_S, name="counts")(lambda *_: _guarded(watch.look()))
     if counts is None:
         worker.logs = Logs(partial(topic_ids, connection.admin, sorted(layout.inputs)), partial(_reopen, app))
+        policies = PolicyWatch(worker, partial(policies_of, connection.admin, settings.source_topics(layout.inputs)))
+        app.timer(LOOK_S, name="policies")(lambda *_: _guarded(policies.look()))
     app.finalize()
     served = _served(settings, metrics)
     await app.start()

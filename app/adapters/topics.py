@@ -39,22 +39,38 @@ def topic_ids(admin: AdminClient, topics: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def configs_of(admin: AdminClient, topics: Iterable[str]) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """The settings of topics, defaults included; of those that don't tell, why not."""
+    asked = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics]
+    found: dict[str, dict[str, str]] = {}
+    silent: dict[str, str] = {}
+    for resource, answer in (admin.describe_configs(asked, request_timeout=TIMEOUT_S) if asked else {}).items():
+        try:
+            found[str(resource.name)] = {name: entry.value or "" for name, entry in answer.result(TIMEOUT_S).items()}
+        except (KafkaException, TimeoutError) as error:
+            silent[str(resource.name)] = str(error)
+    return found, silent
+
+
+def is_compacted(config: Mapping[str, str]) -> bool:
+    """Whether Kafka compacts a topic of these settings.
+
+    >>> is_compacted({"cleanup.policy": "compact,delete"}), is_compacted({"cleanup.policy": "delete"})
+    (True, False)
+    """
+    return "compact" in [policy.strip() for policy in config.get("cleanup.policy", "").split(",")]
+
+
 def compacted_topics(admin: AdminClient, topics: Iterable[str]) -> frozenset[str]:
     """Of some topics those that Kafka compacts.
 
     Raises:
         Unavailable: the cluster does not tell.
     """
-    asked = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics]
-    found = set()
-    for resource, answer in (admin.describe_configs(asked, request_timeout=TIMEOUT_S) if asked else {}).items():
-        try:
-            policy = answer.result(TIMEOUT_S)["cleanup.policy"].value
-        except (KafkaException, TimeoutError) as error:
-            raise Unavailable(f"the configuration of topic {resource.name} is not known: {error}; try again") from error
-        if "compact" in policy.split(","):
-            found.add(str(resource.name))
-    return frozenset(found)
+    found, silent = configs_of(admin, topics)
+    for topic, why in silent.items():
+        raise Unavailable(f"the configuration of topic {topic} is not known: {why}; try again")
+    return frozenset(topic for topic, config in found.items() if is_compacted(config))
 
 
 def own_topics(prefix: str, lanes: Mapping[str, int], widest: int) -> dict[str, tuple[int, dict[str, str]]]:
