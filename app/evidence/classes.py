@@ -11,7 +11,8 @@ from app.decode.images import Image, ImageDecoder
 from app.decode.schemas import SchemaSource
 from app.errors import BadInput
 from app.evidence.atoms import Tag
-from app.evidence.connectors import SourceTable
+from app.evidence.connectors import Proposal, SourceTable
+from app.evidence.tables import named
 from app.model import RawBatch
 from cdc_receipts.atoms import CONNECT, DEBEZIUM, DECIMAL
 
@@ -35,6 +36,10 @@ _PLAIN: Mapping[str, Tag] = {
 
 Columns = Mapping[str, tuple[Tag | None, str]]
 """By column: its class, where it is one that a sink's types may change, and its Connect name, else its Avro type."""
+
+
+TableTypes = Mapping[str, Mapping[str, str]]
+"""By table of a store and by column, the short name of its type."""
 
 
 def columns_of(plan: EnvelopePlan) -> Columns:
@@ -100,3 +105,24 @@ def tolerances(column: tuple[Tag | None, str], kind: str) -> Iterable[str]:
         yield "utc"
     if name in _NANO and kind.startswith("time"):
         yield "microseconds"
+
+
+def tolerances_of(
+    proposal: Proposal, topics: Mapping[str, SourceTable], columns: Mapping[str, Columns], tables: TableTypes
+) -> dict[str, list[str]]:
+    """By column, what the types of a sink's tables do to the source's values; tables that are not there are noted."""
+    terms = proposal.terms()
+    found: dict[str, list[str]] = {}
+    for topic in proposal.values["topics"]:
+        table, _, database, schema = topics[topic]
+        name = terms.table_named(topic, database, schema, table)
+        kinds = named(tables, name)
+        kinds = named(tables, name.rpartition(".")[2]) if kinds is None else kinds
+        if kinds is None:
+            proposal.notes.append(f"{topic}: its store has no table {name}")
+            continue
+        for column, what in columns[topic].items():
+            words = list(tolerances(what, named(kinds, terms.name_in_sink(table, column)) or ""))
+            if words:
+                found[f"{table}.{column}"] = words
+    return found

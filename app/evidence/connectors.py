@@ -20,7 +20,7 @@ JDBC = "io.debezium.connector.jdbc.JdbcSinkConnector"
 CONFLUENT_JDBC = "io.confluent.connect.jdbc.JdbcSinkConnector"
 UNWRAP = "io.debezium.transforms.ExtractNewRecordState"
 _NAMING = ("collection.naming.strategy", "table.naming.strategy", "column.naming.strategy")
-_ROUTERS = {
+ROUTERS: Mapping[str, tuple[str, str]] = {
     "org.apache.kafka.connect.transforms.RegexRouter": ("regex", "replacement"),
     "io.debezium.transforms.ByLogicalTableRouter": ("topic.regex", "topic.replacement"),
 }
@@ -60,6 +60,7 @@ class Proposal:
     Attributes:
         database: where its rows are; None where nobody knows.
         is_readable: whether its rows can be found by key and what they must be is known; else they would raise false alarms.
+        doubts: of the notes, those that say why not; unmirrored: of these, those about transforms.
     """
 
     name: str
@@ -67,10 +68,13 @@ class Proposal:
     notes: list[str] = field(default_factory=list)
     database: Database | None = None
     is_readable: bool = True
+    doubts: list[str] = field(default_factory=list)
+    unmirrored: list[str] = field(default_factory=list)
 
     def doubt(self, note: str) -> None:
         """A note that keeps its rows from being compared."""
         self.notes.append(note)
+        self.doubts.append(note)
         self.is_readable = False
 
     def terms(self) -> StoreTerms:
@@ -90,6 +94,12 @@ def is_source(config: Config) -> bool:
 def is_sink(config: Config) -> bool:
     """Whether a connector consumes topics."""
     return "topics" in config or "topics.regex" in config
+
+
+def transforms(config: Config) -> Iterator[tuple[str, Config]]:
+    """A connector's transforms in their order, each with its options."""
+    for name in filter(None, (part.strip() for part in config.get("transforms", "").split(","))):
+        yield name, _under(config, f"transforms.{name}.")
 
 
 def source_database(config: Config) -> Database | None:
@@ -117,7 +127,7 @@ def jdbc_database(url: str) -> Database | None:
 def consumed(config: Config, existing: Sequence[str]) -> list[str]:
     """The topics that a sink connector consumes, of those that exist; none where its expression is one of Java's only."""
     if config.get("topics"):
-        named = _listed(config["topics"])
+        named = listed_option(config["topics"])
         return [topic for topic in existing if topic in named]
     try:
         return [topic for topic in existing if re.fullmatch(config.get("topics.regex", ""), topic)]
@@ -160,7 +170,7 @@ def _dead_letters(config: Config, found: Proposal) -> None:
     topic = config.get("errors.deadletterqueue.topic.name")
     if topic:
         found.values["dead_letters"] = [topic]
-        if not _is_true(config, "errors.deadletterqueue.context.headers.enable"):
+        if not is_true(config, "errors.deadletterqueue.context.headers.enable"):
             found.notes.append(
                 "errors.deadletterqueue.context.headers.enable is not true: its dead letters name no change, and each will "
                 "be reported as unreadable"
@@ -190,10 +200,10 @@ def _jdbc(config: Config, chain: _Chain, found: Proposal) -> None:
         found.doubt(
             f"its rows are keyed by {fields or keyed_by}: whether that is the key of the changes is not known here"
         )
-    found.values["deletes"] = chain.deletes(_is_true(config, "delete.enabled"))
+    found.values["deletes"] = chain.deletes(is_true(config, "delete.enabled"))
     if found.values["deletes"] == "ignore":
         found.notes.append("deletes don't reach its store: rows that the source deleted stay there, by this contract")
-    if _is_true(config, "truncate.enabled") and not chain.is_unwrapped:
+    if is_true(config, "truncate.enabled") and not chain.is_unwrapped:
         found.values["truncates"] = "apply"
     found.values["sets"] = "every-column"
     chain.take_field_lists(
@@ -251,8 +261,8 @@ class _Chain:
         self.routed = False
         self._unwrap: Config | None = None
         self._found = found
-        for name in filter(None, (part.strip() for part in config.get("transforms", "").split(","))):
-            self._mirror(name, _under(config, f"transforms.{name}."))
+        for name, given in transforms(config):
+            self._mirror(name, given)
 
     @property
     def is_unwrapped(self) -> bool:
@@ -290,17 +300,21 @@ class _Chain:
             self._doubt(name, kind, "has a predicate: what it does to which records is not known here")
         elif kind == UNWRAP and "route.by.field" not in given:
             self._unwrap = given
-        elif kind in _ROUTERS:
-            self._route(name, given, *_ROUTERS[kind])
+        elif kind in ROUTERS:
+            self._route(name, given, *ROUTERS[kind])
         elif kind == _REPLACE and self.is_unwrapped:
             self._replace(given)
         elif kind in _CHANGING and self.is_unwrapped:
-            self._leave_out(_listed(given.get(_CHANGING[kind])) if given.get("operation", "move") == "move" else set())
+            self._leave_out(
+                listed_option(given.get(_CHANGING[kind])) if given.get("operation", "move") == "move" else set()
+            )
         else:
             self._doubt(name, kind, "can't be mirrored: what its rows must be is not known here")
 
     def _doubt(self, name: str, kind: str, why: str) -> None:
-        self._found.doubt(f"the transform {name} ({kind}) {why}")
+        note = f"the transform {name} ({kind}) {why}"
+        self._found.unmirrored.append(note)
+        self._found.doubt(note)
 
     def _route(self, name: str, given: Config, regex: str, replacement: str) -> None:
         self.routed = True
@@ -327,9 +341,9 @@ class _Chain:
         self.ignored |= {place for _, place, named in self._columns() if named in columns}
 
     def _replace(self, given: Config) -> None:
-        excluded = _listed(given.get("exclude") or given.get("blacklist"))
-        included = _listed(given.get("include") or given.get("whitelist"))
-        pairs = dict(pair.split(":", 1) for pair in _listed(given.get("renames")) if ":" in pair)
+        excluded = listed_option(given.get("exclude") or given.get("blacklist"))
+        included = listed_option(given.get("include") or given.get("whitelist"))
+        pairs = dict(pair.split(":", 1) for pair in listed_option(given.get("renames")) if ":" in pair)
         for _, place, named in list(self._columns()):
             if named in excluded or (included and named not in included):
                 self.ignored.add(place)
@@ -338,14 +352,15 @@ class _Chain:
 
     def take_field_lists(self, config: Config, options: tuple[str, str]) -> None:
         """The sink's own lists, of columns to take and to leave: ``column`` or ``topic:column``."""
-        included, excluded = (_listed(config.get(option)) for option in options)
+        included, excluded = (listed_option(config.get(option)) for option in options)
         for topic, place, named in self._columns():
             names = {named, f"{self.names[topic]}:{named}"}
             if names & excluded or (included and not names & included):
                 self.ignored.add(place)
 
 
-def _is_true(config: Config, option: str) -> bool:
+def is_true(config: Config, option: str) -> bool:
+    """Whether an option says true, in any case."""
     return config.get(option, "").strip().lower() == "true"
 
 
@@ -353,5 +368,6 @@ def _under(config: Config, prefix: str) -> dict[str, str]:
     return {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
 
 
-def _listed(text: str | None) -> set[str]:
+def listed_option(text: str | None) -> set[str]:
+    """The parts of an option that is a list."""
     return {part.strip() for part in (text or "").split(",") if part.strip()}
