@@ -16,10 +16,9 @@ from typing import Any
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-import schemas
 from app.adapters.connect_rest import ConnectClient
 from app.adapters.connection import Connection
-from app.adapters.encode import SCHEMA_NAMES, Encoder
+from app.adapters.encode import Encoder
 from app.adapters.groups import SILENT, committed_offsets
 from app.adapters.kafka_config import client_config, credentials
 from app.adapters.metrics import Metrics, Served, serve
@@ -36,7 +35,6 @@ from app.worker.logs import Logs
 from app.worker.ports import Input
 from app.worker.rereading import Rereader
 from app.worker.routing import Router
-from cdc_receipts.codec import SCHEMAS
 from topologies.again import StretchReader
 from topologies.counts import LOOK_S, CountWatch, PolicyWatch, policies_of, remember
 from topologies.ending import end_process
@@ -48,13 +46,11 @@ from topologies.probing import FenceProbe
 from topologies.progress import ProgressProbe
 from topologies.readback import ReadBackGate, readers
 from topologies.shipping import Shipper
-from topologies.starting import ledger_topic, prepare
+from topologies.starting import ledger_topic, our_schemas, prepare
 from topologies.statuses import StatusProbe
 
 logger = logging.getLogger(__name__)
 
-EVIDENCE_NAMES = ("EvidenceLoss", "SinkStatus", "Waiver")
-"""Schemas of what stands in lanes beside what sinks write."""
 FLUSH_S = 10.0
 STOP_S = 30.0
 """A broker that is away keeps Faust from stopping; what stands in the stores needs no goodbye."""
@@ -122,9 +118,7 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     prepared = await asyncio.to_thread(prepare, settings, connection, counts)
     layout, partitions = prepared.layout, prepared.ledger_partitions
     registry = _registry(settings, metrics)
-    ids = await registry.register(
-        {**SCHEMAS, **{name: schemas.text(name) for name in (*SCHEMA_NAMES, *EVIDENCE_NAMES)}}
-    )
+    ids = await registry.register(our_schemas())
     shipper = _shipper(settings, metrics, ids, partitions)
     group = settings.verifier.application_id  # never joined: a right on a second group would be one to ask for
     reader = LedgerReader(client_config(settings), ledger_topic(settings), partitions, group)
