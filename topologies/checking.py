@@ -23,6 +23,7 @@ from app.evidence.classes import Columns, described_topics, tolerances_of
 from app.evidence.connector import AWAY
 from app.evidence.connectors import Config, SourceTable
 from app.evidence.installation import ConnectorSeen, Gap, Installation, LogSeen, ReaderSeen, Record, SinkSeen, TableSeen
+from app.evidence.installation.finding import listed
 from app.model import NO_TIME, ChangeKind, RawBatch
 from app.worker.stores import store_terms
 from topologies.checking_cluster import ClusterLook
@@ -31,7 +32,6 @@ from topologies.starting import our_schemas
 
 HALF_SECOND_MS = 500
 """HTTP's clock has whole seconds."""
-SCHEMA_IDS_SHOWN = 10
 
 
 def look(settings: Settings) -> Installation:
@@ -90,7 +90,7 @@ class _Look:
             gaps=tuple(self._gaps),
         )
 
-    def _gap(self, abouts: Iterable[str], place: str, why: object, do: str) -> None:
+    def _gap(self, abouts: Iterable[str], place: str, why: str | Exception, do: str) -> None:
         self._cluster.gap(abouts, place, why, do)
 
     # ---------------------------------------------------------------- registry and samples
@@ -116,9 +116,9 @@ class _Look:
             if is_answered and wanted:
                 patiently(partial(self._registry.fetch, wanted))
         except Unavailable as error:
-            ids = sorted(wanted)[:SCHEMA_IDS_SHOWN]
             do = "see that it runs, and that schemas may be read by id"
-            self._gap(("registry", "decoding", "keys", "contracts", "stores"), f"schemas {ids}", error, do)
+            place = f"schema ids {listed(sorted(wanted))}"
+            self._gap(("registry", "decoding", "keys", "contracts", "stores"), place, error, do)
             is_answered = False
         if not is_answered:
             return {(raw.topic, raw.partition): _unread(raw) for raw in raws}

@@ -8,11 +8,12 @@ from dataclasses import replace
 from app.adapters.connection import Connection
 from app.adapters.groups import SILENT, commits, ends, starts
 from app.adapters.kafka_config import client_config
-from app.adapters.rights import acl_command, rights_of
-from app.adapters.topics import configs_of, create_missing, own_topics
+from app.adapters.rights import acl_command, rights_of, said
+from app.adapters.topics import configs_of, own_topics, refusals
 from app.config import Settings
 from app.errors import BadInput, Unavailable
 from app.evidence.installation import Gap, ReaderSeen, RightSeen, TopicSeen
+from app.evidence.installation.finding import listed
 from app.evidence.installation.seen import Role
 from app.model import RawBatch
 from app.model.effects import SinkWatermark
@@ -58,9 +59,10 @@ class ClusterLook:
         if self.counts is not None:
             self._plan(self.counts)
 
-    def gap(self, abouts: Iterable[str], place: str, why: object, do: str) -> None:
+    def gap(self, abouts: Iterable[str], place: str, why: str | Exception, do: str) -> None:
         """Something could not be asked, and these checks lack it."""
-        self.gaps.extend(Gap(about=about, place=place, why=str(why), do=do) for about in abouts)
+        told = said(why) if isinstance(why, Exception) else why
+        self.gaps.extend(Gap(about=about, place=place, why=told, do=do) for about in abouts)
 
     def _connect(self) -> dict[str, int] | None:
         try:
@@ -102,26 +104,21 @@ class ClusterLook:
         for name in own:
             word = name.removeprefix(prefix)
             roles[name] = "lane" if word.startswith("lane.") else ROLES.get(word, "output")
-        configs = self._configs([name for name in roles if name in self.counts])
-        return tuple(self._topic(name, role, own, configs) for name, role in roles.items())
-
-    def _topic(
-        self,
-        name: str,
-        role: Role,
-        own: Mapping[str, tuple[int, dict[str, str]]],
-        configs: Mapping[str, Mapping[str, str]],
-    ) -> TopicSeen:
-        count = (self.counts or {}).get(name)
-        is_missing = name in own and count is None
-        return TopicSeen(
-            name=name,
-            role=role,
-            partitions=count,
-            config=configs.get(name),
-            known=self.known.get(name),
-            wanted=own[name][0] if name in own else None,
-            refusal=self._refusal(name, own[name]) if is_missing else None,
+        configs, refused = (
+            self._configs([name for name in roles if name in self.counts]),
+            self._refusals(own, self.counts),
+        )
+        return tuple(
+            TopicSeen(
+                name=name,
+                role=role,
+                partitions=self.counts.get(name),
+                config=configs.get(name),
+                known=self.known.get(name),
+                wanted=own[name][0] if name in own else None,
+                refusal=refused.get(name),
+            )
+            for name, role in roles.items()
         )
 
     def _own(self) -> dict[str, tuple[int, dict[str, str]]]:
@@ -133,22 +130,22 @@ class ClusterLook:
         widest = 1 if layout is None else max(layout.groups)
         return own_topics(prefix, {lane_topic(prefix, width): width for width in widths}, widest)
 
-    def _refusal(self, name: str, how: tuple[int, dict[str, str]]) -> str | None:
-        """Why the first start could not make a topic of ours; only asked, and nothing is made."""
+    def _refusals(self, own: Mapping[str, tuple[int, dict[str, str]]], counts: Mapping[str, int]) -> dict[str, str]:
+        """Why the first start could not make topics of ours; only asked, and nothing is made."""
+        missing = {name: how for name, how in own.items() if name not in counts}
         try:
-            refused = create_missing(self._admin, {name: how}, (), principal_of(self.settings), is_rehearsal=True)
+            return refusals(self._admin, missing, principal_of(self.settings))
         except SILENT as error:
-            self.gap(("topics",), f"topic {name}", error, "see that brokers are up, and check again")
-            return None
-        return refused[0] if refused else None
+            self.gap(("topics",), listed(missing), error, "see that brokers are up, and check again")
+            return {}
 
     def _configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
         try:
             found, silent = configs_of(self._admin, names)
         except SILENT as error:
-            found, silent = {}, dict.fromkeys(names, str(error))
+            found, silent = {}, dict.fromkeys(names, said(error))
         for name, why in silent.items():
-            do = acl_command(principal_of(self.settings), "topic", name, "DescribeConfigs")
+            do = f"see that brokers are up, and allow it: {acl_command(principal_of(self.settings), 'topic', name, 'DescribeConfigs')}"
             self.gap(("compaction", "retention", "timestamps"), f"topic {name}", why, do)
         return found
 

@@ -22,6 +22,9 @@ AT_ONCE = 500
 FETCH_BYTES = 256 << 10
 """Of one partition at a time: some records are wanted, and the topic may be wide."""
 
+FETCH_WAIT_MS = 50
+"""A broker's answer about the last topic is waited for before the next is asked for."""
+
 
 class Sampler:
     """One consumer that joins no group and commits nothing; a context manager.
@@ -40,6 +43,8 @@ class Sampler:
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "earliest",
                 "fetch.message.max.bytes": FETCH_BYTES,
+                "fetch.wait.max.ms": FETCH_WAIT_MS,
+                "fetch.queue.backoff.ms": 10,
             }
         )
 

@@ -9,7 +9,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type: ignore[attr-defined]  # its stubs forget it
 
-from app.adapters.rights import acl_command
+from app.adapters.rights import acl_command, said
 from app.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def configs_of(admin: AdminClient, topics: Iterable[str]) -> tuple[dict[str, dic
         try:
             found[str(resource.name)] = {name: entry.value or "" for name, entry in answer.result(TIMEOUT_S).items()}
         except (KafkaException, TimeoutError) as error:
-            silent[str(resource.name)] = str(error)
+            silent[str(resource.name)] = said(error)
     return found, silent
 
 
@@ -107,18 +107,25 @@ def create_missing(
         is_rehearsal: only ask whether they could be made.
     """
     missing = {name: how for name, how in wanted.items() if name not in existing}
+    return list(refusals(admin, missing, principal, is_rehearsal=is_rehearsal).values())
+
+
+def refusals(
+    admin: AdminClient, missing: Mapping[str, tuple[int, dict[str, str]]], principal: str, *, is_rehearsal: bool = True
+) -> dict[str, str]:
+    """Make topics, or ask only whether they could be made: by name why not, with the commands to type."""
     if not missing:
-        return []
+        return {}
     asked = [NewTopic(name, count, -1, config=config) for name, (count, config) in missing.items()]
-    problems = []
+    found = {}
     answers = admin.create_topics(asked, operation_timeout=TIMEOUT_S, validate_only=is_rehearsal)
     for name, answer in answers.items():
         try:
             answer.result(TIMEOUT_S)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                problems.append(_refused(name, *missing[name], error.args[0], principal))
-    return problems
+                found[name] = _refused(name, *missing[name], error.args[0], principal)
+    return found
 
 
 def _refused(name: str, count: int, config: Mapping[str, str], error: KafkaError, principal: str) -> str:

@@ -144,8 +144,6 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from app.cli.doctor import live_contracts, recorded_contracts  # noqa: PLC0415
-
     if options.check and options.config is None:
         raise BadInput("--check: looks at a cluster; name its configuration with --config FILE, and no recording")
     if options.check:
@@ -156,6 +154,7 @@ def _doctor(options: argparse.Namespace) -> int:
         return OK if found.is_fine else WRONG
     if options.json:
         raise BadInput("--json: goes with --check; proposed contracts are TOML")
+    from app.cli.doctor import live_contracts, recorded_contracts  # noqa: PLC0415
 
     for line in live_contracts(options.config) if options.config else recorded_contracts(options.recording):
         print(line)
