@@ -80,7 +80,7 @@ class _Look:
             ),
             sinks=tuple(self._sink(sink, found, by_sink.get(sink.name, ())) for sink in self._settings.sinks.values()),
             own=own,
-            rights=self._cluster.rights(),
+            rights=self._cluster.rights,
             connectors=found,
             consumed={name: tuple(connectors.consumed(config, existing)) for name, config in configs.items()},
             clocks=self._clocks,

@@ -42,6 +42,7 @@ class ClusterLook:
     Attributes:
         counts: partition count of every topic that we may see; None where no broker let us in.
         sources: the change topics, those that are named and do not exist among them.
+        rights: what a worker needs, and whether it may.
     """
 
     def __init__(self, settings: Settings, gaps: list[Gap]) -> None:
@@ -54,10 +55,12 @@ class ClusterLook:
         self._admin = self._connection.admin
         self._operator: Operator | None = None
         self._bounds: dict[Place, tuple[int, int]] = {}
+        self._hidden: set[str] = set()
         self.counts = self._connect()
         self.sources = settings.source_topics(self.counts or ())
         if self.counts is not None:
             self._plan(self.counts)
+        self.rights = self._rights()
 
     def gap(self, abouts: Iterable[str], place: str, why: str | Exception, do: str) -> None:
         """Something could not be asked, and these checks lack it."""
@@ -117,6 +120,7 @@ class ClusterLook:
                 known=self.known.get(name),
                 wanted=own[name][0] if name in own else None,
                 refusal=refused.get(name),
+                is_hidden=name in self._hidden,
             )
             for name, role in roles.items()
         )
@@ -132,7 +136,7 @@ class ClusterLook:
 
     def _refusals(self, own: Mapping[str, tuple[int, dict[str, str]]], counts: Mapping[str, int]) -> dict[str, str]:
         """Why the first start could not make topics of ours; only asked, and nothing is made."""
-        missing = {name: how for name, how in own.items() if name not in counts}
+        missing = {name: how for name, how in own.items() if name not in counts and name not in self._hidden}
         try:
             return refusals(self._admin, missing, principal_of(self.settings))
         except SILENT as error:
@@ -277,8 +281,7 @@ class ClusterLook:
 
     # ---------------------------------------------------------------- rights
 
-    def rights(self) -> tuple[RightSeen, ...]:
-        """What a worker needs, and whether it may."""
+    def _rights(self) -> tuple[RightSeen, ...]:
         if self.counts is None:
             return ()
         needs, principal = needs_of(self.settings, self.layout), principal_of(self.settings)
@@ -288,6 +291,11 @@ class ClusterLook:
         except (Unavailable, *SILENT) as error:
             self.gap(("rights",), "kafka.brokers", error, "see that all brokers are up, and check again")
             return ()
+        self._hidden = told.hidden()
+        for name in sorted(self._hidden):
+            more = ("keys", "decoding") if name in self.sources else ()
+            do = acl_command(principal, "topic", name, "Describe")
+            self.gap(("partitions", "compaction", "retention", *more), f"topic {name}", "we may not see it", do)
         return tuple(
             RightSeen(
                 kind=need.kind,

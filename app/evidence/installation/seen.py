@@ -25,11 +25,12 @@ class TopicSeen:
     """One topic that the installation needs.
 
     Attributes:
-        partitions: None where it does not exist.
+        partitions: None where it does not exist, or is hidden from us.
         config: its settings, defaults included; None where nobody told, or there is no topic.
         known: the partition count that state was made under; None before the first start.
         wanted: of an own topic, the partitions that it must have.
         refusal: of an own topic that does not exist, why the start could not make it, with the command to type.
+        is_hidden: we may not even see whether it exists, which the check of rights tells.
     """
 
     name: str
@@ -39,6 +40,7 @@ class TopicSeen:
     known: int | None = None
     wanted: int | None = None
     refusal: str | None = None
+    is_hidden: bool = False
 
 
 class Record(NamedTuple):

@@ -48,7 +48,7 @@ def existence(seen: Installation) -> Iterator[Finding]:
             "in our list",
         )  # fmt: skip
     for topic in seen.topics:
-        if topic.partitions is not None:
+        if topic.partitions is not None or topic.is_hidden:
             continue
         if topic.wanted is None:
             yield Finding(

@@ -83,6 +83,11 @@ def test_a_topic_that_does_not_exist():
     assert found.do.startswith("kafka-topics.sh --bootstrap-server HOST:PORT --create --topic receipts")
 
 
+@pytest.mark.parametrize("name", ["receipts", "cdc-verifier.repair"])
+def test_a_topic_that_is_hidden_is_not_called_missing(name):
+    assert bad(with_topic(name, partitions=None, is_hidden=True)) == []
+
+
 def test_an_own_topic_that_can_not_be_made():
     found = only(with_topic("cdc-verifier.repair", refusal="Create it: kafka-topics.sh …"))
 
