@@ -1,5 +1,7 @@
 """The partition counts that state was made under: remembered on the ledger topic, compared with the cluster's now and then.
 
+So is whether Kafka compacts the change topics, which says what a receipt for an offset without a change means.
+
 A record a topic, in the ledger topic's partition 0, written before the topic is first read: key ``count|<topic>``, value
 JSON ``{"partitions": n}``. So a worker with an empty disk knows, too.
 """
@@ -14,8 +16,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # its stubs forget it
 
-from app.adapters.topics import counts_of
+from app.adapters.topics import configs_of, counts_of, is_compacted
 from app.errors import Unavailable
+from app.worker.agreements import lagging
 from app.worker.live import LiveWorker
 from app.worker.ports import Input
 from topologies.shipping import Shipper
@@ -94,3 +97,44 @@ class CountWatch:
             asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT_S
         )
         return counts, {Input(p.topic, p.partition): int(told.result(TIMEOUT_S).offset) for p, told in answers.items()}
+
+
+class PolicyWatch:
+    """Looks for change topics that Kafka compacts from now on, or no more; a start asks for the same before it reads.
+
+    Args:
+        ask: whether each of the change topics is compacted, of those that tell; blocks.
+    """
+
+    def __init__(self, worker: LiveWorker, ask: Callable[[], Mapping[str, bool]]) -> None:
+        self._worker = worker
+        self._ask = ask
+
+    async def look(self) -> None:
+        """Called every `LOOK_S`; a topic that does not tell is as it was."""
+        try:
+            told = await asyncio.to_thread(self._ask)
+        except (KafkaException, TimeoutError) as error:
+            logger.warning("the cleanup.policy of the change topics is not known now: %s", error)
+            return
+        before = self._worker.compacted
+        changed = {topic for topic, is_now in told.items() if is_now != (topic in before)}
+        if not changed:
+            return
+        self._worker.note_compacted(before ^ changed)
+        for topic in sorted(changed):
+            what = "compacts it from now on" if told[topic] else "does not compact it any more"
+            logger.warning(
+                "topic %s: its cleanup.policy was changed, Kafka %s; it holds for what is read next", topic, what
+            )
+        settings, inputs = self._worker.settings, self._worker.layout.inputs
+        for problem in lagging(settings.contracts(inputs), changed - before):
+            logger.warning("%s", problem)
+
+
+def policies_of(admin: AdminClient, topics: Iterable[str]) -> dict[str, bool]:
+    """Whether Kafka compacts topics, of those that tell."""
+    found, silent = configs_of(admin, topics)
+    for topic, why in silent.items():
+        logger.warning("the cleanup.policy of topic %s is not known now: %s", topic, why)
+    return {topic: is_compacted(config) for topic, config in found.items()}

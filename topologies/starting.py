@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+import schemas
 from app.adapters.connection import Connection
+from app.adapters.encode import SCHEMA_NAMES
 from app.adapters.kafka_config import client_config
 from app.adapters.rights import Need, Rights, problems, rights_of
 from app.adapters.topics import compacted_topics, create_missing, own_topics
@@ -13,8 +15,12 @@ from app.config import Settings, override_problems
 from app.errors import ConfigError
 from app.worker.layout import Layout, absent, lane_topic, missing_topics, narrow_lanes, plan
 from app.worker.needs import needs_of, principal_of
+from cdc_receipts.codec import SCHEMAS
 from topologies.counts import PLACE, PREFIX, remembered
 from topologies.ledger import LedgerReader
+
+EVIDENCE_NAMES = ("EvidenceLoss", "SinkStatus", "Waiver")
+"""Schemas of what stands in lanes beside what sinks write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +110,11 @@ def recalled(settings: Settings, existing: Mapping[str, int]) -> dict[str, int]:
         return {}
     reader = LedgerReader(client_config(settings), ledger, existing[ledger], settings.verifier.application_id)
     return remembered(reader.read(PLACE, (PREFIX,)))
+
+
+def our_schemas() -> dict[str, str]:
+    """Every schema that a worker writes with, by its record's name."""
+    return {**SCHEMAS, **{name: schemas.text(name) for name in (*SCHEMA_NAMES, *EVIDENCE_NAMES)}}
 
 
 def ledger_topic(settings: Settings) -> str:

@@ -16,10 +16,9 @@ from typing import Any
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-import schemas
 from app.adapters.connect_rest import ConnectClient
 from app.adapters.connection import Connection
-from app.adapters.encode import SCHEMA_NAMES, Encoder
+from app.adapters.encode import Encoder
 from app.adapters.groups import SILENT, committed_offsets
 from app.adapters.kafka_config import client_config, credentials
 from app.adapters.metrics import Metrics, Served, serve
@@ -36,10 +35,9 @@ from app.worker.logs import Logs
 from app.worker.ports import Input
 from app.worker.rereading import Rereader
 from app.worker.routing import Router
-from cdc_receipts.codec import SCHEMAS
 from topologies.again import StretchReader
 from topologies.change_logs import ChangeLogGate, walks
-from topologies.counts import LOOK_S, CountWatch, remember
+from topologies.counts import LOOK_S, CountWatch, PolicyWatch, policies_of, remember
 from topologies.ending import end_process
 from topologies.engine import EngineSettings, build_app, until_stopped
 from topologies.gates import Gate, RoutedGate, RoutedLogs
@@ -50,14 +48,12 @@ from topologies.progress import ProgressProbe
 from topologies.readback import ReadBackGate
 from topologies.scrubbing import Scrubbing
 from topologies.shipping import Shipper
-from topologies.starting import ledger_topic, prepare
+from topologies.starting import ledger_topic, our_schemas, prepare
 from topologies.statuses import StatusProbe
 from topologies.stores import open_stores
 
 logger = logging.getLogger(__name__)
 
-EVIDENCE_NAMES = ("EvidenceLoss", "SinkStatus", "Waiver")
-"""Schemas of what stands in lanes beside what sinks write."""
 FLUSH_S = 10.0
 STOP_S = 30.0
 """A broker that is away keeps Faust from stopping; what stands in the stores needs no goodbye."""
@@ -128,9 +124,7 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
         for topic in settings.sink_topics(sink.name, layout.inputs):
             metrics.contract(sink.name, topic, sink.ownership(topic))
     registry = _registry(settings, metrics)
-    ids = await registry.register(
-        {**SCHEMAS, **{name: schemas.text(name) for name in (*SCHEMA_NAMES, *EVIDENCE_NAMES)}}
-    )
+    ids = await registry.register(our_schemas())
     shipper = _shipper(settings, metrics, ids, partitions)
     group = settings.verifier.application_id  # never joined: a right on a second group would be one to ask for
     reader = LedgerReader(client_config(settings), ledger_topic(settings), partitions, group)
@@ -161,6 +155,8 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     app.timer(LOOK_S, name="counts")(lambda *_: _guarded(watch.look()))
     if counts is None:
         worker.logs = Logs(partial(topic_ids, connection.admin, sorted(layout.inputs)), partial(_reopen, app))
+        policies = PolicyWatch(worker, partial(policies_of, connection.admin, settings.source_topics(layout.inputs)))
+        app.timer(LOOK_S, name="policies")(lambda *_: _guarded(policies.look()))
     app.finalize()
     served = _served(settings, metrics)
     await app.start()

@@ -54,6 +54,8 @@ class ConnectClient:
         self._on_answer = on_answer
         self._transport = transport
         self._sleep = sleep
+        self.date: str | None = None
+        """What its clock said with the last answer, as HTTP writes times."""
 
     async def status(self, connector: str) -> Report | None:
         """How a connector and its tasks are; None where there is no such connector.
@@ -141,6 +143,7 @@ class ConnectClient:
                 answer = await client.get(self._url + path, headers={"accept": "application/json"})
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unavailable(f"{where} does not answer: {type(error).__name__}: {error}") from error
+        self.date = answer.headers.get("date")
         try:
             body = answer.json()
         except ValueError:

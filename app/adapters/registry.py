@@ -93,6 +93,22 @@ class Registry:
             raise ConfigError(problems)
         return {name: await self._patiently(name, partial(self._register, name, schemas[name])) for name in schemas}
 
+    async def refusals(self, schemas: Mapping[str, str]) -> list[str]:
+        """Why the registry would refuse schemas of ours; asked once, and nothing is registered.
+
+        Raises:
+            Unavailable: it does not tell.
+        """
+        problems: list[str] = []
+        try:
+            for name, schema in schemas.items():
+                problems += await self._refusal(name, schema)
+        except httpx.HTTPError as error:
+            raise Unavailable(
+                f"the registry at {self._url} does not answer: {type(error).__name__}: {error}"
+            ) from error
+        return problems
+
     async def _patiently(self, what: str, ask: Callable[[], Any]) -> Any:
         pause_s = FIRST_PAUSE_S
         while True:

@@ -98,6 +98,13 @@ def problems(needs: Iterable[Need], rights: Rights, principal: str) -> list[str]
     ]
 
 
+def said(error: Exception) -> str:
+    """What a question's error says, in words; a client that waited in vain says nothing itself."""
+    if isinstance(error, KafkaException):
+        return str(error.args[0].str())
+    return str(error) or "it did not answer in time"
+
+
 def acl_command(principal: str, kind: str, name: str, operation: str) -> str:
     """The command that allows one operation."""
     return (

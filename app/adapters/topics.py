@@ -9,7 +9,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type: ignore[attr-defined]  # its stubs forget it
 
-from app.adapters.rights import acl_command
+from app.adapters.rights import acl_command, said
 from app.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -39,22 +39,38 @@ def topic_ids(admin: AdminClient, topics: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def configs_of(admin: AdminClient, topics: Iterable[str]) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """The settings of topics, defaults included; of those that don't tell, why not."""
+    asked = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics]
+    found: dict[str, dict[str, str]] = {}
+    silent: dict[str, str] = {}
+    for resource, answer in (admin.describe_configs(asked, request_timeout=TIMEOUT_S) if asked else {}).items():
+        try:
+            found[str(resource.name)] = {name: entry.value or "" for name, entry in answer.result(TIMEOUT_S).items()}
+        except (KafkaException, TimeoutError) as error:
+            silent[str(resource.name)] = said(error)
+    return found, silent
+
+
+def is_compacted(config: Mapping[str, str]) -> bool:
+    """Whether Kafka compacts a topic of these settings.
+
+    >>> is_compacted({"cleanup.policy": "compact,delete"}), is_compacted({"cleanup.policy": "delete"})
+    (True, False)
+    """
+    return "compact" in [policy.strip() for policy in config.get("cleanup.policy", "").split(",")]
+
+
 def compacted_topics(admin: AdminClient, topics: Iterable[str]) -> frozenset[str]:
     """Of some topics those that Kafka compacts.
 
     Raises:
         Unavailable: the cluster does not tell.
     """
-    asked = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics]
-    found = set()
-    for resource, answer in (admin.describe_configs(asked, request_timeout=TIMEOUT_S) if asked else {}).items():
-        try:
-            policy = answer.result(TIMEOUT_S)["cleanup.policy"].value
-        except (KafkaException, TimeoutError) as error:
-            raise Unavailable(f"the configuration of topic {resource.name} is not known: {error}; try again") from error
-        if "compact" in policy.split(","):
-            found.add(str(resource.name))
-    return frozenset(found)
+    found, silent = configs_of(admin, topics)
+    for topic, why in silent.items():
+        raise Unavailable(f"the configuration of topic {topic} is not known: {why}; try again")
+    return frozenset(topic for topic, config in found.items() if is_compacted(config))
 
 
 def own_topics(prefix: str, lanes: Mapping[str, int], widest: int) -> dict[str, tuple[int, dict[str, str]]]:
@@ -91,18 +107,25 @@ def create_missing(
         is_rehearsal: only ask whether they could be made.
     """
     missing = {name: how for name, how in wanted.items() if name not in existing}
+    return list(refusals(admin, missing, principal, is_rehearsal=is_rehearsal).values())
+
+
+def refusals(
+    admin: AdminClient, missing: Mapping[str, tuple[int, dict[str, str]]], principal: str, *, is_rehearsal: bool = True
+) -> dict[str, str]:
+    """Make topics, or ask only whether they could be made: by name why not, with the commands to type."""
     if not missing:
-        return []
+        return {}
     asked = [NewTopic(name, count, -1, config=config) for name, (count, config) in missing.items()]
-    problems = []
+    found = {}
     answers = admin.create_topics(asked, operation_timeout=TIMEOUT_S, validate_only=is_rehearsal)
     for name, answer in answers.items():
         try:
             answer.result(TIMEOUT_S)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                problems.append(_refused(name, *missing[name], error.args[0], principal))
-    return problems
+                found[name] = _refused(name, *missing[name], error.args[0], principal)
+    return found
 
 
 def _refused(name: str, count: int, config: Mapping[str, str], error: KafkaError, principal: str) -> str:

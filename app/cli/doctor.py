@@ -13,17 +13,14 @@ from app.config.load import load
 from app.config.settings import SinkSettings, described
 from app.errors import BadInput
 from app.evidence import connectors
-from app.evidence.classes import Columns, described_topics, tolerances
+from app.evidence.classes import Columns, TableTypes, described_topics, tolerances_of
 from app.evidence.connectors import Proposal, SourceTable
-from app.evidence.tables import named
 
 UNAVAILABLE = "__debezium_unavailable_value"
 
 
 Configs = Mapping[str, Mapping[str, str]]
 """Connectors' configurations by name. They may hold secrets: nothing of them is printed but what is picked out."""
-TableTypes = Mapping[str, Mapping[str, str]]
-"""By table of a store and by column, the short name of its type."""
 
 
 class Installation(Protocol):
@@ -151,35 +148,11 @@ def _add_store(proposal: Proposal, source: Installation, logs: Mapping[connector
     if prefix is not None:
         proposal.values["change_log"] = [f"/{prefix.replace('.', '[.]')}[.].*/"]
     tables = source.add_store(proposal, proposal.database)
-    found = _tolerances(proposal, source, tables) if tables else {}
+    found = tolerances_of(proposal, source.topics, source.columns, tables) if tables else {}
     given = proposal.values.get("tolerances", {})
     if found or given:
         both = {place: [*given.get(place, ()), *found.get(place, ())] for place in (*given, *found)}
         proposal.values["tolerances"] = {place: list(dict.fromkeys(words)) for place, words in both.items()}
-
-
-def _tolerances(proposal: Proposal, source: Installation, tables: TableTypes) -> dict[str, list[str]]:
-    """By column, what the types of the sink's table do to the source's values."""
-    terms = proposal.terms()
-    found: dict[str, list[str]] = {}
-    for topic in proposal.values["topics"]:
-        one = source.topics[topic]
-        table, name = one.table, terms.table_named(topic, one.database, one.schema, one.table)
-        if terms.is_table_by_value(topic):
-            proposal.note(
-                f"{topic}: its tables are named after a value of each row: their columns' types were not looked at"
-            )
-            continue
-        kinds = named(tables, name)
-        kinds = named(tables, name.rpartition(".")[2]) if kinds is None else kinds
-        if kinds is None:
-            proposal.note(f"{topic}: its store has no table {name}")
-            continue
-        for column, what in source.columns[topic].items():
-            words = list(tolerances(what, named(kinds, terms.name_in_sink(table, column)) or ""))
-            if words:
-                found[f"{table}.{column}"] = words
-    return found
 
 
 def written(proposals: list[Proposal], unavailable_value: str, problems: Sequence[str] = ()) -> Iterator[str]:

@@ -62,7 +62,13 @@ def parser() -> argparse.ArgumentParser:
     _add(commands, "changes", _changes, "list every change of a recording", config="recording", is_json=True)
     explain = _add(commands, "explain", _explain, "tell the story of one change", config="recording", is_json=True)
     explain.add_argument("change", metavar="TOPIC:PARTITION:OFFSET", help="the change's coordinates")
-    doctor = _add(commands, "doctor", _doctor, "propose the contracts of sinks from what Connect says of them")
+    text = "propose the contracts of sinks from what Connect says of them, or check a whole installation"
+    doctor = _add(commands, "doctor", _doctor, text, is_json=True)
+    doctor.add_argument(
+        "--check",
+        action="store_true",
+        help="look at everything that --config needs: 0 all is fine, 1 something was found or could not be asked, 2 bad input",
+    )
     where = doctor.add_mutually_exclusive_group(required=True)
     where.add_argument("--recording", type=Path, metavar="DIR", help="of a recording's connect.json")
     where.add_argument(
@@ -138,6 +144,16 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    if options.check and options.config is None:
+        raise BadInput("--check: looks at a cluster; name its configuration with --config FILE, and no recording")
+    if options.check:
+        from app.cli.check import check  # noqa: PLC0415
+
+        found = check(options.config)
+        _print(found.lines() if options.json else None, found.text())
+        return OK if found.is_fine else WRONG
+    if options.json:
+        raise BadInput("--json: goes with --check; proposed contracts are TOML")
     from app.cli.doctor import live_contracts, recorded_contracts  # noqa: PLC0415
 
     for line in live_contracts(options.config) if options.config else recorded_contracts(options.recording):

@@ -12,7 +12,7 @@ from functools import partial
 from types import MappingProxyType
 
 from app.evidence import rekeying, transforms
-from app.evidence.options import Config, listed, under
+from app.evidence.options import Config, transforms_of
 from app.evidence.predicates import Holds, holds
 from app.evidence.proposal import Proposal
 from app.evidence.streams import SourceTable, Stream
@@ -87,8 +87,7 @@ DOUBTED: Mapping[str, str] = MappingProxyType(
 def streams(config: Config, tables: Mapping[str, SourceTable], found: Proposal) -> list[Stream]:
     """The change topics behind a connector's transforms; what is not known of them is said to the proposal."""
     behind = [Stream.of(topic, source) for topic, source in tables.items()]
-    for name in listed(config.get("transforms")):
-        given = under(config, f"transforms.{name}.")
+    for name, given in transforms_of(config):
         for stream in behind:
             if not stream.is_dropped:
                 _apply(config, name, given, stream, found)
@@ -97,7 +96,8 @@ def streams(config: Config, tables: Mapping[str, SourceTable], found: Proposal) 
 
 def _apply(config: Config, name: str, given: Config, stream: Stream, found: Proposal) -> None:
     kind = given.get("type", "")
-    say = Say(partial(_said, found.note, name, kind), partial(_said, found.doubt, name, kind))
+    doubt = partial(found.doubt, is_of_transform=True)
+    say = Say(partial(_said, found.note, name, kind), partial(_said, doubt, name, kind))
     if kind in HARMLESS:
         return
     whom, why = holds(config, given, stream)

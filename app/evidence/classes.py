@@ -12,7 +12,9 @@ from app.decode.framing import schema_ids
 from app.decode.images import Image, ImageDecoder
 from app.decode.schemas import SchemaSource
 from app.errors import BadInput
+from app.evidence.proposal import Proposal
 from app.evidence.streams import Kind, SourceTable
+from app.evidence.tables import named
 from app.model import RawBatch
 from cdc_receipts.atoms import CONNECT, DEBEZIUM, DECIMAL
 
@@ -39,6 +41,10 @@ _PLAIN: Mapping[str, Tag] = {
 Found = TypeVar("Found")
 Columns = Mapping[str, tuple[Tag | None, str]]
 """By column: its class, where it is one that a sink's types may change, and its Connect name, else its Avro type."""
+
+
+TableTypes = Mapping[str, Mapping[str, str]]
+"""By table of a store and by column, the short name of its type."""
 
 
 def columns_of(plan: EnvelopePlan) -> Columns:
@@ -122,3 +128,29 @@ def tolerances(column: tuple[Tag | None, str], kind: str) -> Iterable[str]:
         yield "utc"
     if name in _NANO and kind.startswith("time"):
         yield "microseconds"
+
+
+def tolerances_of(
+    proposal: Proposal, topics: Mapping[str, SourceTable], columns: Mapping[str, Columns], tables: TableTypes
+) -> dict[str, list[str]]:
+    """By column, what the types of a sink's tables do to the source's values; tables that are not there are noted."""
+    terms = proposal.terms()
+    found: dict[str, list[str]] = {}
+    for topic in proposal.values["topics"]:
+        one = topics[topic]
+        table, name = one.table, terms.table_named(topic, one.database, one.schema, one.table)
+        if terms.is_table_by_value(topic):
+            proposal.note(
+                f"{topic}: its tables are named after a value of each row: their columns' types were not looked at"
+            )
+            continue
+        kinds = named(tables, name)
+        kinds = named(tables, name.rpartition(".")[2]) if kinds is None else kinds
+        if kinds is None:
+            proposal.note(f"{topic}: its store has no table {name}")
+            continue
+        for column, what in columns[topic].items():
+            words = list(tolerances(what, named(kinds, terms.name_in_sink(table, column)) or ""))
+            if words:
+                found[f"{table}.{column}"] = words
+    return found

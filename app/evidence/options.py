@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 Config = Mapping[str, str]
 
@@ -16,6 +16,12 @@ def is_true(config: Config, option: str) -> bool:
 def under(config: Config, prefix: str) -> dict[str, str]:
     """The options below a prefix, without it."""
     return {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
+
+
+def transforms_of(config: Config) -> Iterator[tuple[str, Config]]:
+    """A connector's transforms in their order, each with its options."""
+    for name in listed(config.get("transforms")):
+        yield name, under(config, f"transforms.{name}.")
 
 
 def listed(text: str | None) -> list[str]:

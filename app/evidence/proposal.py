@@ -24,6 +24,7 @@ class Proposal:
     Attributes:
         database: where its rows are; None where nobody knows.
         is_readable: whether its rows can be found by key and what they must be is known; else they would raise false alarms.
+        doubts: of the notes, those that say why not; unmirrored: of these, those about transforms.
     """
 
     name: str
@@ -31,15 +32,20 @@ class Proposal:
     notes: list[str] = field(default_factory=list)
     database: Database | None = None
     is_readable: bool = True
+    doubts: list[str] = field(default_factory=list)
+    unmirrored: list[str] = field(default_factory=list)
 
     def note(self, note: str) -> None:
         """Something to be read; said once, whatever it is found out from."""
         if note not in self.notes:
             self.notes.append(note)
 
-    def doubt(self, note: str) -> None:
+    def doubt(self, note: str, *, is_of_transform: bool = False) -> None:
         """A note that keeps its rows from being compared."""
         self.note(note)
+        for kept in [self.doubts, self.unmirrored] if is_of_transform else [self.doubts]:
+            if note not in kept:
+                kept.append(note)
         self.is_readable = False
 
     def terms(self) -> StoreTerms:

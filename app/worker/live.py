@@ -176,10 +176,8 @@ class LiveWorker:
         mine = [source for source in self._inputs(place) if source in ends]  # a topic that is gone is waited for
         worker.suspend(self.suspension.names(place.width))
         self._teller.begin(worker)
-        ids = {} if self.logs is None else self.logs.ids
-        positions = {
-            source: self._positions.start(worker, source, earliest[source], ends[source], ids) for source in mine
-        }
+        ids, start = {} if self.logs is None else self.logs.ids, self._positions.start
+        positions = {source: start(worker, source, earliest[source], ends[source], ids) for source in mine}
         worker.catch_up({source.topic: ends[source] for source in mine})
         return positions
 
@@ -219,6 +217,12 @@ class LiveWorker:
         """Suspend what has another partition count; stores hear of it when the transport opens the worker again."""
         self.suspension.note(counts)
         return self.suspension.topics
+
+    def note_compacted(self, compacted: frozenset[str]) -> None:
+        """Other change topics are compacted than before: for every store that is open this is a change of its contracts."""
+        self.compacted = compacted
+        for place, worker in self._workers.items():
+            worker.agree(list(worker.fold.contracts.values()), compacted & self.layout.groups[place.width].sources)
 
     def note_ends(self, ends: Mapping[Input, int]) -> None:
         """Ends of logs that are not read: their lag grows and shows."""

@@ -27,7 +27,7 @@ from app.ledger.lane import RANK_BITS, LaneRows, lane_ranks, lost_rows, split
 from app.ledger.partition import PartitionFold
 from app.ledger.sink import SinkPartition
 from app.ledger.terms import same
-from app.model import ChangeBatch, EvidenceBatch, EvidenceKind, SinkTopic
+from app.model import ChangeBatch, Contract, EvidenceBatch, EvidenceKind, SinkTopic
 from app.model.effects import SinkWatermark, Unreadable
 from app.repair import planner, reporting
 from app.worker import agreements, snapshots, standing
@@ -85,9 +85,7 @@ class PartitionWorker:
         store.write([(SNAPSHOT_HEAD, self.head.dump())])
         self._load()
         self._delta = 1 + max((number_of(key) for key, _ in store.scan(b"d")), default=-1)
-        if compacted != self.fold.compacted or not same(contracts, list(self.fold.contracts.values())):
-            self.effects.hold_commands({contract.sink for contract in contracts if contract.mode == "observe"})
-            self._happens("amended", **agreements.told(contracts, self._decoded, compacted))
+        self.agree(contracts, compacted)
 
     # ---------------------------------------------------------------- input
 
@@ -119,6 +117,12 @@ class PartitionWorker:
         """A range without records: only the position moves."""
         self._happens("passed", topic=topic, next_offset=next_offset)
 
+    def agree(self, contracts: Sequence[Contract], compacted: frozenset[str]) -> None:
+        """A changed configuration, ours or a topic's, takes effect where every input stands now; an equal one changes nothing."""
+        if compacted != self.fold.compacted or not same(contracts, list(self.fold.contracts.values())):
+            self.effects.hold_commands({contract.sink for contract in contracts if contract.mode == "observe"})
+            self._happens("amended", **agreements.told(contracts, self._decoded, compacted))
+
     def begin(self, sink: str, topic: str, offset: int) -> None:
         """A sink that is seen for the first time is judged from ``offset`` on, as its contract's ``start`` says."""
         self._happens("begun", sink=sink, topic=topic, offset=offset)
@@ -140,11 +144,7 @@ class PartitionWorker:
         self._happens("replaced", topic=topic, topic_id=topic_id)
 
     def read_again(self, batch: ChangeBatch, earliest: int) -> None:
-        """Changes that were forgotten were read again, for the evidence that still came about them (`app.ledger.far`).
-
-        Args:
-            earliest: where their log begins now.
-        """
+        """Changes that were forgotten were read again, for evidence that still came (`app.ledger.far`); their log begins at ``earliest``."""
         batch = agreements.projected(batch, self._decoded, self.fold.projections)
         arrays = {"batch": np.frombuffer(blocks.pack_change_batch(batch), np.uint8)}
         delta = blocks.pack({"kind": "read again", "earliest": earliest}, arrays)
@@ -372,8 +372,9 @@ class PartitionWorker:
 
     def upload(self, prefix: str) -> Upload | None:
         """The checkpoint to send now, None for none: see `Sending.upload`."""
-        names = [key[1:].decode() for key in self._blocks]
-        return self.checkpoints.upload(prefix, self.store.get(SNAPSHOT_HEAD), names)
+        return self.checkpoints.upload(
+            prefix, self.store.get(SNAPSHOT_HEAD), [key[1:].decode() for key in self._blocks]
+        )
 
     def _load(self) -> None:
         """1. The blocks of the last snapshot, segments before what is computed from them. 2. The deltas after it."""
@@ -384,12 +385,11 @@ class PartitionWorker:
     def _replay(self, delta: bytes) -> None:
         """Fold a delta again; its effects were written with it."""
         header, arrays = blocks.unpack(delta)
+        work: Iterable[Effect]
         match header["kind"]:
             case "changes" | "evidence":
                 batch = blocks.unpack_batch(delta)
-                work: Iterable[Effect] = (
-                    self._changes(batch) if isinstance(batch, ChangeBatch) else self._evidence(batch)
-                )
+                work = self._changes(batch) if isinstance(batch, ChangeBatch) else self._evidence(batch)
                 self._rows += len(batch)
             case "read again":
                 work = self._read_again(blocks.unpack_batch(arrays["batch"].tobytes()), header["earliest"])

@@ -14,7 +14,7 @@ from tests.stack.load import PARTITIONS, SINK, Load
 from tests.stack.worker import until
 
 
-def test_a_receipt_for_what_is_gone_is_an_orphan_until_the_topic_is_compacted_and_over_restarts(
+def test_a_receipt_for_what_is_gone_is_an_orphan_until_the_topic_is_compacted_under_the_worker_and_over_restarts(
     broker: Broker, registry: EmbeddedRegistry, tmp_path: Path
 ) -> None:
     deployment = Deployment(broker, registry, tmp_path, "compacted", seed=31)
@@ -28,7 +28,6 @@ def test_a_receipt_for_what_is_gone_is_an_orphan_until_the_topic_is_compacted_an
         _write(load, "id-1")
         until(deployment.is_load_judged, [worker])
         until(lambda: counted("orphans") == [1] * PARTITIONS, [worker])
-        worker.stop()
         resource = ConfigResource(
             ConfigResource.Type.TOPIC,
             load.topic,
@@ -38,12 +37,15 @@ def test_a_receipt_for_what_is_gone_is_an_orphan_until_the_topic_is_compacted_an
         )
         admin = AdminClient({"bootstrap.servers": broker.bootstrap})
         admin.incremental_alter_configs([resource])[resource].result(30)
+        until(lambda: "its cleanup.policy was changed, Kafka compacts it from now on" in worker.log(), [worker])
         for number in (2, 3):
-            worker.start("tests.stack.brisk")
+            if number == 3:
+                worker.stop()
+                worker.start("tests.stack.brisk")
             _write(load, f"id-{number}")
             until(deployment.is_load_judged, [worker])
             until(lambda number=number: counted("compacted") == [number - 1] * PARTITIONS, [worker])
-            worker.stop()
+        worker.stop()
 
         assert counted("orphans") == [1] * PARTITIONS
         assert len([one for one in deployment.telling.findings() if one["kind"] == "ORPHAN"]) == PARTITIONS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -354,3 +355,41 @@ def test_every_right_that_an_operators_command_lacks_is_named_and_what_the_messa
         [],
     ]
     assert "START 0, generation 0" in started.said()
+
+
+def test_the_check_names_every_right_without_making_anything_and_what_it_says_is_enough_for_it_and_for_a_start(
+    guarded: Broker, guard: Guard, registry: EmbeddedRegistry, tmp_path: Path
+) -> None:
+    """It wants more than a worker: to look at settings of all topics, and at the watermarks."""
+    guard.create(orders=2, receipts=2)
+    started = Started(tmp_path, guarded.other_bootstrap)
+
+    def checked() -> list[dict[str, str]]:
+        started.start(registry, "doctor", "--check", "--json")
+        assert started.status() == 1, started.said()
+        assert "hidden-word" not in started.said()
+        return [json.loads(line) for line in started.said().splitlines() if line.startswith("{")]
+
+    found = checked()
+    assert {(one["place"], one["says"].split(" is missing")[0]) for one in found if one["about"] == "rights"} >= {
+        ("topic orders", "the right Read"),
+        ("topic orders", "the right DescribeConfigs"),
+        ("group cdc-verifier", "the right Read"),
+        ("group loader", "the right Describe"),
+    }
+    assert not [one for one in found if one["says"].startswith("does not exist (")]
+    rounds = 0
+    while guard.allow_what(" ".join(one["do"] for one in found)) and rounds < 5:
+        rounds += 1
+        found = checked()
+    left = {(one["level"], one["about"]) for one in found if one["level"] != "fine"}
+    assert left == {
+        ("unknown", "keys"),
+        ("unknown", "sources"),
+    }  # the topic holds no records, and connect.url is not set
+    assert not {f"cdc-verifier.{own}" for own in OWN} & {*guard.admin.list_topics(timeout=10).topics}
+
+    started.start(registry)
+    wait_until(lambda: started.runs() or started.process.poll() is not None, "it runs or ends", 60)
+    assert started.runs(), started.said()
+    assert started.stop() == 0, started.said()

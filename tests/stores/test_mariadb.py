@@ -320,6 +320,25 @@ def test_a_role_that_may_only_select_is_enough_and_can_write_nothing(maria):
     store.close()
 
 
+@pytest.mark.parametrize(
+    ("right", "may_write"),
+    [("SELECT ON shop.{}", False), ("INSERT ON shop.{}", True), ("UPDATE (id) ON shop.{}", True), ("DELETE ON shop.{}", True),
+     ("DELETE ON shop.*", True), ("ALL ON *.*", True)],
+)  # fmt: skip
+def test_whether_a_user_may_write_is_told_by_the_users_rights(maria, store, right, may_write):
+    user = "may_" + "".join(filter(str.isalpha, right.lower()))[:20] + str(right.count("*"))
+    maria.execute(
+        f"CREATE TABLE of_{user} (id int PRIMARY KEY)",
+        f"CREATE USER {user}@'%' IDENTIFIED BY 'x'",
+        f"GRANT SELECT ON shop.of_{user} TO {user}@'%'",
+        f"GRANT {right.format(f'of_{user}')} TO {user}@'%'",
+    )
+    of_user = open_store(maria.url(user), Secret("x"), FAST)
+
+    assert (of_user.may_write(f"of_{user}"), store.may_write(f"of_{user}")) == (may_write, True)
+    of_user.close()
+
+
 def test_even_an_owners_session_is_read_only(maria, store):
     maria.execute("CREATE TABLE spared (id int PRIMARY KEY)", "INSERT INTO spared VALUES (1)")
 

@@ -303,6 +303,24 @@ def test_a_role_that_may_only_select_is_enough_and_can_write_nothing(pg):
     store.close()
 
 
+@pytest.mark.parametrize(
+    ("right", "may_write"),
+    [("SELECT", False), ("INSERT", True), ("UPDATE (id)", True), ("DELETE", True), ("TRUNCATE", True)],
+)
+def test_whether_a_role_may_write_is_told_by_its_rights(pg, store, right, may_write):
+    role = f"may_{right[:6].lower()}"
+    pg.execute(
+        f"CREATE TABLE of_{role} (id int PRIMARY KEY)",
+        f"CREATE ROLE {role} LOGIN PASSWORD 'x'",
+        f"GRANT SELECT ON of_{role} TO {role}",
+        f"GRANT {right} ON of_{role} TO {role}",
+    )
+    of_role = open_store(pg.url(role), Secret("x"), FAST)
+
+    assert (of_role.may_write(f"of_{role}"), store.may_write(f"of_{role}")) == (may_write, True)
+    of_role.close()
+
+
 def test_even_an_owners_session_is_read_only_and_bears_our_name(pg, store):
     pg.execute(
         "CREATE TABLE spared (id int PRIMARY KEY)",

@@ -71,6 +71,12 @@ class DatabaseStore:
         """See `Store.key`; always asks the database."""
         return self._described(table, is_fresh=True).key
 
+    def may_write(self, table: str) -> bool:
+        """Whether the user may change rows of a table, which a reader need not."""
+        with self._talking(table) as session:
+            self.stats.statements += 1
+            return session.may_write(*table_parts(table))
+
     def read(self, table: str, key: Sequence[str], keys: Sequence[Key], columns: Sequence[str]) -> list[Cells | None]:
         """See `Store.read`."""
         require(

@@ -60,6 +60,16 @@ SELECT COLUMN_NAME FROM information_schema.STATISTICS
 WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND INDEX_NAME = 'PRIMARY' ORDER BY SEQ_IN_INDEX
 """
 
+WRITES = """
+SELECT 1 FROM information_schema.COLUMNS
+WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND (PRIVILEGES LIKE '%%insert%%' OR PRIVILEGES LIKE '%%update%%')
+UNION SELECT 1 FROM information_schema.TABLE_PRIVILEGES
+WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND PRIVILEGE_TYPE IN ('DELETE', 'DROP')
+UNION SELECT 1 FROM information_schema.SCHEMA_PRIVILEGES WHERE TABLE_SCHEMA = %s AND PRIVILEGE_TYPE IN ('DELETE', 'DROP')
+UNION SELECT 1 FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE IN ('DELETE', 'DROP')
+"""
+"""A row where the user has one of the rights; these pages show nobody else's."""
+
 
 class _Column(NamedTuple):
     """What is beside a column's type."""
@@ -140,6 +150,11 @@ class MySqlSession:
             cells={name: _cell(column) for name, column in columns.items()},
             key=tuple(column for (column,) in key),
         )
+
+    def may_write(self, schema: str | None, name: str) -> bool:
+        database = schema or self._database
+        with _told():
+            return bool(self._run(WRITES, (database, name, database, name, database)))
 
     def read(
         self, table: Table, key: Sequence[str], keys: Sequence[Sequence[str | None]], columns: Sequence[str]

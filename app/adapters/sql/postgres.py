@@ -85,6 +85,13 @@ WHERE i.indrelid = %s::oid AND i.indisprimary AND k.n <= i.indnkeyatts ORDER BY 
 """
 
 
+WRITES = """
+SELECT pg_catalog.has_table_privilege(%s::oid, 'INSERT,UPDATE,DELETE,TRUNCATE')
+  OR pg_catalog.has_any_column_privilege(%s::oid, 'INSERT,UPDATE')
+"""
+"""Whether the role has at least one of the rights."""
+
+
 def connector(address: Address, password: Secret | None, limits: Limits) -> Callable[[], PostgresSession]:
     """What opens a session with the limits' timeouts."""
     settings = SETTINGS | {
@@ -153,6 +160,11 @@ class PostgresSession:
             cells={column: f"t.{_quoted(column)}::pg_catalog.text" for column, *_ in columns},
             key=tuple(column for (column,) in key),
         )
+
+    def may_write(self, schema: str | None, name: str) -> bool:
+        with _told():
+            found = self._run(TABLE, (name, schema, schema))
+            return bool(found and self._run(WRITES, (found[0][0],) * 2)[0][0])
 
     def read(
         self, table: Table, key: Sequence[str], keys: Sequence[Sequence[str | None]], columns: Sequence[str]

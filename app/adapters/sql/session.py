@@ -57,5 +57,8 @@ class Session(Protocol):
     ) -> list[tuple[str | None, ...]]:
         """Rows in key order; each row's cells follow its key's values."""
 
+    def may_write(self, schema: str | None, name: str) -> bool:
+        """Whether the user may change rows of a table, by what the database says of its rights."""
+
     def close(self) -> None:
         """Hang up; never raises."""
