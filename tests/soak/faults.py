@@ -75,15 +75,15 @@ def worker_killed(soak: Soak) -> Iterator[str]:
     soak.require_alive()
     soak.worker.kill()
     yield "worker killed"
-    soak.worker.start()
+    soak.start(soak.worker)
 
 
 @contextmanager
 def worker_restarted(soak: Soak) -> Iterator[str]:
     """In order, as a deployment does."""
-    soak.worker.stop()
+    soak.stop(soak.worker)
     yield "worker stopped"
-    soak.worker.start()
+    soak.start(soak.worker)
 
 
 @contextmanager
@@ -93,7 +93,7 @@ def disk_lost(soak: Soak) -> Iterator[str]:
     soak.worker.kill()
     shutil.rmtree(soak.worker.state)
     yield "worker killed, its disk lost"
-    soak.worker.start()
+    soak.start(soak.worker)
 
 
 @contextmanager
@@ -111,12 +111,12 @@ def worker_frozen(soak: Soak) -> Iterator[str]:
 @contextmanager
 def second_worker(soak: Soak) -> Iterator[str]:
     """It takes half of the partitions, and gives them back, or dies with them."""
-    soak.second.start()
+    soak.start(soak.second)
     is_orderly = soak.rng.random() < 0.5
     yield "a second worker"
     assert soak.second.is_running, f"the second worker ended by itself: {soak.second.log()}"
     if is_orderly:
-        soak.second.stop()
+        soak.stop(soak.second)
     else:
         soak.second.kill()
 

@@ -1,6 +1,7 @@
 """One long run: a real stack that works and breaks at random, everything random from one seed.
 
-Two runs of one seed plan the same; what the machine makes of the moments differs.
+Two runs of one seed take the same steps, break the same parts for as long: each step has random numbers of its own, and the
+load, of which there is as much as there is time for, has others. What the machine makes of the moments differs.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.soak.faults import FAULTS, Fault, broker_away
 from tests.soak.planted import Planter
-from tests.soak.truth import Truth
+from tests.soak.truth import Truth, changes_of
 from tests.stack.groups import committed
 from tests.stack.reading import Told, ends
 from tests.stack.watching import Watch, keep_what_is_deleted, verifier_config
@@ -48,7 +50,8 @@ class Soak:
     """
 
     def __init__(self, pipeline: Pipeline, broker: Any, directory: Path, seed: int) -> None:
-        self.rng = random.Random(seed)
+        self.rng = self._load = random.Random(seed)
+        self._seed, self._steps = seed, 0
         self.pipeline, self.broker = pipeline, broker
         self.connect = pipeline.world.connect
         keep_what_is_deleted(pipeline)
@@ -58,13 +61,14 @@ class Soak:
         config = config.replace('instance_id = "verifier"', 'instance_id = "second"')
         self.second = Worker(directory / "second", config, BRISK)
         self.planter = Planter(pipeline, self.rng)
-        self.truth = Truth(pipeline, self.planter, watch.telling)
+        self.truth = Truth(pipeline, self.planter, watch.telling, partial(changes_of, pipeline, watch.telling))
         self.faults: Counter[str] = Counter()
         self.false: list[Told] = []
         self._log = directory / "planted.jsonl"
         self._began = time.monotonic()
         self._pause = threading.Event()
         self._is_broker_up = True
+        self._opened: dict[Path, int] = {}
 
     def any_sink(self) -> str:
         """One of both."""
@@ -74,8 +78,7 @@ class Soak:
         """Break and work for so long, mend everything, and say what is not as it should be; nothing if all is well."""
         self.planter.prepare()
         with self.worker, self.second:
-            self.worker.start()
-            until(self.worker.opened, [self.worker])
+            self.start(self.worker)
             while time.monotonic() - self._began < minutes * 60:
                 self._step()
                 self._look()
@@ -83,8 +86,18 @@ class Soak:
             self._heal()
             self._await_judged()
             wrong = list(self._wrong())
-            self.worker.stop()
+            self.stop(self.worker)
         return wrong
+
+    def start(self, worker: Worker) -> None:
+        """Start one of both."""
+        worker.start()
+        self._opened[worker.directory] = worker.opened()
+
+    def stop(self, worker: Worker) -> None:
+        """End one of both in order, which it hears as soon as it has opened its stores."""
+        until(lambda: worker.opened() > self._opened[worker.directory], [worker])
+        worker.stop()
 
     def require_alive(self) -> None:
         """The worker must not have ended by itself; asked before anybody ends or starts it."""
@@ -105,6 +118,7 @@ class Soak:
             levels.update(one["levels"])
         return {
             "seconds": round(time.monotonic() - self._began),
+            "steps": self._steps,
             "changes": self.pipeline.shop.changes,
             "cells": sum(sum(one["counts"].values()) for one in told),
             "faults": dict(sorted(self.faults.items())),
@@ -117,6 +131,12 @@ class Soak:
     # ---------------------------------------------------------------- steps
 
     def _step(self) -> None:
+        self._steps += 1
+        self.rng, self._load = (
+            random.Random(f"{self._seed}.{self._steps}"),
+            random.Random(f"{self._seed}.{self._steps}.load"),
+        )
+        self.planter.rng = self._load
         act = self.rng.choices((self._break, self._lose, self._set_back), (8, 2, 1))[0]
         act()
         self._work(self.rng.uniform(1, 5))
@@ -162,8 +182,9 @@ class Soak:
         with self._unseen():
             self.connect.halt(sink)
             done = committed(self.pipeline.world.bootstrap, f"connect-{sink}")
+            back = self.rng.randrange(1, 200)
             place = self.rng.choice(sorted(place for place, offset in done.items() if offset))
-            to = max(done[place] - self.rng.randrange(1, 200), 0)
+            to = max(done[place] - back, 0)
             self.connect.move(sink, {place: to})
             self.connect.resume(sink)
             self.note(f"{sink} was set back at {place} from {done[place]} to {to}")
@@ -176,17 +197,17 @@ class Soak:
             self.require_alive()
             self.note("worker killed")
             self.worker.kill()
-            stack.callback(self.worker.start)
+            stack.callback(self.start, self.worker)
         return stack
 
     def _work(self, seconds: float) -> None:
         """The shop works, and things are planted."""
         until_s = time.monotonic() + seconds
         while time.monotonic() < until_s:
-            self.pipeline.shop.work(self.rng.randrange(1, CHANGES_A_TICK))
-            if self.rng.random() < 0.1:
+            self.pipeline.shop.work(self._load.randrange(1, CHANGES_A_TICK))
+            if self._load.random() < 0.1:
                 self.note(self.planter.anything())
-            if self._is_broker_up and self.rng.random() < 0.01:
+            if self._is_broker_up and self._load.random() < 0.01:
                 self.note(self.planter.poison())
             self._pause.wait(TICK_S)
 

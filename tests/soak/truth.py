@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,12 +34,19 @@ class Change:
 
 
 class Truth:
-    """What may be told, and what must."""
+    """What may be told, and what must.
 
-    def __init__(self, pipeline: Pipeline, planter: Planter, telling: Telling) -> None:
+    Args:
+        reader: every record of a change topic.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, planter: Planter, telling: Telling, reader: Callable[[str], Iterable[Change]]
+    ) -> None:
         self.pipeline = pipeline
         self.planter = planter
         self.telling = telling
+        self._reader = reader
         self._changes: dict[str, dict[Place, Change]] = {}
 
     def false_alarms(self) -> list[Told]:
@@ -128,18 +135,19 @@ class Truth:
         return known.get(place) or self._read(place[0]).get(place)
 
     def _read(self, topic: str) -> dict[Place, Change]:
-        found = {}
-        for message in read_records(self.pipeline.world.bootstrap, topic):
-            value = message.value()
-            place = (topic, message.partition(), message.offset())
-            key = None
-            if message.key() is not None:
-                _, columns = self.telling.decoded(message.key())
-                key = next(iter(columns.values()))
-            is_placeholder = value is not None and UNAVAILABLE.encode() in value
-            found[place] = Change(place, key, value is not None, is_placeholder)
-        self._changes[topic] = found
-        return found
+        self._changes[topic] = {change.place: change for change in self._reader(topic)}
+        return self._changes[topic]
+
+
+def changes_of(pipeline: Pipeline, telling: Telling, topic: str) -> Iterator[Change]:
+    """Every record of a change topic."""
+    for message in read_records(pipeline.world.bootstrap, topic):
+        value, key = message.value(), None
+        if message.key() is not None:
+            _, columns = telling.decoded(message.key())
+            key = next(iter(columns.values()))
+        place = (topic, message.partition(), message.offset())
+        yield Change(place, key, value is not None, value is not None and UNAVAILABLE.encode() in value)
 
 
 def _place(one: Told) -> Place:
