@@ -4,6 +4,7 @@
 #   make demo      a whole run in one process, no Kafka needed
 #   make test      every tier; REQUIRE_ALL=1 turns a skipped tier into a failure; TIERS="unit laws" picks some
 #   make simulate  one simulated run: make simulate SEED=7
+#   make soak      a long run on a real stack that works and breaks at random: make soak MINUTES=30 SEED=7
 #   make bench     the benchmarks, as JSON
 #   make lock      resolve requirements.lock again, and docker/requirements.lock, the part of it that the image needs
 #   make fmt       format and mend what a tool can mend
@@ -12,10 +13,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.setup-done
-SEED   ?= 1
+SEED   ?=
+MINUTES ?= 30
 TIERS  ?=
 
-.PHONY: setup demo test simulate bench lock fmt clean
+.PHONY: setup demo test simulate soak bench lock fmt clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -36,7 +38,11 @@ test: setup
 	$(BIN)/python tests/tiers.py $(TIERS)
 
 simulate: setup
-	$(BIN)/python -m tests.simulation --seed $(SEED)
+	$(BIN)/python -m tests.simulation --seed $(or $(SEED),1)
+
+# Without a seed it takes one and prints it.
+soak: setup
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 bench: setup
 	$(BIN)/python -m benchmarks

@@ -96,7 +96,7 @@ async def _run(settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    running = await start(settings)
+    running = await _started(settings, stopped)
     await until_stopped(running.app, stopped)
     try:
         async with asyncio.timeout(STOP_S):
@@ -107,6 +107,17 @@ async def _run(settings: Settings) -> int:
         )
         os._exit(0)
     return 0
+
+
+async def _started(settings: Settings, stopped: asyncio.Event) -> Running:
+    """A start may wait long, for brokers or for a registry: who is told to stop meanwhile ends as it is."""
+    starting, waiting = asyncio.ensure_future(start(settings)), asyncio.ensure_future(stopped.wait())
+    await asyncio.wait((starting, waiting), return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        logger.warning("the worker was told to stop before it had started; it ends as it is, and nothing is lost")
+        os._exit(0)  # a thread that waits for an answer can't be told
+    waiting.cancel()
+    return starting.result()
 
 
 async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> Running:

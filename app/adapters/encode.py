@@ -140,6 +140,7 @@ def encode_verdict(verdict: Verdict) -> Datum:
         "at": verdict.at,
         "reason": verdict.reason,
         **Ownership()._asdict(),
+        "level": None if verdict.level is None else verdict.level.word,
     }
 
 
@@ -191,6 +192,7 @@ def encode_seal(seal: Seal) -> Datum:
         "at": seal.at,
         "previous": seal.previous or None,
         "hash": seal.hash,
+        "levels": list(seal.levels),
     }
 
 
@@ -222,6 +224,7 @@ def encode_watermark(watermark: SinkWatermark) -> Datum:
         "held_from": watermark.held_from,
         "rows": dict(watermark.rows),
         "levels": level_counts(watermark.levels),
+        "bad_levels": level_counts(watermark.bad_levels),
         "status": watermark.status,
         "status_cause": watermark.status_cause,
         "rebuild_from": watermark.rebuild_from,

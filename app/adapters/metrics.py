@@ -20,6 +20,7 @@ from app.adapters.shapes import METRICS, ROW_STATES, Shape
 from app.config.topics import is_match
 from app.evidence.connector import Report, class_of
 from app.model import BAD, Flag, Level, Ownership, State
+from app.model.coverage import judged_cells
 from app.model.effects import Contradicted, Finding, Orphan, SinkWatermark, UnknownSink, Unreadable
 from app.model.words import SINK_STATES
 
@@ -105,6 +106,7 @@ class Metrics(Collector):
         self._set("cdc_verifier_bad_cells", labels, place, bad)
         for state in State:
             self._set("cdc_verifier_state_cells", (*labels, state.word), place, watermark.counts[state])
+        self._set("cdc_verifier_judged_cells", labels, place, judged_cells(watermark))
         for level, count in zip(Level, watermark.levels, strict=False):
             self._set("cdc_verifier_evidence_cells", (*labels, level.word), place, count)
         for bit, flag in enumerate(Flag):

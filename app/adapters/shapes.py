@@ -62,6 +62,9 @@ _METRICS = {
         "closed cells that are delivered or attempted, by the strength of their evidence",
         ("sink", "topic", "partition", "state"),
     ),
+    "cdc_verifier_judged_cells": Shape(
+        "cells that a fence has passed and the contract expects something of: closed, or open and bad", _LANE
+    ),
     "cdc_verifier_bad_cells": Shape("open cells that are missing, diverged, rejected or duplicated", _LANE),
     "cdc_verifier_conservation_difference_changes": Shape("changes read minus cells; anything but 0 is a bug", _LANE),
     "cdc_verifier_held_lanes": Shape("lanes that wait at a fence for their changes", _LANE),

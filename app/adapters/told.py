@@ -17,7 +17,7 @@ from app.adapters.encode import Datum
 from app.decode.framing import unframed
 from app.decode.schemas import SchemaSource
 from app.errors import BadInput
-from app.model import ChangeKind, Flag, Origin, State
+from app.model import ChangeKind, Flag, Level, Origin, State
 from app.model.effects import Contradicted, Finding, Orphan, SinkWatermark, UnknownSink, Unreadable, Verdict
 
 Told = SinkWatermark | Verdict | Finding
@@ -25,7 +25,7 @@ Told = SinkWatermark | Verdict | Finding
 _PLACE = ("sink", "generation", "topic", "epoch", "partition")
 _SAME = (
     "frontier", "settled_watermark", "verified_watermark", "settled_ts_ms", "verified_ts_ms", "seals", "at", "owner",
-    "beginning", "next_offset", "fence", "fence_at", "held_from", "rows",
+    "beginning", "next_offset", "fence", "fence_at", "held_from", "rows", "status", "status_cause", "rebuild_from",
 )  # fmt: skip
 _VERDICT_SAME = (
     "id",
@@ -92,6 +92,8 @@ def watermark_of(datum: Datum) -> SinkWatermark:
         flags=tuple(datum["flags"].get(Flag(1 << bit).words()[0], 0) for bit in range(8)),
         seal_hash=datum["seal_hash"] or b"",
         is_ended=datum["ended"],
+        levels=_levels(datum["levels"]),
+        bad_levels=_levels(datum["bad_levels"]),
     )
 
 
@@ -103,6 +105,7 @@ def verdict_of(datum: Datum) -> Verdict:
         flags=Flag(sum(Flag[word.upper()] for word in datum["flags"] if word.upper() in Flag.__members__)),
         change=ChangeKind[datum["change"]],
         fence_origin=_origin(datum["fence_origin"]),
+        level=_level(datum["level"]),
     )
 
 
@@ -122,6 +125,15 @@ def finding_of(datum: Datum) -> Finding:
 
 def _counts(told: Mapping[str, int]) -> tuple[int, ...]:
     return tuple(told.get(state.word, 0) for state in State)
+
+
+def _levels(told: Mapping[str, int]) -> tuple[int, ...]:
+    return tuple(told.get(level.word, 0) for level in Level)
+
+
+def _level(word: str | None) -> Level | None:
+    """None, too, for the word of a later version."""
+    return next((level for level in Level if level.word == word), None)
 
 
 def _origin(told: Datum) -> Origin:

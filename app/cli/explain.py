@@ -12,7 +12,7 @@ from app.cli.offline import open_run
 from app.errors import BadInput
 from app.ledger import watermarks
 from app.ledger.lane import LaneRows
-from app.ledger.rules import LEFT_OUT
+from app.ledger.rules import LEFT_OUT, level_of
 from app.ledger.sink import SinkPartition
 from app.ledger.status import Status
 from app.model import NO_TIME, ChangeKind, EvidenceKind, Flag, Ownership, ReceiptStatus, SinkTopic, State
@@ -84,7 +84,8 @@ def story(told: Story) -> Iterator[str]:
             yield f"  {', '.join(whose)}"
         for entry in sink["evidence"]:
             yield f"  {entry['at']:<40} {entry['says']}"
-        yield f"  => {sink['rule']}"
+        by = f"; stands on evidence of level {sink['level']}" if sink["level"] else ""
+        yield f"  => {sink['rule']}{by}"
 
 
 def _coordinates(text: str) -> tuple[str, int, int]:
@@ -108,6 +109,7 @@ def _sink_story(run: RecordedRun, sink: SinkPartition, offset: int) -> Story:
         "state": state.word,
         "flags": flags.words(),
         "is_closed": offset in closed,
+        "level": None if (level := level_of(state, sink.word(offset).bits)) is None else level.word,
         "expected_fingerprint": expected,
         "evidence": [] if rows is None else list(_evidence(rows, offset, expected)),
         "rule": RULES[state]

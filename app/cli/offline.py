@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from app.adapters.recording import Recording
+from app.cli.coverage import coverage_lines
 from app.config.load import load
 from app.decode.changes import ReferenceChangeDecoder
 from app.decode.listing import change_lines
 from app.errors import BadInput
 from app.model import State
+from app.repair import reporting
 from app.worker.recorded import RecordedRun
 
 Line = dict[str, Any]
@@ -40,7 +42,7 @@ def verify_lines(recording: Path, config: Path | None = None, grace_s: float | N
     """The objects that ``verify --json`` prints, in its order."""
     run = open_run(recording, config, grace_s)
     run.run()
-    return list(run.lines())
+    return [*run.lines(), *coverage_lines(map(reporting.watermark, run.sinks()))]
 
 
 def is_wrong(lines: Iterable[Line]) -> bool:

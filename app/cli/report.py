@@ -6,20 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from app.cli.coverage import coverage_text
 from app.evidence.receipts import described
 
 Line = dict[str, Any]
 
 MOST_CELLS = 20
 """So many cells are listed with their columns: a person reads no more of them at once."""
-
-LEVELS = {
-    "attempted": "attempted only",
-    "present": "present",
-    "fingerprint": "equal by fingerprint",
-    "read_back": "read back and equal",
-}
-"""How the strength of evidence is told."""
 
 
 def summary(lines: Sequence[Line], grace_s: float | None) -> Iterator[str]:
@@ -33,7 +26,7 @@ def summary(lines: Sequence[Line], grace_s: float | None) -> Iterator[str]:
     if graced:
         yield f"\n{len(graced)} of these have no fences of their own; theirs stand {grace_s:g} s behind, by --grace."
     yield ""
-    yield from _levels(lines)
+    yield from _covered(lines)
     found = Counter(_wrong(line) for line in lines)
     for what, count in sorted(found.items()):
         if what:
@@ -63,18 +56,13 @@ def _uncompared(lines: Sequence[Line]) -> Iterator[str]:
         yield f"  {line['sink']}  {line['topic']}:{line['partition']}  {line['rows'].removeprefix('not compared: ')}"
 
 
-def _levels(lines: Sequence[Line]) -> Iterator[str]:
-    """Of each sink, the evidence that its delivered and attempted cells rest on, and what share of them."""
-    by_sink: dict[str, Counter[str]] = {}
+def _covered(lines: Sequence[Line]) -> Iterator[str]:
+    """Of each sink and topic, which evidence its changes were judged by."""
     for line in lines:
-        if line["kind"] == "evidence":
-            by_sink.setdefault(line["sink"], Counter()).update(line["counts"])
-    for sink, levels in by_sink.items():
-        total = sum(levels.values())
-        told = ", ".join(f"{count} {LEVELS[level]} ({count / total:.0%})" for level, count in levels.items())
-        if total:
-            yield f"{sink}: {told}"
-    if by_sink:
+        if line["kind"] == "coverage" and line["judged"]:
+            yield f"{line['sink']}  {line['topic']}"
+            yield from coverage_text(line)
+    if any(line["kind"] == "coverage" for line in lines):
         yield ""
 
 

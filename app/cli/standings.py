@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from app.adapters.encode import encode_watermark
+from app.cli.coverage import coverage_lines, coverage_text
 from app.cli.operator import Line, open_operator, print_lines
 from app.model import BAD, Ownership
 from app.model.effects import SinkWatermark
@@ -42,6 +43,8 @@ def _standings(operator: Operator) -> Iterator[Line]:
         else:
             place = {"kind": "untold", "sink": sink, "topic": source.topic, "partition": source.partition}
             yield place | whose._asdict()
+    found = (one.told for name, one in told.items() if name in configured)
+    yield from coverage_lines(one for one in found if isinstance(one, SinkWatermark))
 
 
 def _standing(one: ToldAt, whose: Ownership, *, is_configured: bool) -> Line:
@@ -67,12 +70,13 @@ HEAD = ("sink", "source partition", "frontier", "settled", "verified", "behind",
 
 
 def _table(lines: Sequence[Line], now: int) -> Iterator[str]:
-    rows = [HEAD, *(_row(line, now) for line in lines)]
+    rows = [HEAD, *(_row(line, now) for line in lines if line["kind"] != "coverage")]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD) - 1)]
     for row in rows:
         yield "  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[-1]])
     yield ""
-    yield from _totals(line for line in lines if line["kind"] == "sink" and line["configured"])
+    coverage = {(line["sink"], line["topic"]): line for line in lines if line["kind"] == "coverage"}
+    yield from _totals((line for line in lines if line["kind"] == "sink" and line["configured"]), coverage)
     if not lines:
         yield "Nothing is configured here that exists on the cluster."
 
@@ -103,8 +107,8 @@ def _opened(line: Line) -> str:
     return ", ".join(said)
 
 
-def _totals(lines: Iterable[Line]) -> Iterator[str]:
-    """By sink and topic: partitions, all cells by state, what is bad, and whose it is."""
+def _totals(lines: Iterable[Line], coverage: Mapping[tuple[str, str], Line]) -> Iterator[str]:
+    """By sink and topic: partitions, all cells by state, what is bad, whose it is, and which evidence the judged ones stand on."""
     partitions: Counter[tuple[str, str]] = Counter()
     counts: dict[tuple[str, str], Counter[str]] = {}
     bad: Counter[tuple[str, str]] = Counter()
@@ -120,6 +124,7 @@ def _totals(lines: Iterable[Line]) -> Iterator[str]:
         wrong = f"  BAD: {bad[place]} open" if bad[place] else ""
         many = "" if partitions[place] == 1 else "s"
         yield f"{place[0]}  {place[1]}  {partitions[place]} partition{many}: {told}{wrong}{whose[place]}"
+        yield from coverage_text(coverage[place]) if place in coverage else ()
 
 
 # ---------------------------------------------------------------- readiness

@@ -195,8 +195,7 @@ def plain_flags(
 
 def level_counts(states: UInt8s, bits: np.ndarray) -> Int64s:
     """``int64[4]``: how many of some closed cells rest on evidence of each `Level`; of those delivered or attempted."""
-    fine = (states == State.DELIVERED) | (states == State.DUPLICATED)
-    words = bits[fine]
+    words = bits[states == State.DELIVERED]
     levels = np.where(
         words & Bit.READ_BACK,
         Level.READ_BACK,
@@ -205,6 +204,19 @@ def level_counts(states: UInt8s, bits: np.ndarray) -> Int64s:
     counts: Int64s = np.bincount(levels, minlength=len(Level))
     counts[Level.ATTEMPTED] += np.count_nonzero(states == State.ATTEMPTED)
     return counts
+
+
+def level_of(state: State, bits: int) -> Level | None:
+    """`level_counts` for one cell, in whatever state: how strong its last word is; None where that decides nothing, or is none."""
+    if state in (State.UNVERIFIABLE, State.EXEMPT):
+        return None
+    if bits & Bit.READ_BACK:
+        return Level.READ_BACK
+    if bits & Bit.WORD_HAS_FINGERPRINT:
+        return Level.FINGERPRINT
+    if bits & Bit.HAS_RECEIPT:
+        return Level.PRESENT
+    return Level.ATTEMPTED if state is State.ATTEMPTED else None
 
 
 def _is_late(rules: Expectations, changes: ChangeSegment, cells: CellSegment, lo: int, hi: int) -> Bools:

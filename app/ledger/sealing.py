@@ -13,7 +13,7 @@ import numpy as np
 
 from app.ledger.cells import Bit, CellSegment
 from app.ledger.changes import ChangeSegment
-from app.ledger.rules import LEFT_OUT
+from app.ledger.rules import LEFT_OUT, level_counts
 from app.ledger.sink import SinkPartition
 from app.model import NO_TIME, SEGMENT_BITS, SEGMENT_OFFSETS, ChangeKind
 
@@ -27,7 +27,7 @@ _M64 = (1 << 64) - 1
 class ClosedRange:
     """What one seal covers: the cells of one segment that closed since its last seal.
 
-    ``counts`` and ``flags`` are per state and per flag bit; the fingerprint sums are mod 2**64, of the source's expected
+    ``counts``, ``flags`` and ``levels`` are per state, per flag bit and per `Level`; the fingerprint sums are mod 2**64, of the source's expected
     fingerprints and of the last words' fingerprints; times are source times in ms.
     """
 
@@ -36,6 +36,7 @@ class ClosedRange:
     last_offset: int
     counts: tuple[int, ...]
     flags: tuple[int, ...]
+    levels: tuple[int, ...]
     open_offsets: tuple[int, ...]
     source_sum: int
     sink_sum: int
@@ -79,14 +80,15 @@ def _range(
 ) -> ClosedRange:
     times = changes.source_ts_ms[rows]
     times = np.where(times == NO_TIME, changes.timestamps[rows], times)
-    flags = cells.flags[rows]
+    flags, states = cells.flags[rows], cells.closed[rows] - 1
     upserts = rows[(changes.kinds[rows] == ChangeKind.UPSERT) & (sink.terms.kinds(changes, rows) != LEFT_OUT)]
     return ClosedRange(
         segment=number,
         first_offset=cells.base + int(rows[0]),
         last_offset=cells.base + int(rows[-1]),
-        counts=tuple(np.bincount(cells.closed[rows] - 1, minlength=10).tolist()),
+        counts=tuple(np.bincount(states, minlength=10).tolist()),
         flags=tuple(int(((flags >> bit) & 1).sum()) for bit in range(8)),
+        levels=tuple(level_counts(states, cells.bits[rows]).tolist()),
         open_offsets=tuple((left + cells.base).tolist()),
         source_sum=int(sink.terms.expected_fingerprints(changes, upserts).sum(dtype=np.uint64)) & _M64,
         sink_sum=int(cells.fingerprints[rows].sum(dtype=np.uint64)) & _M64,

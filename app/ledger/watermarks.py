@@ -8,9 +8,9 @@ from app.errors import require
 from app.ledger.changes import ChangeSegment
 from app.ledger.fence import Slice, apply_keyed_rules, passed_slices
 from app.ledger.judging import judge_straggler, visible_later
-from app.ledger.rules import NOTHING
+from app.ledger.rules import NOTHING, level_of
 from app.ledger.sink import SinkPartition
-from app.model import NO_TIME, SEGMENT_BITS, Flag, State
+from app.model import BAD, NO_TIME, SEGMENT_BITS, Flag, Level, State
 from app.model.words import INDEX
 
 
@@ -61,6 +61,16 @@ def open_counts(sink: SinkPartition) -> np.ndarray:
         counts += np.bincount(part.states[part.states != NOTHING], minlength=10)
     for straggler in sink.stragglers.by_offset.values():
         counts[straggler.state] += 1
+    return counts
+
+
+def bad_levels(sink: SinkPartition) -> np.ndarray:
+    """``int64[4]``: open bad cells by the `Level` of what was said of them; those of which nothing was said count nowhere."""
+    counts = np.zeros(len(Level), np.int64)
+    for straggler in () if sink.is_ended else sink.stragglers.by_offset.values():
+        level = level_of(straggler.state, sink.word(straggler.offset).bits)
+        if straggler.state in BAD and level is not None:
+            counts[level] += 1
     return counts
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from app.model.batches import Origin
-from app.model.words import ChangeKind, Flag, State
+from app.model.words import ChangeKind, Flag, Level, State
 
 
 class CommandReason(StrEnum):
@@ -73,6 +73,7 @@ class Verdict:
         closed: nothing changes the cell any more, so an alert of it can clear.
         reason: why a change is undecodable or what a sink's error said, where there is such a text.
         at: the highest ``at`` of the lane's marks, ms since the epoch.
+        level: of the evidence that it stands on; None where that is silence, or nothing is known.
     """
 
     id: str
@@ -93,6 +94,7 @@ class Verdict:
     closed: bool
     at: int
     reason: str | None = None
+    level: Level | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +149,7 @@ class Seal:
         previous: hash of the seal before it, empty bytes for the first.
         at: the highest ``at`` of the lane's marks when it was made, ms.
         hash: `identity.seal_hash` of all the rest; empty bytes until it is set.
+        levels: the cells that are delivered or attempted per `Level`, 4 of them; empty in a seal of an older version.
     """
 
     sink: str
@@ -169,6 +172,7 @@ class Seal:
     at: int
     previous: bytes = b""
     hash: bytes = b""
+    levels: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +190,8 @@ class SinkWatermark:
         is_ended: an END was read, and no START of a higher generation since.
         held_from: the changes below are forgotten.
         rows: rows of evidence by what became of them.
-        levels: closed cells that are delivered or attempted, per `Level`.
+        levels: closed cells that are delivered or attempted, per `Level`; bad_levels: open bad cells of which something
+            was said, per `Level` of that.
         status, status_cause, rebuild_from: of the sink's connector, as the lane told last.
     """
 
@@ -215,6 +220,7 @@ class SinkWatermark:
     held_from: int = 0
     rows: Mapping[str, int] = field(default_factory=dict)
     levels: tuple[int, ...] = ()
+    bad_levels: tuple[int, ...] = ()
     status: str | None = None
     status_cause: str | None = None
     rebuild_from: int | None = None

@@ -78,9 +78,12 @@ def _id(fields: Sequence[Field]) -> str:
 
 
 def seal_hash(seal: Seal) -> bytes:
-    """SHA-256 over the canonical bytes of every field of a seal but its own hash: 32 bytes."""
+    """SHA-256 over the canonical bytes of every field of a seal but its own hash: 32 bytes.
+
+    A seal of an older version counts no levels; its form, ``seal 1``, is all that stands before them in ``seal 2``.
+    """
     fields: list[Field] = [
-        "seal 1",
+        "seal 2" if seal.levels else "seal 1",
         seal.sink,
         seal.generation,
         seal.topic,
@@ -100,6 +103,7 @@ def seal_hash(seal: Seal) -> bytes:
         seal.contract,
         seal.at,
         seal.previous,
+        *([seal.levels] if seal.levels else []),
     ]
     return hashlib.sha256(canonical(fields)).digest()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.ledger import rules, watermarks
 from app.ledger.cells import Bit
 from app.ledger.fence import Finding, Outcome
+from app.ledger.rules import level_of
 from app.ledger.sealing import ClosedRange, due_ranges
 from app.ledger.sink import SinkPartition
 from app.model import NO_TIME, SEGMENT_BITS, ChangeKind
@@ -59,6 +60,7 @@ def _verdict(sink: SinkPartition, outcome: Outcome, finding: Finding) -> Verdict
         closed=finding.is_closed,
         at=mark_time(sink),
         reason=outcome.reason or reason(sink, offset),
+        level=level_of(finding.state, word.bits),
     )
 
 
@@ -109,6 +111,7 @@ def _seal(sink: SinkPartition, closed: ClosedRange) -> Seal:
             last_offset=closed.last_offset,
             counts=closed.counts,
             flags=closed.flags,
+            levels=closed.levels,
             open_offsets=closed.open_offsets,
             source_sum=closed.source_sum,
             sink_sum=closed.sink_sum,
@@ -141,6 +144,7 @@ def watermark(sink: SinkPartition, owner: str = "") -> SinkWatermark:
         counts=tuple((sink.tally.closed + opened).tolist()),
         flags=tuple(sink.tally.flags.tolist()),
         levels=tuple(sink.tally.levels.tolist()),
+        bad_levels=tuple(watermarks.bad_levels(sink).tolist()),
         seals=sink.seals,
         seal_hash=sink.seal_hash,
         at=mark_time(sink),

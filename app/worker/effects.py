@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from typing import Any
 
-from app.model import ChangeKind, Flag, Origin, State
+from app.model import ChangeKind, Flag, Level, Origin, State
 from app.model.effects import (
     Command,
     CommandAction,
@@ -93,6 +93,9 @@ _MAKE: dict[str, Callable[[Any], Any]] = {
     "counts": tuple,
     "open_counts": tuple,
     "open_offsets": tuple,
+    "level": Level,
+    "levels": tuple,
+    "bad_levels": tuple,
 }
 
 

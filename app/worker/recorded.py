@@ -22,6 +22,7 @@ from app.ledger.graced import with_fences
 from app.ledger.lane import LaneRows, concatenate, lane_ranks, split
 from app.ledger.merging import followed, merge, without_repeats
 from app.ledger.partition import PartitionFold, projections_of
+from app.ledger.rules import level_of
 from app.ledger.sink import SinkPartition
 from app.model import ChangeBatch, EvidenceKind, ReceiptStatus, SinkTopic, State
 from app.model.effects import Command
@@ -97,7 +98,9 @@ class RecordedRun:
             where = name._asdict()
             for offset, state, flags in (*watermarks.closed_cells(sink), *watermarks.open_cells(sink)):
                 if state not in FINE or flags:
+                    level = level_of(state, sink.word(offset).bits)
                     line = {"kind": "cell", **where, "offset": offset, "state": state.word, "flags": flags.words()}
+                    line["level"] = None if level is None else level.word
                     columns = self.stores.columns.get((name, offset)) if state is State.DIVERGED else None
                     yield line | ({} if columns is None else {"columns": columns})
             for remark in sink.remarks:

@@ -1,6 +1,7 @@
 """What the verifier says of whole recordings, through its commands."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,20 @@ def test_counts_and_watermarks_of_every_sink_are_right(lines, expected):
     assert sorted(found, key=by_place) == sorted(expected["sinks"], key=by_place)
 
 
+def test_each_sink_and_topic_is_covered_by_evidence_that_adds_up(lines):
+    """Cells by state and level are all that was judged; those of a level are what the partitions' evidence comes to."""
+    covered = {(line["sink"], line["topic"]): line for line in lines if line["kind"] == "coverage"}
+    counted: dict[tuple[str, str], Counter[str]] = {}
+    for line in lines:
+        if line["kind"] == "evidence":
+            counted.setdefault((line["sink"], line["topic"]), Counter()).update(line["counts"])
+
+    assert covered.keys() == counted.keys()
+    for place, line in covered.items():
+        assert sum(one["count"] for one in line["cells"]) == line["judged"] > 0
+        assert {one["level"]: one["count"] for one in line["cells"] if one["level"]} == dict(counted[place])
+
+
 def test_no_command_is_too_many_and_none_too_few(lines, expected):
     named: dict[str, list[int]] = {place: [] for place in expected["repair"]}
     for line in lines:
@@ -91,6 +106,7 @@ def test_a_change_is_explained_by_its_evidence_and_the_rule(capsys):
 
     assert "answers c53" in told
     assert "audit: delivered  [recovered, repaired], closed" in told
+    assert "; stands on evidence of level fingerprint" in told
 
 
 def test_whose_a_change_is_stands_in_its_story(capsys, tmp_path):

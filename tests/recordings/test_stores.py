@@ -171,7 +171,7 @@ def test_nothing_waits_and_nothing_is_only_attempted(lines):
 
 
 def test_nothing_beside_cells_is_found(lines):
-    assert {line["kind"] for line in lines} <= {"cell", "command", "evidence", "sink"}
+    assert {line["kind"] for line in lines} <= {"cell", "command", "coverage", "evidence", "sink"}
 
 
 # ---------------------------------------------------------------- the capture with something else wrong

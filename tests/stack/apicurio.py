@@ -49,6 +49,11 @@ class Apicurio:
     def stop(self) -> None:
         self._child.end()
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._child.pid
+
     def schema(self, number: int) -> str | None:
         """The schema of an id; asked for once, for ids are never given again."""
         if number not in self._known:

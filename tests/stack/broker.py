@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -82,10 +83,10 @@ class Broker:
             time.sleep(0.1)
         raise RuntimeError(f"the broker did not start: {(self.directory / 'broker.log').read_text()[-2000:]}")
 
-    def stop(self) -> None:
-        """Stop it by its pid."""
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Stop it by its pid, with a signal."""
         if self._process is not None:
-            self._process.terminate()
+            self._process.send_signal(number)
             try:
                 self._process.wait(30)
             except subprocess.TimeoutExpired:

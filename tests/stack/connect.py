@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +128,16 @@ class Connect:
         """Wait until a task of it has failed; the traces, by task."""
         until(lambda: self.traces(name), (), lambda: self.status(name))
         return self.traces(name)
+
+    @contextmanager
+    def rebalanced(self, name: str, *, tasks: int) -> Iterator[None]:
+        """Another number of tasks for a while: members of its group go and come twice, in the middle of their work."""
+        config = self.ask("GET", f"/connectors/{name}/config")
+        self.put(name, {**config, "tasks.max": str(tasks)})
+        self.await_running(name)
+        yield
+        self.put(name, config)
+        self.await_running(name)
 
     def offsets(self, name: str) -> dict[Place, int | None]:
         """What a sink has committed; what it never committed is not in it."""

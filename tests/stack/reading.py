@@ -85,7 +85,7 @@ class Telling:
     def everything(self, topic: str) -> list[tuple[str, Told]]:
         """Every record of one of its topics with the name of its schema; in order of one lane."""
         messages = read_records(self.bootstrap, f"{self.prefix}.{topic}")
-        return [self._decoded(message.value() or b"") for message in messages]
+        return [self.decoded(message.value() or b"") for message in messages]
 
     def verdicts(self) -> list[Told]:
         """Every verdict ever told."""
@@ -114,7 +114,8 @@ class Telling:
         wanted = ends(self.bootstrap, [*topics, *lanes])
         return all(read.get(place, 0) >= end for place, end in wanted.items())
 
-    def _decoded(self, value: bytes) -> tuple[str, Told]:
+    def decoded(self, value: bytes) -> tuple[str, Told]:
+        """A framed record, with the name of its schema."""
         schema = _parsed(self.registry.schema(int.from_bytes(value[1:5], "big")) or "")
         told = fastavro.schemaless_reader(io.BytesIO(value[5:]), schema, None)
         return schema["name"].rpartition(".")[2], told

@@ -93,6 +93,13 @@ def _allow(world: ConnectWorld, database: str) -> None:
     world.postgres.sql(database, f"grant select on all tables in schema public to {ROLE}")
 
 
+def keep_what_is_deleted(pipeline: Pipeline) -> None:
+    """Deletes hold the row as it was (REPLICA IDENTITY FULL), so that what is marked as deleted keeps its columns."""
+    for table in pipeline.changes:
+        if table != "documents":
+            pipeline.world.postgres.sql(pipeline.source, f"alter table {table} replica identity full")
+
+
 class Watch:
     """A worker over a pipeline, and what it tells."""
 
@@ -104,11 +111,12 @@ class Watch:
         *,
         has_stores: bool = False,
         has_log: bool = False,
+        program: str = "app.cli.main",
     ) -> None:
         self.pipeline = pipeline
         world = pipeline.world
         config = verifier_config(world, pipeline, directory / name, name, has_stores=has_stores, has_log=has_log)
-        self.worker = Worker(directory / name, config)
+        self.worker = Worker(directory / name, config, program)
         self.telling = Telling(world.bootstrap, world.registry, f"{pipeline.name}.{name}")
 
     def unjudged(self, but: Iterable[str] = ()) -> list[Told]:

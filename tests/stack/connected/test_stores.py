@@ -6,9 +6,11 @@ Each test has a pipeline of its own, and a role in the sinks' databases that may
 from __future__ import annotations
 
 import io
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from urllib.request import urlopen
@@ -20,10 +22,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.cli.main import main
 from tests.stack.child import free_port
+from tests.stack.connect import Connect
+from tests.stack.connectors import TASKS
 from tests.stack.groups import committed
 from tests.stack.reading import Told, ends, read_records
-from tests.stack.watching import Watch, verifier_config
-from tests.stack.worker import until
+from tests.stack.watching import Watch, keep_what_is_deleted, verifier_config
+from tests.stack.worker import DEADLINE_S, until
 from tests.stack.world import ConnectWorld, Pipeline
 
 TOO_MUCH = Decimal(950)
@@ -31,10 +35,8 @@ TOO_MUCH = Decimal(950)
 
 @pytest.fixture
 def pipeline(pipeline: Pipeline) -> Pipeline:
-    """Deletes hold the row as it was (REPLICA IDENTITY FULL), so that what is marked as deleted keeps its columns."""
-    for table in pipeline.changes:
-        if table != "documents":
-            pipeline.world.postgres.sql(pipeline.source, f"alter table {table} replica identity full")
+    """Whose deletes hold the row as it was."""
+    keep_what_is_deleted(pipeline)
     return pipeline
 
 
@@ -214,30 +216,77 @@ def test_doctor_proposes_contracts_from_what_connect_says(
     assert "password" not in text
 
 
-def test_a_clean_run_with_restarts_of_connect_and_of_the_verifier_gives_no_false_alarm(
+def test_a_sink_that_stands_still_for_two_minutes_and_everything_that_restarts_give_no_false_alarm(
     pipeline: Pipeline, watch: Watch
 ) -> None:
-    """A sink stands still for half of it, and everything comes in the end; rows of documents are left out, which a sink spoils."""
-    worker, connect = watch.worker, pipeline.world.connect
-    connect.pause(pipeline.sink_a)
-    for round_ in range(2):
-        pipeline.shop.work(CHANGES // 4)
-        connect.kill()
-        pipeline.shop.work(CHANGES // 4)
-        connect.begin()
-        connect.await_up()
-        if round_ == 0:
-            worker.kill()
-            worker.start()
-            connect.resume(pipeline.sink_a)
+    """A clean run: Connect is killed twice and the worker once, tasks come and go, and nothing bad is told at any moment.
+
+    Rows of documents are left out, which a sink spoils.
+    """
+    worker, connect, shop = watch.worker, pipeline.world.connect, pipeline.shop
+    still, busy = pipeline.sinks
+    connect.halt(still)
+    stopped_at = time.monotonic()
+    shop.work(CHANGES // 4)
+    killed(connect, lambda: shop.work(CHANGES // 4))
+    worker.kill()
+    worker.start()
+    with connect.rebalanced(busy, tasks=TASKS + 1):
+        shop.work(CHANGES // 4)
+    killed(connect, lambda: shop.work(CHANGES // 4))
+
+    looks = [look(watch, still)]
+    while looks[-1].at_s < stopped_at + STOOD_STILL_S or not looks[-1].shows_lag:
+        assert looks[-1].at_s < stopped_at + STOOD_STILL_S + DEADLINE_S, looks
+        shop.work(20)
+        looks.append(look(watch, still))
+    stood_still_s = time.monotonic() - stopped_at
+    connect.resume(still)
+    with connect.rebalanced(still, tasks=1):
+        pass  # it has everything to catch up with
+    connect.restart_task(still, 0)
     pipeline.await_arrived()
     spoiled = pipeline.changes["documents"]
     until(lambda: not watch.unjudged([spoiled]), [worker], lambda: watch.unjudged([spoiled]))
 
+    assert stood_still_s >= STOOD_STILL_S
+    assert looks[-1].shows_lag
     assert [one for one in watch.telling.verdicts() if one["topic"] != spoiled] == []
+    assert watch.telling.findings() == []
     levels = [one["levels"] for one in watch.telling.watermarks().values() if one["topic"] != spoiled]
     assert sum(one.get("read_back", 0) for one in levels) > 0
     assert all(one.keys() <= {"read_back", "attempted"} for one in levels), levels  # a row that moved on is not told of
 
 
 CHANGES = 20_000
+STOOD_STILL_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the verifier told of one sink at a moment of the test's own clock: its connector, and how many changes wait for it."""
+
+    at_s: float
+    statuses: frozenset[str | None]
+    pending: int
+
+    @property
+    def shows_lag(self) -> bool:
+        """What is stopped is told to be, and what waits for it is counted."""
+        return self.statuses == {"STOPPED"} and self.pending > CHANGES // 4
+
+
+def look(watch: Watch, sink: str) -> Look:
+    """Now; the worker must be alive."""
+    assert watch.worker.is_running, watch.worker.log()
+    told = [one for one in watch.telling.watermarks().values() if one["sink"] == sink]
+    pending = sum(one["open_counts"].get("pending", 0) for one in told)
+    return Look(time.monotonic(), frozenset(one["status"] for one in told), pending)
+
+
+def killed(connect: Connect, meanwhile: Callable[[], None]) -> None:
+    """Connect is killed in the middle of something, and comes again."""
+    connect.kill()
+    meanwhile()
+    connect.begin()
+    connect.await_up()

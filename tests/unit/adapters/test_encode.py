@@ -15,7 +15,7 @@ from app.adapters import encode
 from app.adapters.told import ToldReader
 from app.decode.schemas import RecordedSchemas
 from app.errors import BadInput
-from app.model import ChangeKind, Flag, Origin, Ownership, State
+from app.model import ChangeKind, Flag, Level, Origin, Ownership, State
 from app.model.effects import (
     Command,
     CommandAction,
@@ -31,6 +31,7 @@ from app.model.effects import (
     Unreadable,
     Verdict,
 )
+from app.model.identity import seal_hash, sealed
 
 ORIGIN = Origin("receipts", 1, 77)
 PLACE = {"sink": "s", "generation": 0, "topic": "t", "epoch": 0, "partition": 1}
@@ -49,6 +50,7 @@ VERDICT = Verdict(
     fence_origin=ORIGIN,
     closed=False,
     at=3,
+    level=Level.READ_BACK,
 )
 COMMAND = Command(
     id="00ff",
@@ -98,6 +100,7 @@ SEAL = Seal(
     contract="abc",
     at=3,
     hash=b"\x02" * 32,
+    levels=(0, 1, 2, 3),
 )
 WATERMARK = SinkWatermark(
     **PLACE,
@@ -118,6 +121,11 @@ WATERMARK = SinkWatermark(
     fence_at=3,
     held_from=1,
     rows={"cells": 7},
+    levels=(0, 1, 2, 4),
+    bad_levels=(0, 0, 0, 1),
+    status="FAILED",
+    status_cause="a task's error",
+    rebuild_from=4,
 )
 FINDINGS = [
     Orphan(sink="s", topic="t", partition=1, offset=5, origin=ORIGIN),
@@ -166,7 +174,36 @@ def test_a_watermark_of_an_older_version_is_read_with_what_it_knew() -> None:
 
     told = ToldReader(RecordedSchemas({7: json.dumps(old)})).told(b"\x00\x00\x00\x00\x07" + value.getvalue())
 
-    assert told == replace(WATERMARK, beginning=None, next_offset=0, fence=0, fence_at=None, held_from=0, rows={})
+    marks = {"beginning": None, "next_offset": 0, "fence": 0, "fence_at": None, "held_from": 0, "rows": {}}
+    counts = {"levels": (0,) * 4, "bad_levels": (0,) * 4}
+    status = {"status": None, "status_cause": None, "rebuild_from": None}
+    assert told == replace(WATERMARK, **marks, **counts, **status)
+
+
+def test_a_verdict_of_an_older_version_names_no_level() -> None:
+    old = schemas.load("Verdict")
+    old["fields"] = [field for field in old["fields"] if field["name"] != "level"]
+    value = io.BytesIO()
+    fastavro.schemaless_writer(value, fastavro.parse_schema(old), encode.datum(VERDICT))
+
+    told = ToldReader(RecordedSchemas({7: json.dumps(old)})).told(b"\x00\x00\x00\x00\x07" + value.getvalue())
+
+    assert told == replace(VERDICT, level=None)
+
+
+def test_a_seal_of_an_older_version_has_no_levels_and_the_hash_that_it_had() -> None:
+    """It is read by today's schema, and what is computed of it is what stands in it."""
+    made = sealed(replace(SEAL, levels=()))
+    old = schemas.load("Seal")
+    old["fields"] = [field for field in old["fields"] if field["name"] != "levels"]
+    value = io.BytesIO()
+    fastavro.schemaless_writer(value, fastavro.parse_schema(old), encode.datum(made))
+    value.seek(0)
+
+    read = fastavro.schemaless_reader(value, fastavro.parse_schema(old), fastavro.parse_schema(schemas.load("Seal")))
+
+    assert read["levels"] == []
+    assert read["hash"] == seal_hash(replace(made, levels=tuple(read["levels"])))
 
 
 @pytest.mark.parametrize("value", [None, b"", b"\x00\x00\x00\x00\x07", b"\x00\x00\x00\x00\x08"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from app.cli.coverage import coverage_lines, coverage_text
 from app.cli.main import main
 from app.cli.operator import _line, _rows
 from app.cli.standings import _standing, _table, _told
@@ -83,6 +84,41 @@ def test_status_tells_rows_totals_and_what_is_bad():
     assert table[-1] == "s  t  1 partition: 7 delivered, 2 missing, 1 pending  BAD: 2 open  owner ada  severity high"
     assert (told["owner"], gone["owner"]) == ("ada", None)
     assert (told["wrong"], gone["wrong"]) == (True, False)
+
+
+def test_status_tells_of_each_sink_and_topic_what_was_judged_by_which_evidence():
+    levels = {"levels": (1, 0, 0, 6), "counts": (0, 0, 0, 0, 6, 2, 1, 1, 0, 1), "bad_levels": (0, 0, 0, 1)}
+    of_open = {"open_counts": (0, 0, 0, 0, 0, 0, 1, 0, 0, 1)}
+    parts = [watermark(**levels, **of_open), watermark(**levels, **of_open, partition=1)]
+    coverage = list(coverage_lines(parts))
+    lines = [_standing(ToldAt(told=one, at_ms=60_000), is_configured=True) for one in parts]
+
+    assert list(_table([*lines, *coverage], 61_000))[-3:] == [
+        "s  t  2 partitions: 12 delivered, 4 superseded, 2 diverged, 2 attempted, 2 pending  BAD: 2 open",
+        "    judged 20: 12 delivered by read_back (60.0%), 2 attempted (10.0%), 4 superseded (20.0%), 2 diverged (10.0%)",
+        "    read back: 12 of 14 equal",
+    ]
+    assert coverage == [
+        {
+            "kind": "coverage",
+            "sink": "s",
+            "topic": "t",
+            "judged": 20,
+            "cells": [
+                {"state": "delivered", "level": "read_back", "count": 12, "share": 0.6},
+                {"state": "attempted", "level": "attempted", "count": 2, "share": 0.1},
+                {"state": "superseded", "level": None, "count": 4, "share": 0.2},
+                {"state": "diverged", "level": None, "count": 2, "share": 0.1},
+            ],
+            "read_back": {"cells": 14, "equal": 12},
+        }
+    ]
+
+
+def test_where_nothing_was_judged_no_share_is_told():
+    (line,) = coverage_lines([watermark(counts=(0,) * 10, open_counts=(0,) * 10)])
+
+    assert list(coverage_text(line)) == []
 
 
 def test_readiness_tells_each_reason_with_coordinates_and_what_to_do():

@@ -71,6 +71,16 @@ def test_one_sinks_watermark_becomes_lag_ages_and_cells(metrics: Metrics) -> Non
     assert found['cdc_verifier_state_cells{sink="s",state="delivered",topic="orders"}'] == 60
 
 
+def test_what_was_judged_and_by_which_evidence_are_cells_that_add_up(metrics: Metrics) -> None:
+    """60 delivered and closed, 5 bad and open; a share is a quotient of sums, whichever worker holds a partition."""
+    for partition in range(2):
+        show(metrics, replace(WATERMARK, partition=partition, levels=(0, 10, 20, 30)))
+    found = page(metrics)
+
+    assert found['cdc_verifier_judged_cells{sink="s",topic="orders"}'] == 130
+    assert found['cdc_verifier_evidence_cells{sink="s",state="read_back",topic="orders"}'] == 60
+
+
 def test_partitions_are_summed_up_and_the_worst_age_counts(metrics: Metrics) -> None:
     show(metrics, WATERMARK)
     show(metrics, replace(WATERMARK, partition=1, verified_ts_ms=NOW_MS - 90_000), left=5)

@@ -62,8 +62,12 @@ def test_a_verdict_is_known_by_cell_and_fence() -> None:
 
 
 def test_a_seals_hash_is_of_everything_but_itself() -> None:
-    """Pinned: a seal of today must still check years from now."""
+    """Pinned: a seal of today must still check years from now; so must one of before levels were counted."""
     assert seal_hash(SEAL).hex() == "b219f07fe8738ca6e0f89c71e81a4dbe52f415be81fa30fde01b082c5e2a6f33"
+    assert (
+        seal_hash(replace(SEAL, levels=(1, 2, 3, 4))).hex()
+        == "db835aa87434497af37764cc546ae4fad4c5125e126c7636ce2426bea3c56661"
+    )
     assert sealed(SEAL).hash == seal_hash(SEAL) == seal_hash(sealed(SEAL))
 
 
