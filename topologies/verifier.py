@@ -16,7 +16,6 @@ from typing import Any
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from app.adapters.connect_rest import ConnectClient
 from app.adapters.connection import Connection
 from app.adapters.encode import Encoder
 from app.adapters.groups import SILENT, committed_offsets
@@ -36,21 +35,14 @@ from app.worker.ports import Input
 from app.worker.rereading import Rereader
 from app.worker.routing import Router
 from topologies.again import StretchReader
-from topologies.change_logs import ChangeLogGate, walks
 from topologies.counts import LOOK_S, CountWatch, PolicyWatch, policies_of, remember
 from topologies.ending import end_process
 from topologies.engine import EngineSettings, build_app, until_stopped
-from topologies.gates import Gate, RoutedGate, RoutedLogs
 from topologies.ledger import LedgerReader
+from topologies.looking import looks
 from topologies.marking import Marks
-from topologies.probing import FenceProbe
-from topologies.progress import ProgressProbe
-from topologies.readback import ReadBackGate
-from topologies.scrubbing import Scrubbing
 from topologies.shipping import Shipper
 from topologies.starting import ledger_topic, our_schemas, prepare
-from topologies.statuses import StatusProbe
-from topologies.stores import open_stores
 
 logger = logging.getLogger(__name__)
 
@@ -131,9 +123,7 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     metrics = Metrics(settings.metrics.per_partition)
     prepared = await asyncio.to_thread(prepare, settings, connection, counts)
     layout, partitions = prepared.layout, prepared.ledger_partitions
-    for sink in settings.sinks.values():
-        for topic in settings.sink_topics(sink.name, layout.inputs):
-            metrics.contract(sink.name, topic, sink.ownership(topic))
+    _show_owners(settings, layout, metrics)
     registry = _registry(settings, metrics)
     ids = await registry.register(our_schemas())
     shipper = _shipper(settings, metrics, ids, partitions)
@@ -147,17 +137,7 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
         logger.warning("%s", problem)
     app = build_app(_engine(settings, layout), worker)
     marks = Marks(layout, shipper, ids)
-    stores = open_stores(settings, layout, registry, connection.admin, client_config(settings), group)
-    told = walks(settings, registry, connection.admin, client_config(settings), group, worker.lanes)
-    change_logs = ChangeLogGate(told, worker, layout, marks, metrics)
-    read_back = ReadBackGate(stores.readers, worker, layout, marks, metrics)
-    scrubbing = Scrubbing(stores.scrubs, worker, marks, metrics, read_back.is_busy)
-    probe = _probe(settings, worker, marks, connection.admin, metrics, [change_logs, read_back])
-    looks = {
-        "logs": change_logs.recheck, "recheck": read_back.recheck, "scrub": scrubbing.look,
-        "idle stores": stores.close_idle, "probe": probe.look,
-    }  # fmt: skip
-    for name, look in looks.items():
+    for name, look in looks(settings, layout, registry, connection.admin, worker, marks, metrics).items():
         app.timer(settings.verifier.probe_interval_ms / 1000, name=name)(_on_timer(look))
     reading = StretchReader(client_config(settings), group)
     worker.rereader = Rereader(reading.read, worker.decode)
@@ -176,6 +156,12 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     return Running(app, worker, metrics, served, shipper)
 
 
+def _show_owners(settings: Settings, layout: Layout, metrics: Metrics) -> None:
+    for sink in settings.sinks.values():
+        for topic in settings.sink_topics(sink.name, layout.inputs):
+            metrics.contract(sink.name, topic, sink.ownership(topic))
+
+
 def _served(settings: Settings, metrics: Metrics) -> Served | None:
     host, port = settings.metrics.host, settings.metrics.port
     try:
@@ -184,31 +170,6 @@ def _served(settings: Settings, metrics: Metrics) -> Served | None:
         raise ConfigError(
             [f"metrics.port: {host}:{port} can't be served ({error.strerror}); choose another port"]
         ) from None
-
-
-def _probe(
-    settings: Settings, worker: LiveWorker, marks: Marks, admin: AdminClient, metrics: Metrics, rows: Sequence[Gate]
-) -> FenceProbe:
-    """Everything that looks at the outside world for sinks that do not tell of themselves."""
-    statuses = StatusProbe(settings.sinks, _connect(settings, metrics), marks, metrics)
-    interval_s = settings.verifier.probe_interval_ms / 1000
-    progress = ProgressProbe(admin, marks, metrics, statuses.is_idle, interval_s)
-    logs = RoutedLogs(admin, settings.verifier.application_id)
-    gates: list[Gate] = [RoutedGate(worker, logs), *rows]
-    return FenceProbe(settings, worker, marks, logs, statuses, progress, metrics, gates)
-
-
-def _connect(settings: Settings, metrics: Metrics) -> ConnectClient | None:
-    given = settings.connect
-    if given.url is None:
-        return None
-    password = None if given.password is None else given.password.reveal()
-    return ConnectClient(
-        given.url,
-        username=given.username,
-        password=password,
-        on_answer=lambda is_answered: metrics.connect_answer(is_answered=is_answered),
-    )
 
 
 async def _committed(admin: AdminClient, group: str, sources: Sequence[Input]) -> dict[tuple[str, int], int]:

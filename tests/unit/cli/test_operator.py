@@ -91,7 +91,7 @@ def test_status_tells_of_each_sink_and_topic_what_was_judged_by_which_evidence()
     of_open = {"open_counts": (0, 0, 0, 0, 0, 0, 1, 0, 0, 1)}
     parts = [watermark(**levels, **of_open), watermark(**levels, **of_open, partition=1)]
     coverage = list(coverage_lines(parts))
-    lines = [_standing(ToldAt(told=one, at_ms=60_000), is_configured=True) for one in parts]
+    lines = [_standing(ToldAt(told=one, at_ms=60_000), Ownership(), is_configured=True) for one in parts]
 
     assert list(_table([*lines, *coverage], 61_000))[-3:] == [
         "s  t  2 partitions: 12 delivered, 4 superseded, 2 diverged, 2 attempted, 2 pending  BAD: 2 open",

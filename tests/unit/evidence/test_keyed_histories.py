@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.evidence.atoms import integer as number
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from app.decode.atoms import integer as number
 from app.decode.images import Image
 from app.evidence.keys import KeyText, by_key, key_text, row_key
 from app.evidence.postgres import atom_of_text

@@ -259,7 +259,7 @@ def test_a_transform_that_is_not_mirrored_is_told_by_what_the_sink_is_judged_by(
     passed = only(sunk(filtered, has_store=False, tables={}))
 
     assert (stored.level, stored.about) == ("warning", "contracts")
-    assert stored.says.startswith("the transform x (io.debezium.transforms.Filter) can't be mirrored")
+    assert stored.says.startswith("the transform x (io.debezium.transforms.Filter) asks a script")
     assert "missing or diverged" in stored.means
     assert "attempted, as if it had been written" in passed.means
 
