@@ -31,7 +31,7 @@ _NOTHING = (0, 0)
 
 
 class ChangeDecoder(Protocol):
-    """What every decoder of changes does."""
+    """What every decoder of changes does; one that can't choose rows leaves projections that do to the reference."""
 
     def decode(self, raw: RawBatch) -> ChangeBatch:
         """The changes of one fetch; raises `Unavailable` where a schema can't be had now, and then decodes nothing."""

@@ -27,6 +27,7 @@ class RowPlan:
         self.columns = columns
         self._read = read
         self._hashes = [(column.name, column.hash) for column in columns]
+        self._asked: dict[frozenset[str], list[Column]] = {}
         self._left_out = [[at for at, column in enumerate(columns) if column.name in names] for names in ignored]
 
     def fingerprints(self, row: Any) -> list[int]:
@@ -40,7 +41,7 @@ class RowPlan:
         total = sum(hashes)
         return [(total - sum([hashes[at] for at in places]) if places else total) & _MASK for places in self._left_out]
 
-    def atoms(self, row: Any, only: Collection[str] | None = None) -> dict[str, bytes]:
+    def atoms(self, row: Any, only: frozenset[str] | None = None) -> dict[str, bytes]:
         """The atoms of the columns that take part, by column; raises as `fingerprints` does.
 
         Args:
@@ -49,10 +50,16 @@ class RowPlan:
         values = row if self._read is None else self._read(row)
         return {
             column.name: column.atom(values[column.name])
-            for column in self.columns
-            if (only is None or column.name in only)
-            and (column.is_unavailable is None or not column.is_unavailable(values[column.name]))
+            for column in (self.columns if only is None else self._of(only))
+            if column.is_unavailable is None or not column.is_unavailable(values[column.name])
         }
+
+    def _of(self, names: frozenset[str]) -> list[Column]:
+        """Some of the columns; the same few sets of names are asked for again and again."""
+        found = self._asked.get(names)
+        if found is None:
+            found = self._asked[names] = [column for column in self.columns if column.name in names]
+        return found
 
 
 def ignored_columns(projections: Iterable[Projection], table: str, names: Iterable[str]) -> list[frozenset[str]]:

@@ -87,16 +87,15 @@ class _TableRows:
 
     def _texts(self, kind: ChangeKind, told: Told) -> dict[str, str | None]:
         """By column its text, None for null; a column that nothing tells is not there."""
-        sources = [told.after if kind is ChangeKind.UPSERT else told.key]
-        if self._is_whole:  # of an update, a value that is unavailable is the one from before
-            sources.append(told.before)
-        found: dict[str, str | None] = {}
-        for source in sources:
-            lacking = self._columns - found.keys()
-            for name, atom in ((source(lacking) if lacking else None) or {}).items():
-                is_told = source is not told.key or atom != NULL  # no table's key is null: that one was invented
-                if name in lacking and is_told:
-                    found |= _text(name, atom)
+        if kind is ChangeKind.UPSERT:
+            found = _read(told.after(self._columns), self._columns)
+        else:  # no table's key is null: what is was invented
+            key = {name: atom for name, atom in (told.key(self._columns) or {}).items() if atom != NULL}
+            found = _read(key, self._columns)
+        if self._is_whole and len(found) < len(self._columns):
+            # of an update, a value that is unavailable is the one from before
+            lacking = self._columns.difference(found)
+            found |= _read(told.before(lacking), lacking)
         return found
 
 
@@ -104,11 +103,13 @@ def _rows_of(projection: Projection, table: str) -> _TableRows | None:
     return _TableRows(projection, table) if chosen_by(projection, table) else None
 
 
-def _text(name: str, atom: bytes) -> dict[str, str | None]:
-    """None where a value has no text (a list, a map): nothing is known of it."""
-    if atom == NULL:
-        return {name: None}
-    try:
-        return {name: written(atom)}
-    except BadInput:
-        return {}
+def _read(atoms: Atoms | None, columns: frozenset[str]) -> dict[str, str | None]:
+    """Some columns as texts; one whose value has no text (a list, a map) is not there, for nothing is known of it."""
+    found: dict[str, str | None] = {}
+    for name, atom in (atoms or {}).items():
+        if name in columns:
+            try:
+                found[name] = None if atom == NULL else written(atom)
+            except BadInput:
+                continue
+    return found

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
+
+import pytest
 
 from app.evidence.change_log import walk
 from app.evidence.keys import by_key, shared_text
@@ -129,6 +132,74 @@ def test_only_listed_columns_are_compared_and_fingerprinted() -> None:
     assert fingerprint(image, terms) == fingerprint(upsert(1), StoreTerms())
     assert terms.is_ignored("orders", "region")
     assert not terms.is_ignored("items", "region")
+
+
+# ---------------------------------------------------------------- histories of one key
+
+
+def history_of(rng):
+    """Changes of one key whose row moves in and out, comes and goes; each with its before image, none repeats a name."""
+    images, held = [], None
+    for offset in range(1, rng.randint(2, 9)):
+        if held is not None and rng.random() < 0.25:
+            images.append(before(delete(offset), **held))
+            held = None
+        else:
+            now = {"region": rng.choice(["EU", "EU", "US"]), "name": f"n{offset}"}
+            change = upsert(offset, **now)
+            images.append(change if held is None else before(change, **held))
+            held = now
+    return images
+
+
+def applied(images, habit):
+    """The row of a sink that has read some changes: it applies what it takes, and of the rest nothing, or its delete, or all."""
+    held = None
+    for image in images:
+        is_taken = EU.left_out(image) is LeftOut.NO
+        if is_taken or habit == "leaks":
+            held = image.row
+        elif habit == "tidies":
+            held = None
+    return held
+
+
+@pytest.mark.parametrize("habit", ["ignores", "tidies", "leaks"])
+def test_no_row_of_a_sink_that_does_what_it_should_is_called_wrong(habit) -> None:
+    """However far it is ahead of its commits, and whatever it does with rows that it takes no more."""
+    rng = random.Random(habit)
+    proved = 0
+    for _ in range(2_000):
+        images = history_of(rng)
+        read = rng.randint(0, len(images))
+        below = rng.randint(0, read) + 1
+        finding = said(images, applied(images[:read], habit), below=below)
+
+        assert finding is None or isinstance(finding, Equal), (images, read, below)
+        if isinstance(finding, Equal):
+            proved += 1
+            assert EU.left_out(images[finding.offset - 1]) is LeftOut.NO
+            assert finding.offset <= read
+
+    assert proved > 500
+
+
+def test_no_lost_change_that_the_sink_takes_is_called_right() -> None:
+    """Its name stands nowhere else, so a row that lacks it can't be what it says."""
+    rng = random.Random(7)
+    convicted = 0
+    for _ in range(2_000):
+        images = history_of(rng)
+        taken = [image for image in images if EU.left_out(image) is LeftOut.NO]
+        if not taken or taken[-1].row is None:
+            continue
+        lost = taken[-1]
+        finding = said(images, applied([image for image in images if image is not lost], "ignores"))
+
+        assert not (isinstance(finding, Equal) and finding.offset == lost.offset)
+        convicted += isinstance(finding, Absent) and finding.offset == lost.offset
+
+    assert convicted > 300
 
 
 # ---------------------------------------------------------------- columns that the sink lacks yet
