@@ -23,6 +23,7 @@ from app.evidence.classes import Columns, described_topics, tolerances_of
 from app.evidence.connector import AWAY
 from app.evidence.connectors import Config, SourceTable
 from app.evidence.installation import ConnectorSeen, Gap, Installation, LogSeen, ReaderSeen, Record, SinkSeen, TableSeen
+from app.evidence.installation.deletes import Deletes, sampled_deletes
 from app.evidence.installation.finding import listed
 from app.model import NO_TIME, ChangeKind, RawBatch
 from app.worker.stores import store_terms
@@ -58,6 +59,7 @@ class _Look:
         self._tables: dict[str, SourceTable] = {}
         self._columns: dict[str, Columns] = {}
         self._keys: dict[str, tuple[str, ...]] = {}
+        self._deletes: dict[str, Deletes] = {}
 
     def seen(self) -> Installation:
         """Everything, in the order of the module's docstring."""
@@ -86,6 +88,7 @@ class _Look:
             clocks=self._clocks,
             tables=self._tables,
             keys=self._keys,
+            deletes=self._deletes,
             refusals=tuple(refusals or ()),
             gaps=tuple(self._gaps),
         )
@@ -125,6 +128,7 @@ class _Look:
         self._tables, self._columns = described_topics(raws, self._registry, source.unavailable_value)
         for raw in raws:
             self._keys |= {image.topic: tuple(image.key) for image in images.decode(raw) if image.key and image.table}
+        self._deletes = sampled_deletes(raws, self._registry, source.unavailable_value, self._keys)
         return {(raw.topic, raw.partition): _read(raw, decoder) for raw in raws}
 
     # ---------------------------------------------------------------- Connect

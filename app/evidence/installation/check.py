@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from app.evidence.installation import reach, records, retention, sinks, sources, topics
+from app.evidence.installation import deletes, reach, records, retention, sinks, sources, topics
 from app.evidence.installation.finding import LEVELS, Finding
 from app.evidence.installation.seen import Installation
 
@@ -18,6 +18,11 @@ def _progress(seen: Installation) -> Iterator[Finding]:
 
 def _isolation(seen: Installation) -> Iterator[Finding]:
     yield from records.isolation(seen, sources.exactly_once(seen))
+
+
+def _sources(seen: Installation) -> Iterator[Finding]:
+    yield from sources.sources(seen)
+    yield from deletes.marked_rows(seen)
 
 
 def _nothing(_: Installation) -> Iterable[Finding]:
@@ -41,7 +46,7 @@ CHECKS: Mapping[str, tuple[Check, str]] = {
     "isolation": (_isolation, "no sink reads what was not committed, as far as transactions were seen"),
     "rights": (reach.rights, "all rights of a worker are there: {rights}"),
     "registry": (reach.registry, "it answers, and takes the schemas of this version"),
-    "sources": (sources.sources, "sources write as the configuration expects: {sources} connectors"),
+    "sources": (_sources, "sources write as the configuration expects: {sources} connectors"),
     "connectors": (sinks.sinks, "sinks' connectors run, and are as their contracts say: {connectors}"),
     "contracts": (sinks.contracts, "contracts say what the connectors' configurations call for: {proposals} compared"),
     "stores": (reach.stores, "stores answer, and hold the tables and their keys: {tables}"),

@@ -54,6 +54,7 @@ def retention(seen: Installation) -> Iterator[Finding]:
     for one in seen.of("receipts", "dead letters", "success"):
         yield from _short(one, 0, UNREAD)
         yield from _evidence(seen, one)
+        yield from _by_bytes(one)
     for one in seen.of("lane"):
         yield from _lane(seen, one)
 
@@ -116,6 +117,18 @@ def _evidence(seen: Installation, topic: TopicSeen) -> Iterator[Finding]:
             f"{lasting(seen.now_ms - oldest)}",
             means="should a worker's disk be lost, what was said of open changes can't be read again: they are unverifiable",
             do=altered(topic.name, f"retention.ms={seen.now_ms - oldest + 7 * DAY_MS}"),
+        )  # fmt: skip
+
+
+def _by_bytes(topic: TopicSeen) -> Iterator[Finding]:
+    """Evidence is not sampled, so that nothing is forecast of it."""
+    kept_bytes = number(topic, "retention.bytes")
+    if "delete" in policies(topic) and kept_bytes is not None and kept_bytes >= 0:
+        yield Finding(
+            level="unknown", about="retention", place=f"topic {topic.name}",
+            says=f"keeps {kept_bytes} bytes of a partition (retention.bytes): how long that lasts was not looked at",
+            means=f"where it is too little, {UNREAD}",
+            do=altered(topic.name, "retention.bytes=-1") + ", and let retention.ms decide",
         )  # fmt: skip
 
 

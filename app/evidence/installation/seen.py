@@ -163,6 +163,7 @@ class Installation:
         consumed: by connector, the existing topics that it consumes.
         clocks: by whose clock it is, ms that it is ahead of this machine's, as an answer told it.
         tables: the source's table by change topic, as its newest records tell; keys: the columns of their keys.
+        deletes: by change topic, how many sampled deletes there were, and how many of them hold the key alone.
         refusals: why the registry refuses schemas of ours.
         gaps: what could not be asked.
     """
@@ -180,6 +181,7 @@ class Installation:
     clocks: Mapping[str, int] = field(default_factory=dict)
     tables: Mapping[str, SourceTable] = field(default_factory=dict)
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    deletes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     refusals: tuple[str, ...] = ()
     gaps: tuple[Gap, ...] = ()
 

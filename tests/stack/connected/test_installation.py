@@ -43,6 +43,8 @@ def test_a_right_installation_is_fine_nothing_is_written_and_everything_that_is_
 
     orders, notes = pipeline.changes["orders"], pipeline.changes["notes"]
     twice = next(record for record in read_records(world.bootstrap, orders) if record.key() and record.value())
+    world.postgres.sql(pipeline.source, "delete from notes where id = (select min(id) from notes)")
+    pipeline.await_arrived(b)
     producer = Producer({"bootstrap.servers": world.bootstrap})
     producer.produce(orders, twice.value(), twice.key(), partition=(twice.partition() + 1) % 3)
     producer.produce(notes, b"this is no Avro", b"k", partition=0)
@@ -67,6 +69,7 @@ def test_a_right_installation_is_fine_nothing_is_written_and_everything_that_is_
         ("error", "keys", f"topic {orders}"),
         ("error", "decoding", f"topic {notes}"),
         ("error", "sources", f"connector {pipeline.source}"),  # the placeholder
+        ("warning", "sources", f"topic {notes}"),  # a delete that holds the key alone, and a sink that marks the row
         ("error", "connectors", f"connector {a} (sinks.{a})"),  # its group
         ("warning", "connectors", f"connector {a} (sinks.{a})"),  # paused
         ("error", "connectors", f"connector {b} (sinks.{b})"),  # dead letters without headers

@@ -223,6 +223,12 @@ def test_evidence_that_is_kept_for_less_than_a_day():
     assert (found.level, found.about, found.place) == ("warning", "retention", "topic receipts")
 
 
+def test_evidence_that_is_kept_by_bytes():
+    found = only(with_topic("receipts", config={"retention.bytes": "1000000"}))
+
+    assert (found.level, found.about, found.place) == ("unknown", "retention", "topic receipts")
+
+
 def test_evidence_that_is_kept_for_less_than_a_change_has_been_open():
     readers = (reader("search", ORDERS, 0, at=4, open_ms=NOW - 3 * DAY), *receipts_sink().readers[1:])
     seen = with_topic("receipts", config={"retention.ms": str(2 * DAY)})
