@@ -52,10 +52,5 @@ class Session(Protocol):
     ) -> list[Numbered]:
         """The rows of some keys, in any order; all keys are None in the same places."""
 
-    def scan(
-        self, table: Table, key: Sequence[str], after: Sequence[str | None] | None, columns: Sequence[str], limit: int
-    ) -> list[tuple[str | None, ...]]:
-        """Rows in key order; each row's cells follow its key's values."""
-
     def close(self) -> None:
         """Hang up; never raises."""
