@@ -399,3 +399,29 @@ def test_what_is_said_names_the_columns_and_no_second_write() -> None:
     (found,) = said
     assert (found.status, found.error) == (Status.APPLIED, ("differs", "body (null), name (value)"))
     assert found.evidence == "read-back"
+
+
+def test_a_key_that_another_converter_wrote_is_the_same_key() -> None:
+    """Its hash is another, and so the fold takes it for another key; the row shows the newest of both."""
+    world = settled(*SOME[:1])
+    value = framed(VALUE, change("u", {"id": 1, "name": "by JSON", "body": "b"}, {"lsn": 9}), VALUE_ID)
+    world.records.append(RawRecord(1, 100, b'{"id": 1}', value))
+    world.reads_on()
+    world.holds((1, "by JSON", "b"))
+    world.look(2)
+    world.look(2)
+
+    assert world.passes() == []
+    assert world.rows == {"equal": 1}
+
+
+def test_a_key_of_other_columns_than_today_finds_nobodys_row() -> None:
+    """The table got another primary key: the row that the old columns find is of a newer change."""
+    world = settled(*SOME[:1])
+    value = framed(VALUE, change("u", {"id": 1, "name": "newer", "body": "b"}, {"lsn": 9}), VALUE_ID)
+    world.records.append(RawRecord(1, 100, b'{"id": 1, "name": "newer"}', value))
+    world.reads_on()
+    world.holds((1, "newer", "b"))
+
+    assert world.passes() == []
+    assert world.rows == {}
