@@ -39,6 +39,10 @@ REST = 3
 """After decoding a stretch the scrub rests so many times as long: it takes a quarter of a core at most."""
 
 
+MOST_LINES = 100
+"""Wrong rows of one pass that the log names; each is named on the verdicts topic."""
+
+
 class Lost(Exception):
     """The lane, or the life that was looked at, is another by now."""
 
@@ -93,6 +97,7 @@ class Pass:
     has_told: bool = False
     _walking: Walking | None = None
     _from: int = -1
+    _told: int = 0
     _met: set[int] = field(default_factory=set)
 
     async def step(self) -> None:
@@ -208,7 +213,9 @@ class Pass:
         found = evidence_of(self.of.sink, image, finding, self.of.terms, KIND, image.at, is_heard=True)
         what = described(finding.columns) if isinstance(finding, Different) else "it shows no sign of its change"
         where = f"{self.source.topic}:{self.source.partition}:{image.offset}"
-        logger.warning("%s: a row that was right is wrong by now, that of the change %s: %s", self.of.sink, where, what)
+        self._told += 1
+        if self._told <= MOST_LINES:
+            logger.warning("%s: a row at rest is wrong, that of the change %s: %s", self.of.sink, where, what)
         if isinstance(found, Receipt):
             self.has_told = True
             self.say(found)

@@ -235,6 +235,7 @@ def test_a_clean_run_with_restarts_of_connect_and_of_the_verifier_gives_no_false
     until(lambda: not watch.unjudged([spoiled]), [worker], lambda: watch.unjudged([spoiled]))
 
     assert [one for one in watch.telling.verdicts() if one["topic"] != spoiled] == []
+    assert [one for one in watch.telling.findings() if one["topic"] != spoiled] == []  # of rows at rest, too
     levels = [one["levels"] for one in watch.telling.watermarks().values() if one["topic"] != spoiled]
     assert sum(one.get("read_back", 0) for one in levels) > 0
     assert all(one.keys() <= {"read_back", "attempted"} for one in levels), levels  # a row that moved on is not told of

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from app.adapters.store import MemoryStore
 from app.errors import Unavailable
 from app.model import RawRecord, State
 from app.worker import walking
 from app.worker.scrub import Lost
-from app.worker.scrubbed import Scrubbed, Wrong
+from app.worker.scrubbed import Scrubbed, Wrong, keep, recalled
 from cdc_receipts.atoms import text
 from cdc_receipts.codec import Receipt, Status
 from cdc_receipts.fingerprint import UNAVAILABLE_VALUE
@@ -386,6 +387,17 @@ def test_what_is_known_is_the_same_after_it_was_written_down() -> None:
     known = Scrubbed(generation=1, epoch=2, low=7, passes=3, wrong={5: Wrong(row=1, identity=2**63, is_waived=True)})
 
     assert Scrubbed.load(known.dump()) == known
+
+
+def test_what_another_version_has_written_down_is_not_known() -> None:
+    store = MemoryStore()
+    keep(store, "s", "t", Scrubbed(low=7))
+    assert recalled(store, "s", "t", 0, 0, 5).low == 7
+    assert recalled(store, "s", "t", 1, 0, 5) == Scrubbed(generation=1, since_ms=5)
+
+    store.data = dict.fromkeys(store.data, b'{"of": "tomorrow", "wrong": {}}')
+
+    assert recalled(store, "s", "t", 0, 0, 5) == Scrubbed(since_ms=5)
 
 
 def test_what_is_said_names_the_columns_and_no_second_write() -> None:
