@@ -34,6 +34,7 @@ class ChangeReader:
             "isolation.level": "read_committed",
             "auto.offset.reset": "error",
             "fetch.queue.backoff.ms": 10,
+            "fetch.wait.max.ms": 50,  # at a log's end a broker holds the next question up for as long
         }
         self._lock = asyncio.Lock()
         self._consumer: Consumer | None = None
@@ -93,6 +94,7 @@ class ChangeReader:
             if self._consumer is None:
                 self._consumer = Consumer(self._settings)
             yield self._consumer
+            self._consumer.unassign()  # else it goes on fetching what nobody asked for
         except KafkaException as error:
             self.close()
             raise Unavailable(f"{source.topic}:{source.partition} can't be read again: {error}") from error

@@ -9,6 +9,7 @@ is pure (law 3), and makes no effects because they were written with the deltas.
     d <uint64 BE>           delta, in the order taken
     s <text>                block of the last snapshot (`app.ledger.blocks`)
     u                       what the ledger topic holds of it (`app.worker.checkpoints`)
+    w <text>                where a scrub stands (`app.worker.scrubbed`); no part of the fold
     o, c, h <uint64 BE>     effects that no broker has acknowledged (`app.worker.outbox`)
 """
 

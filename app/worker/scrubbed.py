@@ -73,7 +73,10 @@ class Scrubbed:
 def recalled(store: Store, sink: str, topic: str, generation: int, epoch: int, now_ms: int) -> Scrubbed:
     """What a store knows of a scrub; nothing where it is of another life."""
     data = store.get(PREFIX + pair_name(sink, topic).encode())
-    found = None if data is None else Scrubbed.load(data)
+    try:
+        found = None if data is None else Scrubbed.load(data)
+    except (ValueError, TypeError, KeyError, AttributeError):  # written by another version: the scrub begins again
+        found = None
     if found is None or (found.generation, found.epoch) != (generation, epoch):
         return Scrubbed(generation=generation, epoch=epoch, since_ms=now_ms)
     return found

@@ -33,6 +33,9 @@ class BoundedLog(ChangeLog, Protocol):
 class Walking:
     """One walk; it is a `app.worker.looks.Past` of the candidates that are pending.
 
+    Args:
+        clock: seconds that never go back; how long to rest is reckoned by it.
+
     Attributes:
         pending: candidates that were met and not compared yet; changes of their keys are kept as they come in above.
     """
@@ -44,9 +47,12 @@ class Walking:
         log: BoundedLog,
         decoder: ImageDecoder,
         fetch_schemas: Callable[[set[int]], Awaitable[None]],
+        clock: Callable[[], float],
     ) -> None:
         self.walk = walk
         self.pending: dict[int, Candidate] = {}
+        self._busy_s = 0.0
+        self._clock = clock
         self._source = source
         self._log = log
         self._decoder = decoder
@@ -75,7 +81,10 @@ class Walking:
         if start >= self.walk.low:
             return []
         raw = await self._fetched(start, self.walk.low)
-        return await asyncio.to_thread(self.walk.down, raw, start)
+        began = self._clock()
+        found = await asyncio.to_thread(self.walk.down, raw, start)
+        self._busy_s += self._clock() - began
+        return found
 
     async def up(self, end: int) -> None:
         """What came in above, as far as ``end`` or as it goes in one go."""
@@ -83,7 +92,14 @@ class Walking:
         while self.walk.high < end:
             to = min(self.walk.high + PIECE, end)
             raw = await self._fetched(self.walk.high, to)
+            began = self._clock()
             await asyncio.to_thread(self.walk.up, raw, to)
+            self._busy_s += self._clock() - began
+
+    def worked(self) -> float:
+        """Seconds of a core that were used since this was asked last."""
+        found, self._busy_s = self._busy_s, 0.0
+        return found
 
     def ask(self, candidates: Sequence[Candidate]) -> None:
         """These are pending: what comes in above of their keys is kept from here on."""

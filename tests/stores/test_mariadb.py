@@ -94,7 +94,6 @@ def test_a_cell_is_a_key_that_finds_its_row_again(typed, store, kind, value):
     place = [(kind, cell) for kind, _, cell in CELLS].index((kind, value))
 
     assert store.read("every_type", [f"c{place}"], [[value]], ["id"]) == [("1",)]
-    assert store.scan("every_type", [f"c{place}"], [value], ["id"], 5) == []
 
 
 def test_no_digit_of_a_float_is_lost(maria, store):
@@ -193,7 +192,9 @@ def test_keys_are_compared_as_values_of_their_type_and_never_rounded_cut_or_gues
         f"CREATE TABLE by_type (k {kind} PRIMARY KEY)",
         f"INSERT INTO by_type VALUES ('{stored}')",
     )
-    all_of_it = store.scan("by_type", ["k"], None, ["k"], 2)
+    store.columns("by_type")
+    with store._talking("by_type") as session:
+        all_of_it = session._run(f"SELECT {store._tables['by_type'][1].cells['k']} FROM by_type AS t")
 
     assert len(all_of_it) == 1
     assert store.read("by_type", ["k"], [[asked], all_of_it[0]], ["k"]) == [
@@ -241,7 +242,6 @@ def test_names_are_quoted_and_may_hold_anything(maria, store):
 
     assert store.key(table) == ("select",)
     assert store.read(table, ["select"], [["1"]], ["50% 'x'; --"]) == [("here",)]
-    assert store.scan(table, ["select"], ["0"], ["50% 'x'; --"], 5) == [("here",)]
 
 
 def test_a_values_text_is_never_part_of_a_statement(maria, store):
@@ -254,24 +254,6 @@ def test_a_values_text_is_never_part_of_a_statement(maria, store):
         *((text,) for text in nasty),
         None,
     ]
-    assert store.scan("texts", ["k"], ["\\"], ["k"], 2) == sorted((text,) for text in nasty if text > "\\")[:2]
-
-
-def test_a_scan_goes_through_all_rows_in_key_order_page_by_page(maria):
-    maria.execute(
-        "CREATE TABLE scanned (a int, b varchar(10), c date, PRIMARY KEY (a, b, c))",
-        "INSERT INTO scanned SELECT seq % 7, seq % 50, '2026-01-01' + INTERVAL seq DAY FROM seq_1_to_500",
-    )
-    store = open_store(maria.url(), Secret(PASSWORD), Limits(rows_per_second=0, chunk_rows=30))
-    expected = list(maria.rows("SELECT CAST(a AS CHAR), b, CAST(c AS CHAR) FROM scanned ORDER BY a, b, c"))
-    found, after = [], None
-    while page := store.scan("scanned", ["a", "b", "c"], after, ["a", "b", "c"], 70):
-        found += page
-        after = page[-1]
-    store.close()
-
-    assert found == expected
-    assert len(found) == 500
 
 
 @pytest.mark.parametrize(
@@ -285,7 +267,7 @@ def test_a_bulk_of_keys_uses_the_keys_index_and_never_reads_the_table_whole(mari
         f"INSERT INTO middling SELECT {value}, 1, 'x' FROM seq_1_to_10000",
         "ANALYZE TABLE middling",
     )
-    keys = store.scan("middling", ["id", "line"], None, ["id", "line"], 500)
+    keys = list(maria.rows("SELECT CAST(id AS CHAR), '1' FROM middling LIMIT 500"))
 
     assert None not in store.read("middling", ["id", "line"], keys, ["n"])
     with store._talking("middling") as session:

@@ -231,7 +231,6 @@ def test_names_are_quoted_and_may_hold_anything(pg, store):
 
     assert store.key(table) == ("select",)
     assert store.read(table, ["select"], [["1"]], ["50% 'x'; --"]) == [("here",)]
-    assert store.scan(table, ["select"], ["0"], ["50% 'x'; --"], 5) == [("here",)]
 
 
 def test_a_values_text_is_never_part_of_a_statement(pg, store):
@@ -241,23 +240,6 @@ def test_a_values_text_is_never_part_of_a_statement(pg, store):
         connection.cursor().executemany("INSERT INTO texts VALUES (%s)", [(text,) for text in nasty])
 
     assert store.read("texts", ["k"], [[text] for text in nasty], ["k"]) == [(text,) for text in nasty]
-
-
-def test_a_scan_goes_through_all_rows_in_key_order_page_by_page(pg):
-    pg.execute(
-        "CREATE TABLE scanned (a int, b text, PRIMARY KEY (a, b))",
-        "INSERT INTO scanned SELECT n % 7, n FROM generate_series(1, 500) n",
-    )
-    store = open_store(pg.url(), Secret(PASSWORD), Limits(rows_per_second=0, chunk_rows=30))
-    expected = pg.rows("SELECT a::text, b FROM scanned ORDER BY a, b")
-    found, after = [], None
-    while page := store.scan("scanned", ["a", "b"], after, ["a", "b"], 70):
-        found += page
-        after = page[-1]
-    store.close()
-
-    assert found == expected
-    assert len(found) == 500
 
 
 def test_a_bulk_of_keys_uses_the_keys_index_and_never_reads_the_table_whole(pg, store, monkeypatch):

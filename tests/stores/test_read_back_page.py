@@ -27,7 +27,7 @@ def test_the_rights_to_grant_are_enough_to_read(request, root: Path, fixture, sc
 
     assert store.key(f"{schema}.orders") == ("id",)
     assert store.read(f"{schema}.orders", ["id"], [["1"]], ["total"]) == [None]
-    assert store.scan(f"{schema}.customers", store.key(f"{schema}.customers"), None, ["name", "tier"], 5) == [
+    assert store.read(f"{schema}.customers", store.key(f"{schema}.customers"), [["1"]], ["name", "tier"]) == [
         ("Zoë", "STD")
     ]
     store.close()

@@ -92,22 +92,6 @@ class DatabaseStore:
                 self._fill(found, chunk, answer, table, key)
         return found
 
-    def scan(
-        self, table: str, key: Sequence[str], after: Key | None, columns: Sequence[str], limit: int
-    ) -> list[Cells]:
-        """See `Store.scan`."""
-        found: list[Cells] = []
-        while len(found) < limit:
-            page = min(self._rows_of_statement(table), limit - len(found))
-            rows = self._scan_page(table, key, after, columns, page)
-            cells = [row[len(key) :] for row in rows]
-            self._count(table, cells)
-            found += cells
-            if len(rows) < page:
-                break
-            after = rows[-1][: len(key)]
-        return found
-
     def close(self) -> None:
         """See `Store.close`."""
         with self._lock:
@@ -131,15 +115,6 @@ class DatabaseStore:
             self.stats.statements += 1
             self.stats.keys += len(keys)
             return session.read(described, key, keys, columns)
-
-    def _scan_page(
-        self, table: str, key: Sequence[str], after: Key | None, columns: Sequence[str], page: int
-    ) -> list[Cells]:
-        with self._talking(table, page) as session:
-            described = self._known(session, table)
-            self._check(described, table, (*key, *columns))
-            self.stats.statements += 1
-            return session.scan(described, key, after, columns, page)
 
     def _described(self, table: str, *, is_fresh: bool) -> Table:
         with self._talking(table) as session:

@@ -182,27 +182,6 @@ class MySqlSession:
             rows = self._run(statement, (json.dumps(asked, ensure_ascii=False),))
         return [(numbers[row[0] - 1], *row[1:]) for row in rows]
 
-    def scan(
-        self, table: Table, key: Sequence[str], after: Sequence[str | None] | None, columns: Sequence[str], limit: int
-    ) -> list[tuple[str | None, ...]]:
-        types = [self._columns[table.sql_name][name] for name in key]
-        names = [f"t.{_quoted(name)}" for name in key]
-        cells = ", ".join(table.cells[name] for name in (*key, *columns))
-        where, values = "", []
-        if after is not None:
-            payload = [_payload(*pair) for pair in zip(types, after, strict=True)]
-            steps = []
-            for place, (name, column) in enumerate(zip(names, types, strict=True)):
-                same = [f"{names[one]} = {_cast(types[one], '%s')}" for one in range(place)]
-                steps.append(" AND ".join([*same, f"{name} > {_cast(column, '%s')}"]))
-                values += payload[: place + 1]
-            first = f"{names[0]} >= {_cast(types[0], '%s')}"  # what the optimizer makes a range of
-            where = f"WHERE {first} AND (({') OR ('.join(steps)}))"
-            values.insert(0, payload[0])
-        statement = f"SELECT {cells} FROM {table.sql_name} AS t {where} ORDER BY {', '.join(names)} LIMIT %s"  # noqa: S608 - quoted names
-        with _told():
-            return self._run(statement, (*values, limit))
-
     def close(self) -> None:
         with suppress(pymysql.MySQLError, OSError):
             self._connection.close()

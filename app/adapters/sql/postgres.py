@@ -186,17 +186,6 @@ class PostgresSession:
         with _told():
             return self._halved(statement, alone, keys, numbers)
 
-    def scan(
-        self, table: Table, key: Sequence[str], after: Sequence[str | None] | None, columns: Sequence[str], limit: int
-    ) -> list[tuple[str | None, ...]]:
-        order = ", ".join(f"t.{_quoted(name)}" for name in key)
-        cells = ", ".join(table.cells[name] for name in (*key, *columns))
-        values = ", ".join(self._cast(table, name, "%s::pg_catalog.text") for name in key)
-        where = "" if after is None else f"WHERE ({order}) > ({values})"
-        statement = f"SELECT {cells} FROM {table.sql_name} t {where} ORDER BY {order} LIMIT %s"  # noqa: S608 - quoted names
-        with _told():
-            return self._run(statement, (*(after or ()), limit))
-
     def close(self) -> None:
         with suppress(psycopg.Error, OSError):
             self._connection.close()

@@ -52,11 +52,6 @@ class Session(Protocol):
     ) -> list[Numbered]:
         """The rows of some keys, in any order; all keys are None in the same places."""
 
-    def scan(
-        self, table: Table, key: Sequence[str], after: Sequence[str | None] | None, columns: Sequence[str], limit: int
-    ) -> list[tuple[str | None, ...]]:
-        """Rows in key order; each row's cells follow its key's values."""
-
     def may_write(self, schema: str | None, name: str) -> bool:
         """Whether the user may change rows of a table, by what the database says of its rights."""
 

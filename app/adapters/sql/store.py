@@ -47,7 +47,7 @@ class Limits:
     """What a reader may cost the database.
 
     Attributes:
-        rows_per_second: keys asked and rows scanned, found or not; 0 or None: as many as go.
+        rows_per_second: keys asked, found or not; 0 or None: as many as go.
         chunk_rows: the most keys or rows of one statement; never more than a second's rows.
         statement_timeout_ms: after it the database ends a statement, and a little later the reader hangs up.
         connect_timeout_ms: rounded up to seconds, at least two. MySQL's greeting after it has the statements' time.
@@ -77,7 +77,7 @@ class Stats:
 
     Attributes:
         keys: keys asked by `Store.read`.
-        rows: rows that came, by key or by scan.
+        rows: rows that came.
         bytes: UTF-8 bytes of their cells.
         failures: what became `Unavailable`; an open breaker's answers are none.
         busy_seconds: in statements and connecting; waited_seconds: for the limit of rows.
@@ -117,15 +117,6 @@ class Store(Protocol):
 
         Raises:
             AmbiguousKey: a key finds more than one row.
-        """
-
-    def scan(
-        self, table: str, key: Sequence[str], after: Key | None, columns: Sequence[str], limit: int
-    ) -> list[Cells]:
-        """The next rows in key order, at most ``limit``; fewer mean that there are no more.
-
-        Args:
-            after: the key after which to begin, None: at the beginning.
         """
 
     def close_idle(self) -> None:

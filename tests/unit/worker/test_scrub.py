@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from app.adapters.store import MemoryStore
 from app.errors import Unavailable
 from app.model import RawRecord, State
 from app.worker import walking
 from app.worker.scrub import Lost
-from app.worker.scrubbed import Scrubbed, Wrong
+from app.worker.scrubbed import Scrubbed, Wrong, keep, recalled
 from cdc_receipts.atoms import text
 from cdc_receipts.codec import Receipt, Status
 from cdc_receipts.fingerprint import UNAVAILABLE_VALUE
@@ -388,6 +389,17 @@ def test_what_is_known_is_the_same_after_it_was_written_down() -> None:
     assert Scrubbed.load(known.dump()) == known
 
 
+def test_what_another_version_has_written_down_is_not_known() -> None:
+    store = MemoryStore()
+    keep(store, "s", "t", Scrubbed(low=7))
+    assert recalled(store, "s", "t", 0, 0, 5).low == 7
+    assert recalled(store, "s", "t", 1, 0, 5) == Scrubbed(generation=1, since_ms=5)
+
+    store.data = dict.fromkeys(store.data, b'{"of": "tomorrow", "wrong": {}}')
+
+    assert recalled(store, "s", "t", 0, 0, 5) == Scrubbed(since_ms=5)
+
+
 def test_what_is_said_names_the_columns_and_no_second_write() -> None:
     world = settled(*SOME[:1])
     world.holds((1, "edited", None))
@@ -399,3 +411,29 @@ def test_what_is_said_names_the_columns_and_no_second_write() -> None:
     (found,) = said
     assert (found.status, found.error) == (Status.APPLIED, ("differs", "body (null), name (value)"))
     assert found.evidence == "read-back"
+
+
+def test_a_key_that_another_converter_wrote_is_the_same_key() -> None:
+    """Its hash is another, and so the fold takes it for another key; the row shows the newest of both."""
+    world = settled(*SOME[:1])
+    value = framed(VALUE, change("u", {"id": 1, "name": "by JSON", "body": "b"}, {"lsn": 9}), VALUE_ID)
+    world.records.append(RawRecord(1, 100, b'{"id": 1}', value))
+    world.reads_on()
+    world.holds((1, "by JSON", "b"))
+    world.look(2)
+    world.look(2)
+
+    assert world.passes() == []
+    assert world.rows == {"equal": 1}
+
+
+def test_a_key_of_other_columns_than_today_finds_nobodys_row() -> None:
+    """The table got another primary key: the row that the old columns find is of a newer change."""
+    world = settled(*SOME[:1])
+    value = framed(VALUE, change("u", {"id": 1, "name": "newer", "body": "b"}, {"lsn": 9}), VALUE_ID)
+    world.records.append(RawRecord(1, 100, b'{"id": 1, "name": "newer"}', value))
+    world.reads_on()
+    world.holds((1, "newer", "b"))
+
+    assert world.passes() == []
+    assert world.rows == {}
