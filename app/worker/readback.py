@@ -322,7 +322,10 @@ class ReadBack:
             try:
                 rows = await loop.run_in_executor(self._thread, self._rows.read, table, kept, texts)
             except BadInput as error:  # a table or a column is not there: that proves nothing of a row
-                raise Unavailable(str(error)) from error
+                if not terms.is_table_by_value(images[offsets[0]].topic):
+                    raise Unavailable(str(error)) from error
+                self.tally.rows["unmatched"] += len(offsets)  # one value's table, which holds up no other's
+                continue
             for offset, row in zip(offsets, rows, strict=True):
                 if row is None and not self._is_known_absent(table, names, kept, images[offset]):
                     self.tally.rows["unmatched"] += 1
