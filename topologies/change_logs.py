@@ -18,6 +18,8 @@ from app.config.settings import Settings, SinkSettings
 from app.errors import Unavailable
 from app.ledger.sink import SinkPartition
 from app.model import RawBatch, RawRecord
+from app.worker.filling import Fillers
+from app.worker.layout import Layout
 from app.worker.log_rows import LoggedSink
 from app.worker.log_walk import LogWalk
 from app.worker.looks import Tally
@@ -184,6 +186,7 @@ class LogTail:
 
 def walks(
     settings: Settings,
+    layout: Layout,
     registry: Registry,
     admin: AdminClient,
     client: Mapping[str, Any],
@@ -198,6 +201,13 @@ def walks(
     """
     changes = ChangeReader(client, group)
 
+    logged = {name: sink for name, sink in settings.sinks.items() if sink.change_log}
+    fillers = Fillers(
+        {name: sink.store or name for name, sink in logged.items()},
+        {name: store_terms(settings, name) for name in logged},
+        {name: settings.sink_topics(name, layout.inputs) for name in logged},
+    )
+
     def tail(sink: SinkSettings) -> LogTail:
         return LogTail(client, group, admin, sink.change_log, partial(_time_of_oldest, lanes, sink.name))
 
@@ -211,9 +221,9 @@ def walks(
             0.0 if sink.store is not None else sink.change_log_wait_ms / 1000,
             sink.second_look_ms / 1000,
             lambda: int(time.time() * 1000),
+            fillers=partial(fillers.of, name),
         )
-        for name, sink in settings.sinks.items()
-        if sink.change_log
+        for name, sink in logged.items()
     }
 
 

@@ -37,7 +37,7 @@ def looks(
     client = client_config(settings)
     group = settings.verifier.application_id  # never joined: a right on a second group would be one to ask for
     stores = open_stores(settings, layout, registry, admin, client, group)
-    told = walks(settings, registry, admin, client, group, worker.lanes)
+    told = walks(settings, layout, registry, admin, client, group, worker.lanes)
     change_logs = ChangeLogGate(told, worker, layout, marks, metrics)
     read_back = ReadBackGate(stores.readers, worker, layout, marks, metrics)
     scrubbing = Scrubbing(stores.scrubs, worker, marks, metrics, read_back.is_busy)

@@ -71,7 +71,7 @@ def open_stores(
         {name: settings.sink_topics(name, layout.inputs) for name in sinks},
     )
     return Stores(
-        {name: _reader(settings, sink, rows[name], changes, registry, admin) for name, sink in sinks.items()},
+        {name: _reader(settings, sink, rows[name], changes, registry, admin, fillers) for name, sink in sinks.items()},
         {
             name: _scrub(settings, sink, rows[name], slow, registry, admin, layout, fillers)
             for name, sink in sinks.items()
@@ -107,6 +107,7 @@ def _reader(
     changes: ChangeReader,
     registry: Registry,
     admin: AdminClient,
+    fillers: Fillers,
 ) -> ReadBack:
     return ReadBack(
         Contract(
@@ -121,6 +122,7 @@ def _reader(
         registry.fetch,
         _progress(admin, sink),
         _wall_ms,
+        fillers=partial(fillers.of, sink.name),
     )
 
 
@@ -139,13 +141,20 @@ def _scrub(
     return Scrub(
         sink=sink.name,
         terms=terms,
-        looks=Looks(sink.name, terms, slow, changes, _progress(admin, sink), sink.second_look_ms / 1000),
+        looks=Looks(
+            sink.name,
+            terms,
+            slow,
+            changes,
+            _progress(admin, sink),
+            sink.second_look_ms / 1000,
+            fillers=partial(fillers.of, sink.name),
+        ),
         log=changes,
         decoder=image_decoder(settings, registry),
         fetch_schemas=registry.fetch,
         rows_at_once=min(SCRUB_ROWS, sink.scrub_rate),
         partitions=layout.inputs.__getitem__,
-        fillers=partial(fillers.of, sink.name),
         wall_ms=_wall_ms,
         clock=time.monotonic,
     )

@@ -217,7 +217,9 @@ def judge(
 
 
 def _is_owned(state: State, row: Row, terms: StoreTerms) -> bool:
-    """Whether a row shows the record key of a state."""
+    """Whether a row shows the record key of a state, and no mark of a delete that may be another record key's."""
+    if terms.deletes == "soft" and _is_marked(named(row, terms.soft_delete)) is not state.is_deleted:
+        return False
     for name, atom in (state.owner or {}).items():
         found = named(row, terms.name_in_sink(state.table, name))
         if not found or agrees(atom, found, terms.allowed(state.table, name)) is not True:

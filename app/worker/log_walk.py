@@ -36,7 +36,7 @@ from app.model.batches import Int64s
 from app.model.words import INDEX
 from app.worker.histories import Histories
 from app.worker.log_rows import LoggedSink, LogRows
-from app.worker.looks import Looks, Tally
+from app.worker.looks import Filling, Looks, Tally, alone
 from app.worker.ports import Input
 from app.worker.reach import combined
 from app.worker.readback import KEYS_AT_ONCE, Changes, HeldPast, is_last_word, news_of
@@ -70,7 +70,7 @@ class LogWalk:
         progress: the offset that the sink has committed; 0 where nobody knows.
         wait_s: how long a fence waits for a log that may not have come so far; 0 where the sink's store is read as well.
         second_look_s: between two looks at a last row that is not right; sleep: waits for it.
-        wall_ms: stamps marks; clock: seconds, monotonic; all it can do is wait.
+        wall_ms: stamps marks; clock: seconds, monotonic; all it can do is wait. fillers: see `Looks`.
     """
 
     def __init__(
@@ -85,6 +85,7 @@ class LogWalk:
         wall_ms: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        fillers: Filling = alone,
     ) -> None:
         self._sink = sink
         self._terms = terms
@@ -94,7 +95,8 @@ class LogWalk:
         self._wall_ms = wall_ms
         self._clock = clock
         self._rows = LogRows(logged, terms)
-        self._looks = Looks(sink, terms, self._rows, changes.log, progress, second_look_s, sleep)
+        self._fillers = fillers
+        self._looks = Looks(sink, terms, self._rows, changes.log, progress, second_look_s, sleep, fillers)
         self._lives: dict[Input, tuple[int, Mapping[Input, int]]] = {}
         self._asked: dict[Input, tuple[int, float]] = {}
 
@@ -160,6 +162,8 @@ class LogWalk:
     def _see(self, where: SinkTopic, images: Sequence[Image], found: Seen) -> None:
         """In a thread: what the log says of the keys of some changes."""
         of = Source(where, images, self._terms)
+        if len(self._fillers(of.sink_table, where.topic)) > 1:
+            return
         columns = tuple(of.key)
         records = self._rows.records(of.sink_table, {self._key_there(image) for image in images})
         everything = [image for told in records.values() for image in told]

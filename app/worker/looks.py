@@ -28,6 +28,12 @@ LOOKS = 5
 """A row that moved on is looked at again so often; its newest change is then judged at a later fence."""
 
 Row = Mapping[str, bytes]
+Filling = Callable[[str, str], Collection[object]]
+
+
+def alone(_: str, topic: str) -> Collection[object]:
+    """A table that nobody else fills."""
+    return (topic,)
 
 
 class ChangeLog(Protocol):
@@ -94,7 +100,8 @@ class Tally:
 
     ``equal``, ``present`` (not every column can be compared), ``different``, ``absent``, ``moving`` (its changes come faster
     than looks), ``unmatched`` (no row was found, and the store keeps the key in a form that the source's can't be matched
-    with), ``gone`` (its change, or a later one that may have been of its key, is not in the log any more).
+    with), ``shared`` (somebody else fills the table, too), ``gone`` (its change, or a later one that may have been of its key,
+    is not in the log any more).
     """
 
     rows: Counter[str] = field(default_factory=Counter)
@@ -137,6 +144,8 @@ class Looks:
         name: the sink's; terms: what its contract says of rows.
         progress: the offset that the sink has committed; 0 where nobody knows.
         second_look_s: between two looks at a row that is not right; sleep: waits for it.
+        fillers: the sinks and topics that fill a table, by its name and one such topic: a row that somebody else may have
+            written says nothing.
     """
 
     def __init__(
@@ -148,6 +157,7 @@ class Looks:
         progress: Callable[[Input], Awaitable[int]],
         second_look_s: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        fillers: Filling = alone,
     ) -> None:
         self.tally = Tally()
         self._name = name
@@ -157,6 +167,7 @@ class Looks:
         self._progress = progress
         self._second_look_s = second_look_s
         self._sleep = sleep
+        self._fillers = fillers
         self._thread = ThreadPoolExecutor(1, f"rows-of-{name}")  # a slow store holds up nobody else
 
     async def settle(
@@ -273,14 +284,22 @@ class Looks:
             image = images[offset]
             names = tuple(name for name, _ in key)
             kept = tuple(terms.name_in_sink(image.table, name) for name in names)
-            if table_of := terms.table_of(image):
-                tables.setdefault((table_of, names, kept), []).append(offset)
-            else:
+            if not (table_of := terms.table_of(image)):
                 self.tally.rows["unmatched"] += 1
+            elif len(self._fillers(table_of, image.topic)) > 1:
+                self.tally.rows["shared"] += 1
+            else:
+                tables.setdefault((table_of, names, kept), []).append(offset)
         found: dict[int, Row | None] = {}
         for (table, names, kept), offsets in tables.items():
             texts = [[text for _, text in keys[offset]] for offset in offsets]
-            rows = await self._rows_of(table, kept, texts, is_fresh=is_fresh)
+            try:
+                rows = await self._rows_of(table, kept, texts, is_fresh=is_fresh)
+            except BadInput as error:  # a table or a column is not there: that proves nothing of a row
+                if not terms.is_table_by_value(images[offsets[0]].topic):
+                    raise Unavailable(str(error)) from error
+                self.tally.rows["unmatched"] += len(offsets)  # one value's table, which holds up no other's
+                continue
             for offset, row in zip(offsets, rows, strict=True):
                 if row is None and not self._is_known_absent(table, names, kept, images[offset]):
                     self.tally.rows["unmatched"] += 1
@@ -292,12 +311,7 @@ class Looks:
         self, table: str, kept: Sequence[str], texts: Sequence[Sequence[str]], *, is_fresh: bool
     ) -> Sequence[Row | None]:
         loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(
-                self._thread, lambda: self._rows.read(table, kept, texts, is_fresh=is_fresh)
-            )
-        except BadInput as error:  # a table or a column is not there: that proves nothing of a row
-            raise Unavailable(str(error)) from error
+        return await loop.run_in_executor(self._thread, lambda: self._rows.read(table, kept, texts, is_fresh=is_fresh))
 
     def _is_known_absent(self, table: str, names: Sequence[str], kept: Sequence[str], image: Image) -> bool:
         """Whether no row found means that there is none."""

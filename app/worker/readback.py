@@ -25,7 +25,7 @@ from app.ledger.sink import SinkPartition
 from app.model import SEGMENT_BITS, ChangeKind, State
 from app.model.words import INDEX
 from app.worker.histories import Histories
-from app.worker.looks import ChangeLog, Looks, Rows, Sight, Tally
+from app.worker.looks import ChangeLog, Filling, Looks, Rows, Sight, Tally, alone
 from app.worker.ports import Input
 from app.worker.wanted import wanted, with_bad
 from cdc_receipts.codec import Mark, Receipt, Status
@@ -95,7 +95,7 @@ class ReadBack:
 
     Args:
         progress: the offset that the sink has committed; 0 where nobody knows.
-        sleep: waits between looks.
+        sleep: waits between looks; fillers: see `Looks`.
         wall_ms: stamps marks.
     """
 
@@ -109,11 +109,12 @@ class ReadBack:
         progress: Callable[[Input], Awaitable[int]],
         wall_ms: Callable[[], int],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        fillers: Filling = alone,
     ) -> None:
         self._contract = contract
         self._changes = Changes(log, images, fetch_schemas)
         self._wall_ms = wall_ms
-        self._looks = Looks(contract.sink, contract.terms, rows, log, progress, contract.second_look_s, sleep)
+        self._looks = Looks(contract.sink, contract.terms, rows, log, progress, contract.second_look_s, sleep, fillers)
 
     @property
     def tally(self) -> Tally:

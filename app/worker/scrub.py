@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from xxhash import xxh64_intdigest
@@ -53,7 +53,7 @@ class Scrub:
 
     Attributes:
         looks: with a rate of their own; rows_at_once: of one statement.
-        partitions: of a topic; fillers: the sinks and topics that fill a table, by its name, as far as is known.
+        partitions: of a topic.
         sleep, clock: the scrub rests in relation to what it did; wall_ms: says when passes began.
     """
 
@@ -65,7 +65,6 @@ class Scrub:
     fetch_schemas: Callable[[set[int]], Awaitable[None]]
     rows_at_once: int
     partitions: Callable[[str], int]
-    fillers: Callable[[str, str], Collection[object]]
     wall_ms: Callable[[], int]
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -140,7 +139,7 @@ class Pass:
         return Walking(walk, self.source, of.log, of.decoder, of.fetch_schemas, of.clock)
 
     def _comparable(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Those of closed cells whose table nobody else fills."""
+        """Those of closed cells, whose row changes of no other key write."""
         found = []
         for one in candidates:
             if not is_closed(self.sink, one.image.offset):
@@ -148,10 +147,7 @@ class Pass:
             if one.image.table in self.of.terms.keys:  # a change of another record key may have written the row
                 self.of.count("unknown")
                 continue
-            if len(self.of.fillers(self.of.terms.table_of(one.image), self.source.topic)) > 1:
-                self.of.count("shared")
-            else:
-                found.append(one)
+            found.append(one)
         return found
 
     async def _compare(self, walking: Walking) -> None:

@@ -187,3 +187,14 @@ def test_a_value_that_another_owner_of_the_row_left_there_is_no_fault_of_the_nex
 
     assert sink.rows[(("code", "x"),)] == row(id=1, code="x", body="c")
     assert findings(sink, [first, second], 2) == [Equal(offset=1, is_whole=False, is_delete=False)] * 2
+
+
+def test_a_mark_that_another_record_key_s_delete_left_convicts_nobody():
+    terms = StoreTerms(keys={"orders": ("code",)}, deletes="soft")
+    sink = Sink(terms, moves=False, is_blind=True)
+    mine = upsert(0, key=1, code="x", body="b")
+    for change in (upsert(0, key=2, code="x", body="c"), mine, delete(1, key=2)):
+        sink.take(change)
+
+    assert sink.rows[(("code", "x"),)]["__deleted"] == MARKED
+    assert findings(sink, [mine], 1) == [None, None]

@@ -13,7 +13,7 @@ from app.decode.changes import ReferenceChangeDecoder
 from app.decode.evidence import EvidenceDecoder
 from app.decode.images import ImageDecoder
 from app.decode.schemas import RecordedSchemas
-from app.errors import Unavailable
+from app.errors import BadInput, Unavailable
 from app.evidence.tables import StoreTerms
 from app.ledger import watermarks
 from app.ledger.lane import LaneRows, concatenate, lane_ranks, split
@@ -603,6 +603,22 @@ def test_a_delete_that_does_not_tell_the_contract_s_key_is_attempted() -> None:
     assert world.reader.tally.rows["unmatched"] == 1
 
 
+def test_a_table_that_a_value_names_and_that_is_not_there_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(upsert(1, "t"), upsert(2, "odd"), table_name="${column.name}")
+    world.holds((1, "t", "b"))
+    known = world.read
+
+    def read(table: str, key: Sequence[str], keys: Sequence[Sequence[str]]) -> list[Mapping[str, bytes] | None]:
+        if table != "t":
+            raise BadInput(f"no table {table}")
+        return known(table, key, keys)
+
+    monkeypatch.setattr(world, "read", read)
+    world.look(2)
+
+    assert world.states() == {0: "delivered", 1: "attempted"}
+
+
 def test_a_table_may_be_named_after_a_value_of_the_row() -> None:
     world = World(upsert(1, "t"), upsert(2, None), table_name="${column.name}")
     world.holds((1, "t", "b"))
@@ -610,3 +626,15 @@ def test_a_table_may_be_named_after_a_value_of_the_row() -> None:
 
     assert world.states() == {0: "delivered", 1: "attempted"}
     assert world.reader.tally.rows["unmatched"] == 1
+
+
+def test_a_row_of_a_table_that_somebody_else_fills_says_nothing() -> None:
+    """It may be another topic's row, or another sink may have taken it away."""
+    world = World(upsert(1, "a"), upsert(2, "b"))
+    world.holds((1, "of another topic", "b"))
+    world.reader._looks._fillers = lambda *_: ("s", "other")  # noqa: SLF001 - as the wiring finds out
+
+    world.look(2)
+
+    assert set(world.states().values()) == {"attempted"}
+    assert world.reader.tally.rows["shared"] == 2
