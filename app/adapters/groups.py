@@ -36,13 +36,29 @@ class Commit(NamedTuple):
     has_epoch: bool
 
 
+def require_answer(admin: AdminClient, topic: str) -> None:
+    """Ask for one topic's metadata, which no broker that is away tells; called before each question about a group.
+
+    A question about a group that waits for its coordinator until it times out ends the process when the broker is there again
+    (librdkafka asserts that nobody answers twice, and the coordinator does): where nobody answers, none may be under way.
+
+    Raises:
+        KafkaException: no broker answers.
+    """
+    admin.list_topics(topic, timeout=TIMEOUT_S)
+
+
 def commits(admin: AdminClient, group: str, sources: Iterable[Place]) -> dict[Place, Commit]:
     """What a group has committed, by (topic, partition); one without a commit is not there, which is "nothing known".
 
     Raises:
         KafkaException, TimeoutError: the cluster does not tell, see `SILENT`.
     """
-    asked = [ConsumerGroupTopicPartitions(group, [TopicPartition(*source) for source in sources])]
+    places = [TopicPartition(*source) for source in sources]
+    if not places:
+        return {}
+    require_answer(admin, places[0].topic)
+    asked = [ConsumerGroupTopicPartitions(group, places)]
     answer = admin.list_consumer_group_offsets(asked, request_timeout=TIMEOUT_S)[group].result(ANSWER_S)
     return {
         (p.topic, p.partition): Commit(p.offset, p.leader_epoch is not None and p.leader_epoch >= 0)
@@ -63,12 +79,13 @@ class Members:
         self._admin = admin
         self._silent: set[str] = set()
 
-    def of(self, group: str) -> frozenset[str] | None:
-        """Ids of a group's members; None where nobody tells.
+    def of(self, group: str, topic: str) -> frozenset[str] | None:
+        """Ids of a group's members; None where nobody tells. ``topic`` is one that it reads.
 
         A group without a protocol has no members though its consumers are there: they assign partitions to themselves.
         """
         try:
+            require_answer(self._admin, topic)
             found = self._admin.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result(ANSWER_S)
         except SILENT as error:
             self._warn(group, str(error))

@@ -72,8 +72,7 @@ def task_restarted(soak: Soak) -> Iterator[str]:
 
 @contextmanager
 def worker_killed(soak: Soak) -> Iterator[str]:
-    soak.require_alive()
-    soak.worker.kill()
+    soak.kill(soak.worker)
     yield "worker killed"
     soak.start(soak.worker)
 
@@ -89,8 +88,7 @@ def worker_restarted(soak: Soak) -> Iterator[str]:
 @contextmanager
 def disk_lost(soak: Soak) -> Iterator[str]:
     """The worker comes again with an empty disk."""
-    soak.require_alive()
-    soak.worker.kill()
+    soak.kill(soak.worker)
     shutil.rmtree(soak.worker.state, ignore_errors=True)  # not there where it had not come so far
     yield "worker killed, its disk lost"
     soak.start(soak.worker)
@@ -99,7 +97,6 @@ def disk_lost(soak: Soak) -> Iterator[str]:
 @contextmanager
 def worker_frozen(soak: Soak) -> Iterator[str]:
     """For longer than its session, perhaps: then it goes on as if nothing had been."""
-    soak.require_alive()
     assert soak.worker.process is not None
     soak.worker.process.send_signal(signal.SIGSTOP)
     try:
@@ -114,11 +111,10 @@ def second_worker(soak: Soak) -> Iterator[str]:
     soak.start(soak.second)
     is_orderly = soak.rng.random() < 0.5
     yield "a second worker"
-    assert soak.second.is_running, f"the second worker ended by itself: {soak.second.log()}"
     if is_orderly:
         soak.stop(soak.second)
     else:
-        soak.second.kill()
+        soak.kill(soak.second)
 
 
 # ---------------------------------------------------------------- what both stand on

@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -47,6 +47,7 @@ class Soak:
     Attributes:
         worker: the first; second: one that comes and goes, of the same group.
         faults: how often each was there.
+        ended: what is to be said of each worker that ended by itself.
     """
 
     def __init__(self, pipeline: Pipeline, broker: Any, directory: Path, seed: int) -> None:
@@ -68,7 +69,8 @@ class Soak:
         self._began = time.monotonic()
         self._pause = threading.Event()
         self._is_broker_up = True
-        self._opened: dict[Path, int] = {}
+        self.ended: list[str] = []
+        self._up: dict[Path, int] = {}
 
     def any_sink(self) -> str:
         """One of both."""
@@ -92,16 +94,38 @@ class Soak:
     def start(self, worker: Worker) -> None:
         """Start one of both."""
         worker.start()
-        self._opened[worker.directory] = worker.opened()
+        self._up[worker.directory] = worker.opened()
 
     def stop(self, worker: Worker) -> None:
         """End one of both in order, which it hears as soon as it has opened its stores."""
-        until(lambda: worker.opened() > self._opened[worker.directory], [worker])
+        self.until(lambda: worker.opened() > self._up[worker.directory])
+        del self._up[worker.directory]
         worker.stop()
 
-    def require_alive(self) -> None:
-        """The worker must not have ended by itself; asked before anybody ends or starts it."""
-        assert self.worker.is_running, f"the worker ended by itself: {self.worker.log()}"
+    def kill(self, worker: Worker) -> None:
+        """``kill -9``."""
+        self.supervise()
+        del self._up[worker.directory]
+        worker.kill()
+
+    def supervise(self) -> None:
+        """What ended by itself is started again, as a supervisor does, and told of at the end: it should not have."""
+        for worker in (self.worker, self.second):
+            status = None if worker.process is None else worker.process.poll()
+            if worker.directory in self._up and status is not None:
+                last = worker.log().splitlines()[-1:]
+                self.ended.append(f"{worker.directory.name} ended by itself with status {status}: {last}")
+                self.note(self.ended[-1])
+                self.start(worker)
+
+    def until(self, holds: Callable[[], object], what: Callable[[], object] = str) -> None:
+        """Wait for a condition, supervising."""
+
+        def looked() -> object:
+            self.supervise()
+            return holds()
+
+        until(looked, (), what)
 
     def note(self, what: str) -> None:
         """Written down and shown, with its time."""
@@ -125,6 +149,7 @@ class Soak:
             "planted": dict(sorted(self.planter.counts.items())),
             "due": self.truth.due(),
             "false": len(self.false),
+            "ended": len(self.ended),
             "levels": dict(levels),
         }
 
@@ -168,7 +193,7 @@ class Soak:
             self.connect.halt(sink)
             before = ends(bootstrap, [topic])
             count = self.planter.lose(sink)
-            until(lambda: sum(ends(bootstrap, [topic]).values()) >= sum(before.values()) + count, ())
+            self.until(lambda: sum(ends(bootstrap, [topic]).values()) >= sum(before.values()) + count)
             after = ends(bootstrap, [topic])
             moved = {place: end for place, end in after.items() if end > before[place]}
             self.connect.move(sink, dict(moved))
@@ -194,9 +219,8 @@ class Soak:
         """Sometimes no worker is there meanwhile."""
         stack = ExitStack()
         if self.rng.random() < BLIND:
-            self.require_alive()
             self.note("worker killed")
-            self.worker.kill()
+            self.kill(self.worker)
             stack.callback(self.start, self.worker)
         return stack
 
@@ -209,11 +233,11 @@ class Soak:
                 self.note(self.planter.anything())
             if self._is_broker_up and self._load.random() < 0.01:
                 self.note(self.planter.poison())
+            self.supervise()
             self._pause.wait(TICK_S)
 
     def _look(self) -> None:
         """What is told now and should not be: shown while it is new."""
-        self.require_alive()
         found = self.truth.false_alarms()
         for one in found[len(self.false) :]:
             self.note(f"FALSE: {shown(one)}")
@@ -234,14 +258,14 @@ class Soak:
             states = [[one["connector"]["state"], *(task["state"] for task in one["tasks"])] for one in told]
             return all(found == ["RUNNING"] * (1 + count) for found, count in zip(states, wanted, strict=True))
 
-        until(is_well, [self.worker], lambda: [self.connect.status(name) for name in names])
+        self.until(is_well, lambda: [self.connect.status(name) for name in names])
 
     def _await_judged(self) -> None:
         """Sinks have done all they will do, and the verifier has judged as far as they have come."""
-        until(lambda: not self.truth.strangers(), [self.worker], self.truth.strangers)
+        self.until(lambda: not self.truth.strangers(), self.truth.strangers)
         for sink in self.pipeline.sinks:
             self.pipeline.await_committed(sink)
-        until(lambda: not self._unjudged(), [self.worker], self._unjudged)
+        self.until(lambda: not self._unjudged(), self._unjudged)
         deadline = time.monotonic() + LAST_LOOK_S
         while list(self.truth.untold()) and time.monotonic() < deadline:
             self._pause.wait(1)
@@ -253,6 +277,7 @@ class Soak:
 
     def _wrong(self) -> Iterator[str]:
         self._look()
+        yield from self.ended
         yield from (f"false alarm: {shown(one)}" for one in self.false)
         yield from (f"not told: {one}" for one in self.truth.untold())
         yield from (f"miscounted: {one}" for one in self.truth.miscounted())

@@ -70,6 +70,7 @@ class Cluster:
         commits: by group and place; None in place of an offset is no commit. has_epochs: whether they carry epochs.
         members: of every group, or what describing one raises; states: those of a group without members.
         bounds: where logs begin and end; a log that is not here does not tell.
+        away: what asking for metadata raises.
         meanwhile: called when the group is described, with the number of that question: what happens in between.
     """
 
@@ -80,9 +81,14 @@ class Cluster:
     is_simple: bool = False
     bounds: dict[tuple[str, int], tuple[int, int]] = field(default_factory=lambda: {SOURCE: (0, 10_000)})
     silent: Exception | None = None
+    away: Exception | None = None
     described: int = 0
     asked: list[str] = field(default_factory=list)
     meanwhile: Any = None
+
+    def list_topics(self, topic: str, timeout: float) -> None:
+        if self.away is not None:
+            raise self.away
 
     def describe_consumer_groups(self, groups: list[str], request_timeout: float) -> dict[str, Future[Any]]:
         self.asked.append("members")
