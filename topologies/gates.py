@@ -88,7 +88,7 @@ class RoutedGate:
 
     async def __call__(self, sink: str, source: Input, offset: int) -> bool:
         """See `Gate`."""
-        logs = self._worker.routed_logs(sink)
+        logs = [Input(*log) for log in self._worker.layout.routed_logs(sink)]
         if not logs:
             return True
         lane = (sink, source)

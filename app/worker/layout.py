@@ -50,6 +50,11 @@ class Layout:
         """The group that an input belongs to by its partition count."""
         return self.groups[self.inputs[topic]]
 
+    def routed_logs(self, sink: str) -> list[tuple[str, int]]:
+        """Every partition of every log that is routed for a sink, whoever reads it."""
+        topics = sorted(topic for topic, sinks in self.routed.items() if sink in sinks)
+        return [(topic, number) for topic in topics for number in range(self.inputs[topic])]
+
 
 def lane_topic(prefix: str, partitions: int) -> str:
     """The internal lane topic of a partition count."""

@@ -333,11 +333,6 @@ class LiveWorker:
         worker = self._worker_of(source)
         return None if worker is None else worker.store
 
-    def routed_logs(self, name: str) -> list[Input]:
-        """Every partition of every log that is routed for a sink, whoever reads it."""
-        topics = sorted(topic for topic, sinks in self.layout.routed.items() if name in sinks)
-        return [Input(topic, number) for topic in topics for number in range(self.layout.inputs[topic])]
-
     def routed_position(self, source: Input) -> int | None:
         """How far a routed log is in its lanes; None where another worker reads it, or nobody."""
         worker = self._worker_of(source)

@@ -161,8 +161,9 @@ class Worker:
     def lanes(self, *, is_caught_up: bool = False) -> dict[tuple[str, Input], SinkPartition]:
         return {LANE: self.fold.sinks["s", "t"]} if self.is_owned else {}
 
-    def routed_logs(self, name: str) -> list[Input]:
-        return sorted(self.routed)
+    @property
+    def layout(self) -> Any:
+        return SimpleNamespace(routed_logs=lambda _: sorted(self.routed))
 
     def routed_position(self, source: Input) -> int | None:
         return self.routed[source]

@@ -70,7 +70,7 @@ async def test_a_worker_commits_of_a_routed_log_what_is_in_the_lanes(tmp_path: P
     await live.tick()
 
     assert live.restart_positions()[Input("dlq", 0)].offset == 0
-    assert live.routed_logs("s") == [Input("dlq", 0), Input("receipts", 0)]
+    assert live.layout.routed_logs("s") == [("dlq", 0), ("receipts", 0)]
     assert live.routed_position(Input("dlq", 7)) is None
 
     arrive(store)

@@ -608,7 +608,9 @@ def test_a_table_that_a_value_names_and_that_is_not_there_holds_up_no_other(monk
     world.holds((1, "t", "b"))
     known = world.read
 
-    def read(table: str, key: Sequence[str], keys: Sequence[Sequence[str]]) -> list[Mapping[str, bytes] | None]:
+    def read(
+        table: str, key: Sequence[str], keys: Sequence[Sequence[str]], *, is_fresh: bool = True
+    ) -> list[Mapping[str, bytes] | None]:
         if table != "t":
             raise BadInput(f"no table {table}")
         return known(table, key, keys)
