@@ -17,6 +17,9 @@ from app.errors import BadInput
 from app.model import ChangeKind, LeftOut, Projection
 from cdc_receipts.atoms import NULL
 
+MOST_TABLES = 1_024
+"""Tables that are remembered; a topic has a few, and hostile records must not fill the memory."""
+
 Atoms = Mapping[str, bytes]
 AtomsOf = Callable[[frozenset[str]], Atoms | None]
 """Atoms of some columns, as far as they have a value; None for no row."""
@@ -48,7 +51,9 @@ class Selection:
         """Of each projection, whether it leaves a change out."""
         rows = self._tables.get(table)
         if rows is None:
-            rows = self._tables[table] = [_rows_of(one, table) for one in self._projections]
+            rows = [_rows_of(one, table) for one in self._projections]
+            if len(self._tables) < MOST_TABLES:
+                self._tables[table] = rows
         found = []
         for one, chosen in zip(self._projections, rows, strict=True):
             if table in one.tables or op in one.operations:
