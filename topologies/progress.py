@@ -89,8 +89,7 @@ class ProgressProbe:
     async def _looks(self, name: str, group: str, lanes: Mapping[Input, SinkPartition]) -> dict[Input, Look]:
         """The questions in their order; whoever is there is asked again only where a SKIP depends on it."""
         began = self._clock()
-        topic = next(iter(lanes)).topic
-        before = await self._presence(name, group, topic)
+        before = await self._presence(name, group)
         first, committed, end = await asyncio.to_thread(self._asked, group, list(lanes))
         ended = self._clock()
 
@@ -105,7 +104,7 @@ class ProgressProbe:
         looks = {source: look_at(source) for source in lanes}
         if not any(self._of((name, s)).asks_again(look, life_of(lanes[s])) for s, look in looks.items()):
             return looks
-        after = await self._presence(name, group, topic)
+        after = await self._presence(name, group)
         ended = self._clock()
         return {source: replace(look, after=after, ended=ended) for source, look in looks.items()}
 
@@ -116,9 +115,9 @@ class ProgressProbe:
         committed = commits(self._admin, group, sources)
         return first, committed, ends(self._admin, sources)
 
-    async def _presence(self, name: str, group: str, topic: str) -> Presence:
+    async def _presence(self, name: str, group: str) -> Presence:
         is_idle = await self._is_idle(name)
-        return Presence(members=await asyncio.to_thread(self._members.of, group, topic), is_idle=is_idle)
+        return Presence(members=await asyncio.to_thread(self._members.of, group), is_idle=is_idle)
 
     def _of(self, lane: Lane) -> Progress:
         return self._progress.setdefault(lane, Progress(self._longest_s))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
-from typing import NamedTuple
+import time
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import Future, wait
+from threading import Lock
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from confluent_kafka import (
     ConsumerGroupState,
@@ -22,6 +26,8 @@ END: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 TIMEOUT_S = 10.0
 ANSWER_S = TIMEOUT_S + 5.0
 """The client itself tells of a request that took too long; this is for one that never tells."""
+PATIENCE_S = 3_600.0
+"""The longest that the client allows."""
 SILENT = (KafkaException, TimeoutError)
 """What a question raises that the cluster does not answer."""
 
@@ -36,16 +42,38 @@ class Commit(NamedTuple):
     has_epoch: bool
 
 
-def require_answer(admin: AdminClient, topic: str) -> None:
-    """Ask for one topic's metadata, which no broker that is away tells; called before each question about a group.
+Question = tuple[str, str]
+"""What is asked, and about which group."""
 
-    A question about a group that waits for its coordinator until it times out ends the process when the broker is there again
-    (librdkafka asserts that nobody answers twice, and the coordinator does): where nobody answers, none may be under way.
+_PENDING: WeakKeyDictionary[AdminClient, dict[Question, Future[Any]]] = WeakKeyDictionary()
+_LOCK = Lock()
+
+
+def answer_of(admin: AdminClient, question: Question, ask: Callable[[], Future[Any]]) -> Any:
+    """The answer to a question about a group, which is never asked while it waits for another answer.
+
+    A question that waits for a coordinator which is away must not time out in the client: librdkafka asserts that its
+    answer comes once, then it comes again, and the process ends. So it has the longest time there is, and we wait a shorter
+    one. Whoever asks next waits for it to be over; its answer is thrown away then, for it may tell of an earlier moment.
+
+    Args:
+        ask: asks, with `PATIENCE_S`.
 
     Raises:
-        KafkaException: no broker answers.
+        KafkaException: the cluster refuses.
+        TimeoutError: there is no answer yet.
     """
-    admin.list_topics(topic, timeout=TIMEOUT_S)
+    deadline = time.monotonic() + ANSWER_S
+    while True:
+        with _LOCK:
+            pending = _PENDING.setdefault(admin, {})
+            before = pending.get(question)
+            if before is None or before.done():
+                answer = pending[question] = ask()
+                break
+        if not wait([before], max(deadline - time.monotonic(), 0)).done:
+            raise TimeoutError(f"an earlier question about group {question[1]} waits for its answer")
+    return answer.result(max(deadline - time.monotonic(), 0))
 
 
 def commits(admin: AdminClient, group: str, sources: Iterable[Place]) -> dict[Place, Commit]:
@@ -57,9 +85,12 @@ def commits(admin: AdminClient, group: str, sources: Iterable[Place]) -> dict[Pl
     places = [TopicPartition(*source) for source in sources]
     if not places:
         return {}
-    require_answer(admin, places[0].topic)
     asked = [ConsumerGroupTopicPartitions(group, places)]
-    answer = admin.list_consumer_group_offsets(asked, request_timeout=TIMEOUT_S)[group].result(ANSWER_S)
+    answer = answer_of(
+        admin,
+        ("offsets", group),
+        lambda: admin.list_consumer_group_offsets(asked, request_timeout=PATIENCE_S)[group],
+    )
     return {
         (p.topic, p.partition): Commit(p.offset, p.leader_epoch is not None and p.leader_epoch >= 0)
         for p in answer.topic_partitions
@@ -79,14 +110,13 @@ class Members:
         self._admin = admin
         self._silent: set[str] = set()
 
-    def of(self, group: str, topic: str) -> frozenset[str] | None:
-        """Ids of a group's members; None where nobody tells. ``topic`` is one that it reads.
+    def of(self, group: str) -> frozenset[str] | None:
+        """Ids of a group's members; None where nobody tells.
 
         A group without a protocol has no members though its consumers are there: they assign partitions to themselves.
         """
         try:
-            require_answer(self._admin, topic)
-            found = self._admin.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result(ANSWER_S)
+            found = answer_of(self._admin, ("members", group), lambda: self._described(group))
         except SILENT as error:
             self._warn(group, str(error))
             return None
@@ -97,6 +127,9 @@ class Members:
             self._warn(group, f"it is {found.state.name}, or its consumers assign partitions to themselves")
             return None
         return members
+
+    def _described(self, group: str) -> Future[Any]:
+        return self._admin.describe_consumer_groups([group], request_timeout=PATIENCE_S)[group]
 
     def _warn(self, group: str, why: str) -> None:
         if group not in self._silent:

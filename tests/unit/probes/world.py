@@ -62,7 +62,7 @@ def refusal(code: int) -> KafkaException:
     return KafkaException(KafkaError(code, "the broker's reason"))
 
 
-@dataclass(slots=True)
+@dataclass(eq=False)
 class Cluster:
     """Answers an administrator's questions.
 
@@ -70,7 +70,7 @@ class Cluster:
         commits: by group and place; None in place of an offset is no commit. has_epochs: whether they carry epochs.
         members: of every group, or what describing one raises; states: those of a group without members.
         bounds: where logs begin and end; a log that is not here does not tell.
-        away: what asking for metadata raises.
+        patience: how long questions about groups may take, s.
         meanwhile: called when the group is described, with the number of that question: what happens in between.
     """
 
@@ -81,17 +81,14 @@ class Cluster:
     is_simple: bool = False
     bounds: dict[tuple[str, int], tuple[int, int]] = field(default_factory=lambda: {SOURCE: (0, 10_000)})
     silent: Exception | None = None
-    away: Exception | None = None
     described: int = 0
     asked: list[str] = field(default_factory=list)
+    patience: set[float] = field(default_factory=set)
     meanwhile: Any = None
-
-    def list_topics(self, topic: str, timeout: float) -> None:
-        if self.away is not None:
-            raise self.away
 
     def describe_consumer_groups(self, groups: list[str], request_timeout: float) -> dict[str, Future[Any]]:
         self.asked.append("members")
+        self.patience.add(request_timeout)
         if self.meanwhile is not None:
             self.meanwhile(self.described)
         self.described += 1
@@ -104,6 +101,7 @@ class Cluster:
 
     def list_consumer_group_offsets(self, asked: Any, request_timeout: float) -> dict[str, Future[Any]]:
         self.asked.append("offsets")
+        self.patience.add(request_timeout)
         (group,) = asked
         if self.silent is not None:
             return {group.group_id: answered(self.silent)}
