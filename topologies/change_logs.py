@@ -243,5 +243,9 @@ def _time_of_oldest(lanes: Callable[[], Mapping[tuple[str, Input], SinkPartition
 class ChangeLogGate(ReadBackGate):
     """Before a fence of a sink with a change log is written, what that log tells is in the lane."""
 
+    def _is_due(self, sink: SinkPartition) -> bool:
+        """Always: rows at rest are looked at, too, of which the log tells."""
+        return sink.fence > 0
+
     def _count(self, name: str, tally: Tally) -> None:
         self._metrics.change_log(name, tally.rows, is_up=not tally.problem)

@@ -93,11 +93,15 @@ class ReadBackGate:
             del self._read_up[gone]
         for (name, source), sink in self._worker.lanes(is_caught_up=True).items():
             reader = self._sinks.get(name)
-            if reader is None or not len(sink.stragglers) or sink.queued:
+            if reader is None or sink.queued or not self._is_due(sink):
                 continue
             if now >= self._next_recheck.setdefault((name, source), now + RECHECK_S):
                 self._next_recheck[name, source] = now + RECHECK_S
                 self._start(name, source, lambda r=reader, n=name, s=source: self._again(r, n, s))  # type: ignore[misc]
+
+    def _is_due(self, sink: SinkPartition) -> bool:
+        """Whether there is something to look at again."""
+        return len(sink.stragglers) > 0
 
     def _count(self, name: str, tally: Tally) -> None:
         self._metrics.read_back(name, tally.rows, is_up=not tally.problem)

@@ -128,6 +128,11 @@ class Changes:
         segment = self.segment_of(offset)
         return ChangeKind.ABSENT if segment is None else ChangeKind(int(segment.kinds[offset & (SEGMENT_OFFSETS - 1)]))
 
+    def key(self, offset: int) -> bytes | None:
+        """The 16 bytes of a change's key hash; None for a null key, and where nothing is held."""
+        segment = self.segment_of(offset)
+        return None if segment is None else segment.key(offset & (SEGMENT_OFFSETS - 1))
+
     def slices(self, start: int, end: int) -> Iterator[tuple[ChangeSegment, int, int]]:
         """Segments that overlap ``[start, end)`` in order, each with its index range."""
         if start >= end:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Protocol
 
 from app.decode import atoms
@@ -103,6 +104,14 @@ class LogRows:
         kept = self._logged.log.table(table)
         found = () if kept is None or kept.problem else kept.by_key.get(key, ())
         return [one for one in found if one.offset >= self.floor.get(Input(one.topic, one.partition), 0)]
+
+    def has_news(self, key: KeyText, since: Mapping[Input, int]) -> bool:
+        """Whether some table of the log has a record of a key at or beyond some positions."""
+        return any(
+            image.offset >= since.get(Input(image.topic, image.partition), 0)
+            for table in self._logged.log.tables()
+            for image in islice(reversed(table.by_key.get(key, ())), 1)
+        )
 
     def read(
         self, table: str, key: Sequence[str], keys: Sequence[Sequence[str]], *, is_fresh: bool = True

@@ -8,12 +8,17 @@ write that is a change, each redelivery, each text that stands for a value, with
 once it tells of something later (`app.worker.reach`). So where something is left untold, the fence waits for that a while
 (``wait_s``). 6. What the log is sure to show by then is judged by the last row of its key, at two looks as a row read back
 (`app.worker.looks`); of the rest nothing is known, and it is attempted. Where the store itself is read back, neither is done.
+
+7. Now and then: rows that the log tells of though nothing of their keys is open. A row that was right and is no more makes a
+closed cell `contradicted` (protocol section 4).
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -25,7 +30,7 @@ from app.errors import NotYet
 from app.evidence import change_log
 from app.evidence.change_log import Coverage, Reach
 from app.evidence.keys import KeyText, row_key
-from app.evidence.receipts import evidence_of
+from app.evidence.receipts import described, evidence_of
 from app.evidence.states import Different, Equal
 from app.evidence.tables import StoreTerms
 from app.ledger.cells import NEVER, Bit
@@ -45,7 +50,11 @@ from app.worker.sink_log import log_key
 from app.worker.wanted import Wanted, with_bad
 from cdc_receipts.codec import Mark, Receipt
 
+logger = logging.getLogger(__name__)
+
 KIND = "change-log"
+MOST_KEYS = 50_000
+"""So many keys are remembered, of those whose changes were last compared with the log: about 300 bytes each."""
 NEAR = 1_000
 """So many offsets below and above a change that the log is silent about are looked at for how far the log reaches."""
 
@@ -99,6 +108,8 @@ class LogWalk:
         self._looks = Looks(sink, terms, self._rows, changes.log, progress, second_look_s, sleep, fillers)
         self._lives: dict[Input, tuple[int, Mapping[Input, int]]] = {}
         self._asked: dict[Input, tuple[int, float]] = {}
+        self._newest: OrderedDict[tuple[Input, KeyText], int] = OrderedDict()
+        self._at_rest_from: dict[Input, Mapping[Input, int]] = {}
 
     @property
     def tally(self) -> Tally:
@@ -111,7 +122,7 @@ class LogWalk:
         """What the log says of the cells below a progress, as far as it is news.
 
         Args:
-            has_bad: the bad cells below the last fence are looked at, too.
+            has_bad: the bad cells below the last fence are looked at, too, and rows that were right.
             may_be_gone: a truncate of another source partition may have taken rows.
 
         Raises:
@@ -125,15 +136,19 @@ class LogWalk:
         seen = await self._walked(sink, source, asked)
         left = cells.newest_left({finding.offset for _, finding, _ in seen.findings})
         said: list[Receipt | Mark] = list(self._said(sink, seen))
-        if not self._wait_s or has_bad or not len(left.offsets):
+        if has_bad:
+            return said + await self._at_rest(sink, source, may_be_gone=may_be_gone)
+        if not self._wait_s or not len(left.offsets):
             return said
-        first, last = int(left.offsets[0]), int(left.offsets[-1])
-        near = untold(sink, max(first - NEAR, sink.changes.first, 0), last + NEAR, is_told=True).oldest()
-        others = await self._walked(
-            sink, source, near
-        )  # what is told of these shows from where to where the log reaches
-        coverage = combined(sink, [*seen.reaches, *others.reaches])
+        coverage = await self._coverage(sink, source, left.offsets.tolist(), seen)
         return said + await self._judged(sink, source, below, left, coverage, may_be_gone=may_be_gone)
+
+    async def _coverage(self, sink: SinkPartition, source: Input, offsets: Sequence[int], seen: Seen) -> Coverage:
+        """Which changes the log is sure to tell of, by what it tells of those near some offsets."""
+        start = max(min(offsets) - NEAR, sink.changes.first, 0)
+        near = untold(sink, start, max(offsets) + NEAR, is_told=True).oldest()
+        others = await self._walked(sink, source, near)
+        return combined(sink, [*seen.reaches, *others.reaches])
 
     def _floor(self, sink: SinkPartition, source: Input) -> Mapping[Input, int]:
         """From where on the log speaks of the sink's present life: what it wrote in an earlier one proves nothing of this."""
@@ -165,13 +180,22 @@ class LogWalk:
         if len(self._fillers(of.sink_table, where.topic)) > 1:
             return
         columns = tuple(of.key)
-        records = self._rows.records(of.sink_table, {self._key_there(image) for image in images})
+        keys = {self._key_there(image): image.offset for image in images}  # of each the newest
+        records = self._rows.records(of.sink_table, keys)
+        self._remember(Input(where.topic, where.partition), keys)
         everything = [image for told in records.values() for image in told]
         walked = change_log.walk(of.known, everything, of.terms, of.table, columns)
         found.findings.extend((at, finding, of.by_offset[finding.offset]) for at, finding in walked)
         found.reaches.append(
             {place: change_log.reach(of.known, told, of.terms, of.table, columns) for place, told in records.items()}
         )
+
+    def _remember(self, source: Input, keys: Mapping[KeyText, int]) -> None:
+        """Whose rows they are that the log tells of later."""
+        for key, offset in keys.items():
+            self._newest[source, key] = max(offset, self._newest.pop((source, key), -1))
+        while len(self._newest) > MOST_KEYS:
+            self._newest.popitem(last=False)
 
     def _key_there(self, image: Image) -> KeyText:
         """A change's key as the log has it; one that it can't have is empty."""
@@ -225,6 +249,54 @@ class LogWalk:
                 if is_sure and image.kind is not ChangeKind.TRUNCATE:
                     self._looks.count([finding])
                     said += news_of(sink, sight, offset, below, self._terms, KIND, self._wall_ms)
+        return said
+
+    # ---------------------------------------------------------------- what it shows long after
+
+    async def _at_rest(self, sink: SinkPartition, source: Input, *, may_be_gone: bool) -> list[Receipt | Mark]:
+        """Rows that the log tells of though nothing of their keys is open: somebody changed them, or took them away.
+
+        It must have come beyond their changes, else it may tell of an earlier one. What the sink itself writes again after it
+        was set back shows by its progress (`Looks`).
+
+        Raises:
+            Unavailable: see `look`.
+        """
+        positions = self._logged.positions()
+        known = self._at_rest_from.get(source, positions)
+        self._at_rest_from[source] = positions
+        found = [
+            offset
+            for (where, key), offset in self._newest.items()
+            if where == source and _is_closed(sink, offset) and self._rows.has_news(key, known)
+        ]
+        if not found:
+            return []
+        coverage = await self._coverage(sink, source, found, Seen())
+        asked = sorted(offset for offset in found if sink.beginning <= offset < min(coverage.below, sink.fence))
+        if not asked:
+            return []
+        offsets = np.array(asked, np.int64)
+        keys = np.array([sink.changes.key(offset) or b"" for offset in asked], KEY)
+        wanted = Wanted(offsets=offsets, keys=keys)
+        histories = Histories(sink.changes, offsets, wanted.halves, has_truncates=self._terms.truncates)
+        await histories.build()
+        past = LoggedPast(self._logged, sink, source, histories, self._changes)
+        said: list[Receipt | Mark] = []
+        for offset, sight in await self._looks.settle(past, source, sink.fence, asked, may_be_gone=may_be_gone):
+            image, finding = sight.image, sight.finding
+            if isinstance(finding, Equal) or finding.offset != offset:
+                continue
+            self._looks.count([finding])
+            what = described(finding.columns) if isinstance(finding, Different) else "it shows no sign of its change"
+            logger.warning(
+                "%s: a row that was right is wrong by now, that of the change %s:%d:%d: %s",
+                self._sink,
+                *source,
+                offset,
+                what,
+            )
+            said.append(evidence_of(self._sink, image, finding, self._terms, KIND, image.at, is_heard=True))
         return said
 
     def _wait(self, source: Input, below: int, count: int) -> None:

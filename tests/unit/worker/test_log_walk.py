@@ -402,6 +402,94 @@ def test_where_the_store_is_read_back_the_log_is_not_waited_for() -> None:
     assert world.walks(1) == []
 
 
+# ---------------------------------------------------------------- what it shows long after
+
+
+def settled(*changes: tuple[int, str, Any], **given: Any) -> LogWorld:
+    """A sink that wrote everything, whose cells are closed, and whose log was looked at since."""
+    world = LogWorld(*changes, **given)
+    world.writes(*changes)
+    world.walks(len(changes))
+    world.walks(len(changes), has_bad=True)
+    assert set(world.states().values()) == {"delivered"}
+    return world
+
+
+def contradicted(world: LogWorld) -> list[int]:
+    """Closed cells that evidence disagrees with."""
+    return [remark.offset for remark in world.sink.remarks if remark.kind == "contradicted"]
+
+
+def test_a_row_that_vanished_long_after_its_fence_contradicts_its_change(caplog: pytest.LogCaptureFixture) -> None:
+    world = settled(*pairs("a", "b", "c", "d"))
+    world.writes(delete(1))
+
+    world.walks(4, has_bad=True)
+
+    assert contradicted(world) == [1]
+    assert "that of the change t:0:1: it shows no sign of its change" in caplog.text
+
+
+def test_a_row_that_somebody_changed_contradicts_its_change_with_the_columns(caplog: pytest.LogCaptureFixture) -> None:
+    world = settled(*pairs("a", "b", "c", "d"))
+    world.writes(upsert(2, "somebody's"))
+
+    world.walks(4, has_bad=True)
+    world.walks(4, has_bad=True)
+
+    assert contradicted(world) == [2]
+    assert "t:0:2: name (value)" in caplog.text
+
+
+def test_a_row_that_is_written_again_as_it_was_contradicts_nothing() -> None:
+    world = settled(*pairs("a", "b", "c", "d"))
+    world.writes(upsert(2, "c"))
+
+    assert world.walks(4, has_bad=True) == []
+    assert contradicted(world) == []
+
+
+def test_a_row_that_was_mended_before_the_second_look_contradicts_nothing() -> None:
+    world = settled(*pairs("a", "b", "c", "d"))
+    world.writes(upsert(2, "somebody's"))
+    world.looks.append(lambda: world.writes(upsert(2, "c")))
+
+    assert world.walks(4, has_bad=True) == []
+
+
+def test_a_change_that_is_on_its_way_explains_a_row() -> None:
+    world = settled(*pairs("a", "b", "c", "d"))
+    world.writes(upsert(2, "newer"))
+    world.looks.append(lambda: world.happens(upsert(2, "newer")))
+
+    world.walks(4, has_bad=True)
+
+    assert contradicted(world) == []
+
+
+def test_a_sink_that_writes_again_what_it_had_written_was_set_back() -> None:
+    world = settled(upsert(1, "a"), upsert(1, "b"), upsert(2, "c"), upsert(3, "d"))
+    world.writes(upsert(1, "a"))
+    world.committed = 0
+
+    with pytest.raises(Unavailable, match="has fallen"):
+        world.walks(4, has_bad=True)
+    assert contradicted(world) == []
+
+
+def test_a_log_that_is_behind_tells_of_an_earlier_change() -> None:
+    """The sink's own word closed the cells long before its log comes to them."""
+    world = LogWorld(*pairs("a", "b"), *pairs("x", "y", "z", "w"))
+    world.walk._wait_s = 0.0
+    world.walks(6)
+    world.walks(6, has_bad=True)
+    world.writes(*pairs("a", "b"))
+
+    world.walks(6, has_bad=True)
+
+    assert contradicted(world) == []
+
+
 # ---------------------------------------------------------------- how far it reaches
 
 

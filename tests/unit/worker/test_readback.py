@@ -634,7 +634,7 @@ def test_a_row_of_a_table_that_somebody_else_fills_says_nothing() -> None:
     """It may be another topic's row, or another sink may have taken it away."""
     world = World(upsert(1, "a"), upsert(2, "b"))
     world.holds((1, "of another topic", "b"))
-    world.reader._looks._fillers = lambda *_: ("s", "other")  # noqa: SLF001 - as the wiring finds out
+    world.reader._looks._fillers = lambda *_: ("s", "other")
 
     world.look(2)
 
