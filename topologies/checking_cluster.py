@@ -24,8 +24,8 @@ from topologies.operating import Operator
 from topologies.sampling import Place, Sampler
 from topologies.starting import as_known, ledger_topic
 
-SAMPLE = 50
-"""Offsets of each partition that are looked at."""
+SAMPLE, LEAST, OF_TOPIC = 50, 5, 2_000
+"""Offsets of each partition that are looked at; fewer of a wide topic, so that a check takes minutes at most."""
 WAIT_S = 10.0
 """Brokers that don't answer a check within it are away."""
 OF_BROKERS = (
@@ -182,7 +182,7 @@ class ClusterLook:
             for topic in self.sources:
                 mine = {place: pair for place, pair in self._bounds.items() if place[0] == topic}
                 try:
-                    newest = sampler.newest(mine, SAMPLE)
+                    newest = sampler.newest(mine, max(LEAST, min(SAMPLE, OF_TOPIC // max(len(mine), 1))))
                 except Unavailable as error:
                     do = acl_command(principal_of(self.settings), "topic", topic, "Read")
                     self.gap(("keys", "decoding", "isolation", "contracts"), f"topic {topic}", error, do)

@@ -70,6 +70,24 @@ async def test_nothing_is_registered_where_one_is_refused(embedded: EmbeddedRegi
     assert embedded.subjects() == [subject_of("Seal")]
 
 
+async def test_asking_alone_names_what_would_be_refused_and_registers_nothing(embedded: EmbeddedRegistry) -> None:
+    embedded.compatibility = "FULL"
+    assert await Registry(embedded.url).refusals(OURS) == []
+    embedded.register(subject_of("Seal"), with_one_more_field(OURS["Seal"]))
+
+    (told,) = await Registry(embedded.url).refusals(OURS)
+
+    assert told.startswith("registry: subject cdc_verifier.Seal: the registry refuses this version's schema")
+    assert embedded.subjects() == [subject_of("Seal")]
+
+
+async def test_asking_alone_does_not_wait_for_a_registry_that_is_away(embedded: EmbeddedRegistry) -> None:
+    embedded.close()
+
+    with pytest.raises(Unavailable, match="does not answer"):
+        await Registry(embedded.url).refusals(OURS)
+
+
 async def test_a_refusal_of_registering_is_told_too(
     embedded: EmbeddedRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,7 +25,7 @@ def timestamps(seen: Installation) -> Iterator[Finding]:
                 level="warning", about="timestamps", place=f"topic {topic.name}",
                 says="its message.timestamp.type is CreateTime, and Connect writes dead letters with their change's timestamp",
                 means="applied_at is the change's time: a late rejection is never flagged late, and retention counts from the "
-                "change: a letter about an old one is deleted at once, and its rejection is hidden",
+                "change: a letter about an old one may be deleted at once, and its rejection is hidden",
                 do=altered(topic.name, "message.timestamp.type=LogAppendTime"),
             )  # fmt: skip
 
@@ -94,7 +94,7 @@ def _placed(topic: str, count: int, rows: Sequence[tuple[int, Record]]) -> Itera
     do = "take producer.override.partitioner.class and routing transforms out of the source connector; a topic whose partition "
     do += 'count was raised: README.md, "When a topic\'s partition count changes"'
     if split:
-        shown = listed(f"{body.hex()[:32]} in partitions {', '.join(map(str, found))}" for body, found in split)
+        shown = listed(f"{body.hex()[:32]} in {' and '.join(map(str, found))}" for body, found in split)
         yield Finding(
             level="error", about="keys", place=f"topic {topic}",
             says=f"{len(split)} sampled keys lie in several partitions (key without framing, hex): {shown}",
@@ -142,7 +142,7 @@ def decoding(seen: Installation) -> Iterator[Finding]:
 
 def is_transactional(seen: Installation, topic: str) -> bool:
     """Whether a topic's offsets have holes between its newest records, which transactions' markers are, and aborted records."""
-    if is_compacted(seen.topic(topic)):
+    if is_compacted(seen.by_name.get(topic)):
         return False
     return any(_has_holes(log) for log in seen.logs_of(topic))
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from app.evidence.installation.finding import Finding, altered, lasting, listed
-from app.evidence.installation.seen import Installation, LogSeen, ReaderSeen, SinkSeen, TopicSeen
+from app.evidence.installation.seen import Installation, LogSeen, Place, ReaderSeen, SinkSeen, TopicSeen
 from app.evidence.installation.topics import DAY_MS, number, policies
 
 LOST = "changes that are deleted before they are read are missing (a SKIP over them) or unverifiable, by number"
@@ -44,15 +44,11 @@ def left_of(seen: Installation, topic: TopicSeen, log: LogSeen | None, offset: i
 def retention(seen: Installation) -> Iterator[Finding]:
     """What a sink, or the verifier, has before it that Kafka may delete first."""
     for sink in seen.sinks:
-        for topic in sink.contract.topics:
-            mine = [one for one in sink.readers if one.topic == topic]
-            yield from _threatened(seen, mine, f"sinks.{sink.name}", sink.grace_ms, LOST)
-    for topic in sorted({one.topic for one in seen.own}):
-        yield from _threatened(seen, [one for one in seen.own if one.topic == topic], "the verifier", 0, UNREAD)
-    for one in seen.of("change"):
-        yield from _short(one, max((sink.grace_ms for sink in seen.sinks_of(one.name)), default=0), LOST)
+        yield from _threatened(seen, sink.readers, f"sinks.{sink.name}", sink.grace_ms, LOST)
+    yield from _threatened(seen, seen.own, "the verifier", 0, UNREAD)
+    yield from _short(seen.of("change"), max((sink.grace_ms for sink in seen.sinks), default=0), LOST)
+    yield from _short(seen.of("receipts", "dead letters", "success"), 0, UNREAD)
     for one in seen.of("receipts", "dead letters", "success"):
-        yield from _short(one, 0, UNREAD)
         yield from _evidence(seen, one)
         yield from _by_bytes(one)
     for one in seen.of("lane"):
@@ -60,23 +56,25 @@ def retention(seen: Installation) -> Iterator[Finding]:
 
 
 def _threatened(
-    seen: Installation, readers: list[ReaderSeen], whose: str, grace_ms: int, means: str
+    seen: Installation, readers: Sequence[ReaderSeen], whose: str, grace_ms: int, means: str
 ) -> Iterator[Finding]:
-    """The reader whose oldest open record goes first."""
+    """The oldest open record that goes first, of all that are near: a day, or half of what their topic keeps."""
     found = []
     for one in readers:
-        topic = seen.topic(one.topic)
-        log = next((log for log in seen.logs_of(one.topic) if log.partition == one.partition), None)
-        if topic is not None and one.open is not None and one.open_ms is not None:
-            left = left_of(seen, topic, log, one.open, one.open_ms)
-            if left is not None and left.ms < DAY_MS + 2 * grace_ms:
-                found.append((left, number(topic, left.setting) or 0, one))
+        topic = seen.by_name.get(one.topic)
+        if topic is None or one.open is None or one.open_ms is None:
+            continue
+        left = left_of(seen, topic, seen.by_place.get((one.topic, one.partition)), one.open, one.open_ms)
+        kept = 0 if left is None else number(topic, left.setting) or 0
+        room = DAY_MS if left is None or left.setting == "retention.bytes" else min(DAY_MS, kept // 2)
+        if left is not None and left.ms < max(room, 2 * grace_ms):
+            found.append((left, kept, one))
     if not found:
         return
     left, kept, first = min(found, key=lambda one: one[0].ms)
     is_sure = left.ms <= (2 * grace_ms if left.setting == "retention.ms" else 0)
     lag = lasting(seen.now_ms - (first.open_ms or seen.now_ms))
-    more = f"; so of {len(found)} of its partitions" if len(found) > 1 else ""
+    more = f"; {len(found) - 1} partitions more are so near" if len(found) > 1 else ""
     wanted = max(kept, 0) + 7 * DAY_MS if left.setting == "retention.ms" else 10 * max(kept, 1)
     yield Finding(
         level="error" if is_sure else "warning", about="retention",
@@ -87,18 +85,22 @@ def _threatened(
     )  # fmt: skip
 
 
-def _short(topic: TopicSeen, grace_ms: int, means: str) -> Iterator[Finding]:
-    """A retention that no outage may outlast."""
-    kept_ms = number(topic, "retention.ms")
-    if "delete" not in policies(topic) or kept_ms is None or not 0 <= kept_ms < DAY_MS + 2 * grace_ms:
-        return
-    yield Finding(
-        level="error" if kept_ms <= 2 * grace_ms else "warning", about="retention", place=f"topic {topic.name}",
-        says=f"keeps records for {lasting(kept_ms)} ({topic.role})"
-        + (f", and grace is {lasting(grace_ms)}" if kept_ms <= 2 * grace_ms else ""),
-        means=f"in an outage that lasts longer, {means}",
-        do=altered(topic.name, f"retention.ms={7 * DAY_MS + 2 * grace_ms}"),
-    )  # fmt: skip
+def _short(topics: Sequence[TopicSeen], grace_ms: int, means: str) -> Iterator[Finding]:
+    """Retentions that an outage may outlast, together those that are equal."""
+    kept: dict[int, list[TopicSeen]] = {}
+    for topic in topics:
+        kept_ms = number(topic, "retention.ms")
+        if "delete" in policies(topic) and kept_ms is not None and 0 <= kept_ms < DAY_MS + 2 * grace_ms:
+            kept.setdefault(kept_ms, []).append(topic)
+    for kept_ms, alike in sorted(kept.items()):
+        is_graceless = kept_ms <= 2 * grace_ms
+        yield Finding(
+            level="error" if is_graceless else "warning", about="retention",
+            place=f"{'topic' if len(alike) == 1 else 'topics'} {listed(topic.name for topic in alike)}",
+            says=f"records are kept for {lasting(kept_ms)}" + (f", and grace is {lasting(grace_ms)}" if is_graceless else ""),
+            means=f"in an outage that lasts longer, {means}",
+            do=altered(alike[0].name, f"retention.ms={7 * DAY_MS + 2 * grace_ms}") + (", and so on" if len(alike) > 1 else ""),
+        )  # fmt: skip
 
 
 def _evidence(seen: Installation, topic: TopicSeen) -> Iterator[Finding]:
@@ -157,7 +159,7 @@ def _keeps(topic: TopicSeen, name: str) -> float:
 
 def progress(seen: Installation) -> Iterator[Finding]:
     """What committed offsets say: nothing at all, below the log's start, or beyond its end."""
-    logs = {(log.topic, log.partition): log for log in seen.logs}
+    logs = seen.by_place
     for sink in seen.sinks:
         if sink.group is None:
             continue
@@ -186,7 +188,7 @@ def progress(seen: Installation) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _silent(sink: SinkSeen, logs: dict[tuple[str, int], LogSeen]) -> Iterator[Finding]:
+def _silent(sink: SinkSeen, logs: Mapping[Place, LogSeen]) -> Iterator[Finding]:
     mine = [logs[one.topic, one.partition] for one in sink.readers if (one.topic, one.partition) in logs]
     is_needed = sink.contract.fences == "progress" or sink.contract.start == "committed"
     if is_needed and any(log.end > log.earliest for log in mine) and all(one.committed is None for one in sink.readers):
@@ -202,13 +204,14 @@ def unknown_progress(seen: Installation) -> Iterator[Finding]:
     """Sinks of which nobody can tell how far they are."""
     for sink in seen.sinks:
         known = {(one.topic, one.partition) for one in sink.readers if one.open is not None}
-        logs = [log for log in seen.logs if log.topic in sink.contract.topics and log.end > log.earliest]
+        logs = [log for topic in sink.contract.topics for log in seen.logs_of(topic) if log.end > log.earliest]
         missing = [f"{log.topic}:{log.partition}" for log in logs if (log.topic, log.partition) not in known]
         if missing and not (sink.group and all(one.committed is None for one in sink.readers)):
             yield Finding(
                 level="unknown", about="progress", place=f"sinks.{sink.name}",
-                says=f"how far it is can't be told: its group has committed nothing of {listed(missing)}, and no worker has told "
-                "a watermark of them",
+                says=f"how far it is with {listed(missing)} can't be told: "
+                + ("its group has committed nothing of them" if sink.group else "it has no group")
+                + ", and no worker has told a watermark of them",
                 means="whether retention deletes changes before it settles them was not looked at",
                 do='start a worker (mode = "observe" makes no commands), let it fence, and check again',
             )  # fmt: skip

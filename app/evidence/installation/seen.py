@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from app.evidence.connector import Report
@@ -150,7 +151,7 @@ class SinkSeen:
         return self.contract.sink
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Installation:
     """Everything that was seen.
 
@@ -194,13 +195,27 @@ class Installation:
         """Topics of some roles."""
         return [topic for topic in self.topics if topic.role in roles]
 
-    def topic(self, name: str) -> TopicSeen | None:
-        """One topic by name."""
-        return next((topic for topic in self.topics if topic.name == name), None)
+    @cached_property
+    def by_name(self) -> Mapping[str, TopicSeen]:
+        """Topics by name."""
+        return {topic.name: topic for topic in self.topics}
+
+    @cached_property
+    def by_place(self) -> Mapping[Place, LogSeen]:
+        """Partitions by topic and number."""
+        return {(log.topic, log.partition): log for log in self.logs}
+
+    @cached_property
+    def by_topic(self) -> Mapping[str, list[LogSeen]]:
+        """The partitions of each topic."""
+        found: dict[str, list[LogSeen]] = {}
+        for log in self.logs:
+            found.setdefault(log.topic, []).append(log)
+        return found
 
     def logs_of(self, topic: str) -> list[LogSeen]:
         """The partitions of a topic."""
-        return [log for log in self.logs if log.topic == topic]
+        return self.by_topic.get(topic, [])
 
     def sinks_of(self, topic: str) -> list[SinkSeen]:
         """The sinks that consume a change topic."""

@@ -156,7 +156,7 @@ def _operations(seen: Installation, source: Source) -> Iterator[Finding]:
             "stay, and are not missed",
             "skipped.operations=none",
         )  # fmt: skip
-    compacted = [topic for topic in source.topics if is_compacted(seen.topic(topic))]
+    compacted = [topic for topic in source.topics if is_compacted(seen.by_name.get(topic))]
     if source.config.get("tombstones.on.delete") == "false" and compacted:
         yield source.finding(
             "warning", f"tombstones.on.delete is false, and {listed(compacted)} are compacted",

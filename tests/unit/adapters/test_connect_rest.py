@@ -136,3 +136,12 @@ async def test_credentials_are_sent_and_never_shown() -> None:
 
     assert connect.asked[0].headers["authorization"].startswith("Basic ")
     assert "hush" not in f"{raised.value!r} {connect.client!r}"
+
+
+async def test_what_its_clock_said_with_the_last_answer_is_kept() -> None:
+    connect = Connect(httpx.Response(200, json=[], headers={"date": "Sat, 21 Nov 2026 17:14:34 GMT"}))
+    assert connect.client.date is None
+
+    await connect.client.connectors()
+
+    assert connect.client.date == "Sat, 21 Nov 2026 17:14:34 GMT"

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import ConfigEntry
 
-from app.adapters.topics import compacted_topics, create_missing
+from app.adapters.topics import compacted_topics, configs_of, create_missing
 from app.errors import Unavailable
 
 WANTED = {"v.ledger": (4, {"cleanup.policy": "compact"}), "v.control": (1, {})}
@@ -87,6 +87,10 @@ def test_a_topic_is_compacted_whatever_else_its_policy_says():
 
     assert compacted_topics(admin, "abcd") == {"a", "c", "d"}
     assert compacted_topics(admin, "") == frozenset()
+
+
+def test_settings_are_told_by_topic_and_of_those_that_do_not_tell_why_not():
+    assert configs_of(Configured(a="delete"), "ab") == ({"a": {"cleanup.policy": "delete"}}, {"b": "late"})
 
 
 def test_a_policy_that_the_cluster_does_not_tell_is_not_guessed():

@@ -217,6 +217,17 @@ def test_a_change_topic_that_is_kept_for_less_than_an_outage(kept_ms, level):
     assert ("grace is 30 s" in found.says) == (level == "error")
 
 
+def test_topics_that_are_kept_for_equally_little_are_one_finding_and_a_sink_that_is_up_to_date_there_is_none():
+    """Half of what is kept is yet to come for what is open since a second."""
+    kept = {"retention.ms": "3600000"}
+    seen = with_topic(ORDERS, config=kept)
+    topics = tuple(replace(one, config=one.config | kept) if one.name == ITEMS else one for one in seen.topics)
+    readers = (reader("dw", ORDERS, 0, at=9, open_ms=NOW - 1_000), *store_sink().readers[1:])
+    found = only(replace(seen, topics=topics, sinks=(store_sink(readers=readers), receipts_sink())))
+
+    assert found.place == f"topics {ORDERS}, {ITEMS}"
+
+
 def test_evidence_that_is_kept_for_less_than_a_day():
     found = only(with_topic("receipts", config={"retention.ms": "3600000"}))
 
