@@ -11,6 +11,9 @@ from app.evidence.tables import StoreTerms
 Filler = tuple[str, str]
 """A sink and a change topic."""
 
+PORTS = {"postgresql": 5432, "mysql": 3306}
+"""Where a database listens whose address names no port."""
+
 
 class Fillers:
     """What is known from the contracts, and learned from changes as they are met.
@@ -38,7 +41,7 @@ class Fillers:
 def _place(url: str) -> str:
     """A database without who asks and how."""
     parts = urlsplit(url)
-    return f"{parts.hostname}:{parts.port}/{parts.path.strip('/')}"
+    return f"{parts.hostname}:{parts.port or PORTS.get(parts.scheme)}/{parts.path.strip('/')}"
 
 
 def _by_its_topic(terms: StoreTerms, topic: str) -> str:

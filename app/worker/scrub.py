@@ -167,7 +167,7 @@ class Pass:
             return
         for offset, sight in settled:
             self._note(walking.walk, walking.pending[offset], sight)
-        self._met.update(part)
+        self._met.update(self.scrubbed.wrong.keys() & set(part))
         for offset in part:
             del walking.pending[offset]
 

@@ -11,7 +11,7 @@ from app.adapters.store import MemoryStore
 from app.errors import Unavailable
 from app.model import RawRecord, State
 from app.worker import walking
-from app.worker.scrub import Lost
+from app.worker.scrub import Lost, is_closed
 from app.worker.scrubbed import Scrubbed, Wrong, keep, recalled
 from cdc_receipts.atoms import text
 from cdc_receipts.codec import Receipt, Status
@@ -381,6 +381,17 @@ def test_a_far_cell_is_judged_by_its_change_alone() -> None:
 
     assert world.passes() == [3]
     assert [offset for _, offset in world.sink.far] == [3]
+
+
+def test_a_far_cell_that_is_open_still_is_read_backs() -> None:
+    world = settled(*SOME)
+    world.fold.changes["t"].segments.clear()
+    world.sink.cells.clear()
+    world.sink.stragglers.by_offset[3] = object()  # type: ignore[assignment]
+    world.holds((1, "b", "b"), (4, "d", "b"), (5, "e", "b"))
+
+    assert not is_closed(world.sink, 3)
+    assert world.passes() == []
 
 
 def test_what_is_known_is_the_same_after_it_was_written_down() -> None:
