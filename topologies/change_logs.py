@@ -117,6 +117,8 @@ class LogTail:
     def _discover(self) -> None:
         told = self._admin.list_topics(timeout=TIMEOUT_S).topics
         named = topics.resolve(self._wanted, told, only=True)
+        if not named and self._looked_at is None:
+            logger.warning("no topic of the change log %s exists yet: it tells nothing", ", ".join(self._wanted))
         self._found = {Input(topic, number) for topic in named for number in told[topic].partitions}
         gone = self._next.keys() - self._found
         if gone:

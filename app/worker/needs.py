@@ -40,6 +40,9 @@ def _inputs(settings: Settings, layout: Layout | None) -> Iterator[Need]:
     named = {topic for topic in settings.source.topics if not is_pattern(topic)} | settings.evidence_topics()
     for topic in sorted(named if layout is None else layout.inputs):
         yield _topic(topic, "Read", "judge what stands there")
+    logs = {topic for sink in settings.sinks.values() for topic in sink.change_log if not is_pattern(topic)}
+    for topic in sorted(logs):
+        yield _topic(topic, "Read", "hold what a sink wrote against the changes")
     for topic in settings.source_topics(() if layout is None else layout.inputs):
         yield _topic(topic, "DescribeConfigs", "know whether Kafka compacts it")
 
