@@ -304,7 +304,7 @@ def test_a_role_that_may_only_select_is_enough_and_can_write_nothing(maria):
 
 @pytest.mark.parametrize(
     ("right", "may_write"),
-    [("SELECT ON shop.{}", False), ("INSERT ON shop.{}", True), ("UPDATE (id) ON shop.{}", True), ("DELETE ON shop.{}", True),
+    [("SELECT ON shop.{}", False), ("SELECT ON *.*", False), ("INSERT ON shop.{}", True), ("UPDATE (id) ON shop.{}", True), ("DELETE ON shop.{}", True),
      ("DELETE ON shop.*", True), ("ALL ON *.*", True)],
 )  # fmt: skip
 def test_whether_a_user_may_write_is_told_by_the_users_rights(maria, store, right, may_write):

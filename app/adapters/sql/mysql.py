@@ -60,15 +60,18 @@ SELECT COLUMN_NAME FROM information_schema.STATISTICS
 WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND INDEX_NAME = 'PRIMARY' ORDER BY SEQ_IN_INDEX
 """
 
-WRITES = """
+ME = "GRANTEE = CONCAT('''', REPLACE(CURRENT_USER(), '@', '''@'''), '''')"
+"""Who may read all databases sees everybody's rights."""
+WRITES = f"""
 SELECT 1 FROM information_schema.COLUMNS
 WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND (PRIVILEGES LIKE '%%insert%%' OR PRIVILEGES LIKE '%%update%%')
 UNION SELECT 1 FROM information_schema.TABLE_PRIVILEGES
-WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND PRIVILEGE_TYPE IN ('DELETE', 'DROP')
-UNION SELECT 1 FROM information_schema.SCHEMA_PRIVILEGES WHERE TABLE_SCHEMA = %s AND PRIVILEGE_TYPE IN ('DELETE', 'DROP')
-UNION SELECT 1 FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE IN ('DELETE', 'DROP')
-"""
-"""A row where the user has one of the rights; these pages show nobody else's."""
+WHERE {ME} AND TABLE_SCHEMA = %s AND TABLE_NAME = %s AND PRIVILEGE_TYPE IN ('DELETE', 'DROP')
+UNION SELECT 1 FROM information_schema.SCHEMA_PRIVILEGES
+WHERE {ME} AND TABLE_SCHEMA = %s AND PRIVILEGE_TYPE IN ('DELETE', 'DROP')
+UNION SELECT 1 FROM information_schema.USER_PRIVILEGES WHERE {ME} AND PRIVILEGE_TYPE IN ('DELETE', 'DROP')
+"""  # noqa: S608 - constants
+"""A row where the user has one of the rights."""
 
 
 class _Column(NamedTuple):
