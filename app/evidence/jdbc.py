@@ -44,7 +44,7 @@ def propose_jdbc(config: Config, streams: Sequence[Stream], found: Proposal) -> 
     for option in _ZONES:
         for stream in streams:
             set_zone(stream, config.get(option, ""), Say(found.note, found.doubt))
-    if found.values.get("expect") == "latest-state":
+    if "writes" not in found.values:
         _keys(config, streams, found, is_confluent=is_confluent)
     _table_names(config, streams, found, is_confluent=is_confluent)
     for option in _NAMING:
@@ -112,7 +112,7 @@ def _field_lists(config: Config, streams: Sequence[Stream], *, is_confluent: boo
 
 
 def _keys(config: Config, streams: Sequence[Stream], found: Proposal, *, is_confluent: bool) -> None:
-    """The contract's keys of an upserting sink: which of the source's columns find a row, and what they are called."""
+    """The contract's keys of a sink that keeps rows: which of the source's columns find a row, and what they are called."""
     mode, fields = _key_options(config, is_confluent=is_confluent)
     by_table: dict[str, set[frozenset[str]]] = {}
     for stream in streams:

@@ -265,3 +265,10 @@ def test_a_row_is_no_envelope_and_is_not_unwrapped_again():
     again = ("again", unwrap(delete_tombstone_handling_mode="drop")[1])
 
     assert raw(unwrap(), again) == raw(unwrap())
+
+
+@pytest.mark.parametrize("mode", ["insert", "upsert"])
+def test_rows_are_found_by_the_sink_s_key_however_it_writes_them(mode):
+    found = typed(**VALUE, **{"primary.key.fields": "code", "insert.mode": mode})
+
+    assert found.values["keys"] == {"things": ["code"]}
