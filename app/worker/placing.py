@@ -11,31 +11,11 @@ import zlib
 from collections.abc import Callable, Sequence
 
 from app.decode.framing import is_framed
+from app.evidence.installation.partitioner import partition_of
 
-_SEED, _FACTOR, _MASK = 0x9747B28C, 0x5BD1E995, 0xFFFFFFFF
 FRAMING_BYTES = 5
-
-
-def murmur2(data: bytes) -> int:
-    """Kafka's Java client's hash of a key, without sign.
-
-    >>> murmur2(b"foobar") - (1 << 32)
-    -790332482
-    """
-    found = _SEED ^ len(data)
-    whole = len(data) & ~3
-    for place in range(0, whole, 4):
-        part = int.from_bytes(data[place : place + 4], "little") * _FACTOR & _MASK
-        part = (part ^ part >> 24) * _FACTOR & _MASK
-        found = (found * _FACTOR & _MASK) ^ part
-    if whole < len(data):
-        found = (found ^ int.from_bytes(data[whole:], "little")) * _FACTOR & _MASK
-    found = (found ^ found >> 13) * _FACTOR & _MASK
-    return found ^ found >> 15
-
-
 WAYS: Sequence[Callable[[bytes, int], int]] = (
-    lambda key, count: (murmur2(key) & 0x7FFFFFFF) % count,
+    partition_of,
     lambda key, count: zlib.crc32(key) % count,  # librdkafka's
 )
 

@@ -6,7 +6,8 @@ import zlib
 
 import pytest
 
-from app.worker.placing import is_placed_here, murmur2
+from app.evidence.installation.partitioner import murmur2
+from app.worker.placing import is_placed_here
 
 
 def placed(count: int, partition: int, prefix: str = "") -> list[bytes]:
