@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.stack.dealing import Dealing
+import re
+from pathlib import Path
+
+from tests.stack.dealing import ALONE, CONNECTED, Dealing
 
 
 def test_tests_of_the_connected_world_are_one_piece_of_work_and_others_one_each() -> None:
@@ -11,3 +14,13 @@ def test_tests_of_the_connected_world_are_one_piece_of_work_and_others_one_each(
 
     assert dealt[0] == dealt[1]
     assert len(set(dealt)) == 3
+
+
+def test_the_longest_test_of_the_connected_world_is_dealt_by_itself(root: Path) -> None:
+    """It is still called so."""
+    place = next((root / CONNECTED).glob("test_stores.py"))
+    (name,) = re.findall(rf"def ({ALONE}\w*)", place.read_text())
+
+    dealt = Dealing._split_scope(None, f"{CONNECTED}{place.name}::{name}")  # type: ignore[arg-type]
+
+    assert dealt == f"{CONNECTED}{place.name}::{name}"
