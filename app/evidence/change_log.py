@@ -165,11 +165,20 @@ def coverage(
 
 
 def reach(
-    known: Mapping[KeyText, list[State]], log: Sequence[Image], terms: StoreTerms, table: str, columns: Sequence[str]
+    known: Mapping[KeyText, list[State]],
+    log: Sequence[Image],
+    terms: StoreTerms,
+    table: str,
+    columns: Sequence[str],
+    end: int | None = None,
 ) -> Reach:
-    """The same, with every change that some late record is at the earliest."""
+    """The same, with every change that some late record is at the earliest.
+
+    Args:
+        end: when the last transaction was made that the log tells of, ms; None where ``log`` is all of it.
+    """
     first = next((found for image in log if (found := _fitting(known, image, terms, table, columns))), [])
-    end = max((image.at for image in log), default=0)
+    end = max((image.at for image in log), default=0) if end is None else end
     shown = {
         fitting[0]
         for image in log[-LAST_WRITES:]

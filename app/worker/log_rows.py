@@ -18,6 +18,8 @@ from app.worker.ports import Input
 from app.worker.sink_log import SinkLog
 
 Row = Mapping[str, bytes]
+LATE = 100
+"""So many of a partition's newest records are asked when they were made: a snapshot's may be older than those before them."""
 
 
 class LogReader(Protocol):
@@ -104,6 +106,11 @@ class LogRows:
         kept = self._logged.log.table(table)
         found = () if kept is None or kept.problem else kept.by_key.get(key, ())
         return [one for one in found if one.offset >= self.floor.get(Input(one.topic, one.partition), 0)]
+
+    def newest(self, table: str, log: Input) -> int:
+        """When the last transaction was made that a partition of a table's log tells of, of any key, ms; 0 for none."""
+        kept = self._logged.log.table(table)
+        return max((image.at for image in islice(reversed(kept.records.get(log, ())), LATE)), default=0) if kept else 0
 
     def has_news(self, key: KeyText, since: Mapping[Input, int]) -> bool:
         """Whether some table of the log has a record of a key at or beyond some positions."""

@@ -187,7 +187,12 @@ class LogWalk:
         walked = change_log.walk(of.known, everything, of.terms, of.table, columns)
         found.findings.extend((at, finding, of.by_offset[finding.offset]) for at, finding in walked)
         found.reaches.append(
-            {place: change_log.reach(of.known, told, of.terms, of.table, columns) for place, told in records.items()}
+            {
+                place: change_log.reach(
+                    of.known, told, of.terms, of.table, columns, self._rows.newest(of.sink_table, place)
+                )
+                for place, told in records.items()
+            }
         )
 
     def _remember(self, source: Input, keys: Mapping[KeyText, int]) -> None:

@@ -531,6 +531,16 @@ def test_changes_beyond_the_progress_show_how_far_the_log_has_come() -> None:
     assert silent(world, 3) == [2]
 
 
+def test_a_later_transaction_of_other_keys_shows_that_one_is_whole() -> None:
+    world = LogWorld(*(upsert(key, "a") for key in range(4)))
+    world.writes(upsert(0, "a"), upsert(1, "a"), upsert(3, "a"))
+    with pytest.raises(NotYet):
+        world.walks(4)
+    world.writes(upsert(9, "of another partition"))
+
+    assert silent(world, 4) == [2]
+
+
 @pytest.mark.parametrize(("more", "missing"), [((), []), ((1,), []), ((1, 4), []), ((1, 4, 5), [2, 3])])
 def test_all_partitions_of_a_log_must_have_come_so_far(more: Sequence[int], missing: list[int]) -> None:
     world = LogWorld(*(upsert(key, "a") for key in range(9)), partitions=2)
