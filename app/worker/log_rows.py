@@ -15,7 +15,7 @@ from app.evidence.states import UNKNOWN
 from app.evidence.tables import StoreTerms
 from app.model import ChangeKind, RawBatch
 from app.worker.ports import Input
-from app.worker.sink_log import SinkLog
+from app.worker.sink_log import SinkLog, log_key
 
 Row = Mapping[str, bytes]
 LATE = 100
@@ -112,13 +112,16 @@ class LogRows:
         kept = self._logged.log.table(table)
         return max((image.at for image in islice(reversed(kept.records.get(log, ())), LATE)), default=0) if kept else 0
 
-    def has_news(self, key: KeyText, since: Mapping[Input, int]) -> bool:
-        """Whether some table of the log has a record of a key at or beyond some positions."""
-        return any(
-            image.offset >= since.get(Input(image.topic, image.partition), 0)
-            for table in self._logged.log.tables()
-            for image in islice(reversed(table.by_key.get(key, ())), 1)
-        )
+    def fresh(self, table: str, since: Mapping[Input, int]) -> set[KeyText]:
+        """The keys of a table that have records at or beyond some positions."""
+        kept = self._logged.log.table(table)
+        found: set[KeyText] = set()
+        for log, images in kept.records.items() if kept else ():
+            for image in reversed(images):
+                if image.offset < since.get(log, 0):
+                    break
+                found.add(log_key(image.key) or ())
+        return found
 
     def read(
         self, table: str, key: Sequence[str], keys: Sequence[Sequence[str]], *, is_fresh: bool = True

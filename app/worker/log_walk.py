@@ -20,7 +20,6 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,11 +32,10 @@ from app.evidence.keys import KeyText, row_key
 from app.evidence.receipts import described, evidence_of
 from app.evidence.states import Different, Equal
 from app.evidence.tables import StoreTerms
-from app.ledger.cells import NEVER, Bit
+from app.ledger.cells import NEVER
 from app.ledger.changes import KEY
 from app.ledger.sink import SinkPartition
 from app.model import SEGMENT_BITS, ChangeKind, SinkTopic, State
-from app.model.batches import Int64s
 from app.model.words import INDEX
 from app.worker.histories import Histories
 from app.worker.log_rows import LoggedSink, LogRows
@@ -47,6 +45,7 @@ from app.worker.reach import combined
 from app.worker.readback import KEYS_AT_ONCE, Changes, HeldPast, is_last_word, news_of
 from app.worker.recorded_rows import Source
 from app.worker.sink_log import log_key
+from app.worker.untold import untold
 from app.worker.wanted import Wanted, with_bad
 from cdc_receipts.codec import Mark, Receipt
 
@@ -110,6 +109,7 @@ class LogWalk:
         self._asked: dict[Input, tuple[int, float]] = {}
         self._newest: OrderedDict[tuple[Input, KeyText], int] = OrderedDict()
         self._at_rest_from: dict[Input, Mapping[Input, int]] = {}
+        self._tables: dict[str, str] = {}
 
     @property
     def tally(self) -> Tally:
@@ -183,6 +183,7 @@ class LogWalk:
         keys = {self._key_there(image): image.offset for image in images}  # of each the newest
         records = self._rows.records(of.sink_table, keys)
         self._remember(Input(where.topic, where.partition), keys)
+        self._tables[where.topic] = of.sink_table
         everything = [image for told in records.values() for image in told]
         walked = change_log.walk(of.known, everything, of.terms, of.table, columns)
         found.findings.extend((at, finding, of.by_offset[finding.offset]) for at, finding in walked)
@@ -270,11 +271,9 @@ class LogWalk:
         positions = self._logged.positions()
         known = self._at_rest_from.get(source, positions)
         self._at_rest_from[source] = positions
-        found = [
-            offset
-            for (where, key), offset in self._newest.items()
-            if where == source and _is_closed(sink, offset) and self._rows.has_news(key, known)
-        ]
+        fresh = await asyncio.to_thread(self._rows.fresh, self._tables.get(source.topic, ""), known)
+        newest = [self._newest.get((source, key), -1) for key in fresh]
+        found = [offset for offset in newest if offset >= 0 and _is_closed(sink, offset)]
         if not found:
             return []
         coverage = await self._coverage(sink, source, found, Seen())
@@ -332,52 +331,6 @@ class LoggedPast(HeldPast):
         """See `Past.read_on`."""
         await self._logged.catch_up()
         return self.known
-
-
-@dataclass(frozen=True, slots=True)
-class Untold:
-    """Open cells with a key of which nothing right was said with content: ``int64[n]`` offsets ascending, ``S16[n]`` keys."""
-
-    offsets: Int64s
-    keys: np.ndarray
-
-    def oldest(self) -> Wanted:
-        """Of each key the first."""
-        _, first = np.unique(self.keys, return_index=True)
-        return self._at(np.sort(first))
-
-    def newest_left(self, told: AbstractSet[int]) -> Wanted:
-        """Of each key the last, where a log told nothing of it: what came before it shows in no row any more."""
-        _, last = np.unique(self.keys[::-1], return_index=True)
-        rows = np.sort(len(self.keys) - 1 - last)
-        is_left = np.array([offset not in told for offset in self.offsets[rows].tolist()], np.bool_)
-        return self._at(rows[is_left])
-
-    def _at(self, rows: Int64s) -> Wanted:
-        return Wanted(offsets=self.offsets[rows], keys=self.keys[rows])
-
-
-def untold(sink: SinkPartition, start: int, end: int, *, is_told: bool = False) -> Untold:
-    """The cells at ``[start, end)`` that the log is asked about.
-
-    Args:
-        is_told: also those of which something right was said, closed ones too.
-    """
-    offsets, keys = [np.zeros(0, np.int64)], [np.zeros(0, KEY)]
-    for segment, lo, hi in sink.changes.slices(start, end):
-        cells = sink.cells.get(segment.base >> SEGMENT_BITS)
-        states = sink.states(segment, cells, lo, hi)
-        kinds = segment.kinds[lo:hi]
-        mask = segment.has_key[lo:hi] & ((kinds == ChangeKind.UPSERT) | (kinds == ChangeKind.DELETE))
-        mask &= (states != State.EXEMPT) & (states != State.REJECTED)
-        if cells is not None and not is_told:
-            bits = cells.bits[lo:hi]
-            is_whole = (kinds == ChangeKind.DELETE) | ((bits & Bit.WORD_HAS_FINGERPRINT) != 0)
-            mask &= ~(((bits & Bit.GOOD) != 0) & is_whole) & (cells.closed[lo:hi] == 0)
-        rows = np.flatnonzero(mask) + lo
-        offsets.append(rows + segment.base)
-        keys.append(segment.keys[rows])
-    return Untold(np.concatenate(offsets), np.concatenate(keys))
 
 
 def _is_closed(sink: SinkPartition, offset: int) -> bool:

@@ -7,7 +7,7 @@ there. Every method is called with the lock of `LoggedSink` held.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from app.decode.images import Image, ImageDecoder
@@ -113,10 +113,6 @@ class SinkLog:
                 self._empty((image.schema, image.table))
             elif image.kind in (ChangeKind.UPSERT, ChangeKind.DELETE) and not self._is_told(image):
                 self._keep(image, log)
-
-    def tables(self) -> Collection[TableLog]:
-        """The records of every table."""
-        return self._tables.values()
 
     def table(self, name: str) -> TableLog | None:
         """The records of a table, by its name with or without the schema; None where there are none, or two schemas have it."""
