@@ -13,7 +13,7 @@ from functools import partial
 
 from app.adapters.connect_rest import ConnectClient
 from app.adapters.sql import DatabaseStore, Limits, open_store
-from app.config import Settings, live_problems
+from app.config import Settings, live_problems, topics
 from app.config.settings import SinkSettings
 from app.decode.changes import ReferenceChangeDecoder
 from app.decode.images import ImageDecoder
@@ -171,10 +171,12 @@ class _Look:
         return SinkSeen(
             contract=contract,
             group=sink.group,
-            grace_ms=sink.grace_ms,
+            grace_ms=max([sink.grace_ms, *(sink.grace_of(topic) for topic in contract.topics)]),
             receipts=sink.receipts,
             dead_letters=sink.dead_letters,
             success_topics=sink.success_topics,
+            change_log=sink.change_log,
+            logged=tuple(topics.resolve(sink.change_log, self._cluster.counts or (), only=True)),
             terms=store_terms(self._settings, sink.name),
             has_store=sink.store is not None,
             connector=connector,

@@ -125,6 +125,7 @@ class SinkSeen:
     """One sink: what its contract says, and what was seen of it.
 
     Attributes:
+        change_log: of its own database, as configured; logged: the topics of it that exist.
         terms: what its contract says of rows; has_store: whether rows are read back.
         connector: None where Connect has none of that name, or was not asked.
         proposal: the contract that the connector's configuration calls for, with the tolerances of the store's types.
@@ -138,6 +139,8 @@ class SinkSeen:
     receipts: tuple[str, ...] = ()
     dead_letters: tuple[str, ...] = ()
     success_topics: tuple[str, ...] = ()
+    change_log: tuple[str, ...] = ()
+    logged: tuple[str, ...] = ()
     terms: StoreTerms = field(default_factory=StoreTerms)
     has_store: bool = False
     connector: ConnectorSeen | None = None

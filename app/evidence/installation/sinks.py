@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from app.evidence.connectors import Config, Proposal, is_sink
+from app.evidence.connectors import Config, Proposal, is_sink, is_source
 from app.evidence.installation.finding import Finding, Level, listed
 from app.evidence.installation.seen import Installation, SinkSeen
 from app.evidence.installation.sources import sources_of
@@ -20,6 +20,8 @@ DEFAULTS: Mapping[str, Any] = {"expect": "every-change", "writes": "upsert", "de
 
 def sinks(seen: Installation) -> Iterator[Finding]:
     """Everything about the connectors of sinks; nothing where Connect was not asked, which is a gap."""
+    for sink in seen.sinks:
+        yield from _change_log(seen, sink)
     if seen.connectors is None:
         return
     for sink in seen.sinks:
@@ -59,6 +61,25 @@ def _status(sink: SinkSeen) -> Iterator[Finding]:
             f"mend the cause, then POST /connectors/{sink.contract.connector}/restart?includeTasks=true&onlyFailed=true"
             if report.state == "FAILED" else f"PUT /connectors/{sink.contract.connector}/resume",
         )  # fmt: skip
+
+
+def _change_log(seen: Installation, sink: SinkSeen) -> Iterator[Finding]:
+    """The change log of its own database, and whoever writes it."""
+    lost = "what it says of the sink's writes is not known: they are attempted, unless its store is read back"
+    if sink.change_log and not sink.logged and seen.is_cluster_known:
+        yield _finding(
+            "warning", sink, f"no topic that we may see is its change log: {listed(sink.change_log)}", lost,
+            f"start the connector that writes it, or take it out of sinks.{sink.name}.change_log",
+        )  # fmt: skip
+    for name, one in (seen.connectors or {}).items():
+        prefix = one.config.get("topic.prefix", "")
+        is_writer = is_source(one.config) and any(topic.startswith(f"{prefix}.") for topic in sink.logged)
+        if is_writer and one.report.state != "RUNNING":
+            yield _finding(
+                "warning", sink, f"connector {name}, which writes its change log, is {one.report.state}"
+                + (f": {one.report.cause}" if one.report.cause else ""), lost,
+                f"mend the cause, then POST /connectors/{name}/restart?includeTasks=true&onlyFailed=true",
+            )  # fmt: skip
 
 
 def _consumed(seen: Installation, sink: SinkSeen) -> Iterator[Finding]:

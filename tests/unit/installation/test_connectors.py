@@ -250,6 +250,25 @@ def test_deletes_that_come_as_tombstones_alone_which_the_source_leaves_out(sourc
     assert [(one.level, one.about) for one in bad(seen)] == [("error", "connectors")] * is_found
 
 
+@pytest.mark.parametrize(
+    ("logged", "state", "says"),
+    [
+        ((), "RUNNING", "no topic that we may see is its change log: /dw_log[.].*/"),
+        (("dw_log.public.orders",), "FAILED", "connector log, which writes its change log, is FAILED: it is full"),
+        (("dw_log.public.orders",), "RUNNING", ""),
+    ],
+)
+def test_a_change_log_is_there_and_whoever_writes_it_runs(logged, state, says):
+    writer = ConnectorSeen(
+        config={"connector.class": "io.debezium.connector.postgresql.PostgresConnector", "topic.prefix": "dw_log"},
+        report=Report(state=state, cause="it is full" if state == "FAILED" else ""),
+    )
+    seen = sunk(change_log=("/dw_log[.].*/",), logged=logged)
+    found = bad(replace(seen, connectors={**seen.connectors, "log": writer}))
+
+    assert [one.says for one in found] == [says] * bool(says)
+
+
 # ---------------------------------------------------------------- contracts
 
 
