@@ -224,6 +224,7 @@ def walks(
             sink.second_look_ms / 1000,
             lambda: int(time.time() * 1000),
             fillers=partial(fillers.of, name),
+            partitions=layout.inputs.__getitem__,
         )
         for name, sink in logged.items()
     }

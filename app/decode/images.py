@@ -48,6 +48,7 @@ class Image:
         op: the envelope's; empty where it can't be read.
         before: atoms of ``before``; None where there is none, or nobody asks: it may be invented beyond the key.
         position: where in the database's own log it stands, canonical bytes; None where it says nothing of that.
+        key_bytes: the record's key as it is.
     """
 
     topic: str
@@ -66,6 +67,7 @@ class Image:
     op: str = ""
     before: Row | None = None
     position: bytes | None = None
+    key_bytes: bytes | None = None
 
 
 class ImageDecoder:
@@ -149,7 +151,16 @@ class ImageDecoder:
             op=op,
             before=found.before,
             position=position(source, op),
+            key_bytes=key_bytes,
         )
+
+    def written_key(self, like: bytes, columns: Row) -> bytes | None:
+        """The record key of other values, as the writer of a key would write it; None where that can't be told.
+
+        Args:
+            like: a key of the same table, of a schema that was read already.
+        """
+        return self._keys.write(like, columns)
 
     def missing(self, raw: RawBatch) -> set[int]:
         """Schema ids of a batch's keys and values that were not asked for yet."""

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from fastavro import parse_schema, schemaless_reader
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
+from app.decode import atoms
+from app.decode.atoms import Tag
 from app.decode.framing import unframed
 from app.decode.json_changes import JsonChanges, is_json
 from app.decode.schemas import SchemaSource, UnknownSchema
 from app.errors import BadInput, Unavailable, Undecodable
 from cdc_receipts.fingerprint import RowFingerprinter
 from cdc_receipts.schemas import loaded
+
+FRAMING_BYTES = 5
+_VALUES: Mapping[Tag, Callable[[bytes], Any]] = MappingProxyType(
+    {
+        Tag.BOOLEAN: lambda atom: bool(atoms.integer(atom)),
+        Tag.INTEGER: atoms.integer,
+        Tag.DATE: atoms.integer,
+        Tag.TEXT: atoms.text,
+        Tag.UUID: atoms.written,
+    }
+)
+"""Classes that one value of Avro's stands for."""
 
 
 class KeyReader:
@@ -50,6 +66,20 @@ class KeyReader:
         except Undecodable:
             return None
 
+    def write(self, like: bytes, columns: Mapping[str, bytes]) -> bytes | None:
+        """A key of some columns with the framing and the schema of another; None where it can't be told: JSON, odd classes.
+
+        What is written must read as it was asked for, and the other key must be written as it is.
+        """
+        own = None if is_json(like) else self.read(like)
+        plan = None if own is None else self._plan(unframed(like)[0])
+        if plan is None or own is None or own.keys() != columns.keys():
+            return None
+        found, again = plan.write(columns), plan.write(own)
+        if found is None or again != like[FRAMING_BYTES:] or plan.read(found) != dict(columns):
+            return None
+        return like[:FRAMING_BYTES] + found
+
     def _plan(self, schema_id: int) -> _KeyPlan | None:
         if schema_id not in self._plans:
             try:
@@ -70,6 +100,17 @@ class _KeyPlan:
         bare = loaded(schema)
         self._parsed = parse_schema(bare)
         self._maker = RowFingerprinter(bare, unavailable_value="\0")
+
+    def write(self, columns: Mapping[str, bytes]) -> bytes | None:
+        """The body of a key; None where a column's class is written in more than one way."""
+        out = io.BytesIO()
+        try:
+            schemaless_writer(
+                out, self._parsed, {name: _VALUES[atoms.tag(atom)](atom) for name, atom in columns.items()}
+            )
+        except Exception:  # noqa: BLE001 - fastavro raises many kinds for values that do not fit
+            return None
+        return out.getvalue()
 
     def read(self, body: bytes) -> dict[str, bytes]:
         try:

@@ -9,8 +9,7 @@ once it tells of something later (`app.worker.reach`). So where something is lef
 (``wait_s``). 6. What the log is sure to show by then is judged by the last row of its key, at two looks as a row read back
 (`app.worker.looks`); of the rest nothing is known, and it is attempted. Where the store itself is read back, neither is done.
 
-7. Now and then: rows that the log tells of though nothing of their keys is open. A row that was right and is no more makes a
-closed cell `contradicted` (protocol section 4).
+7. Now and then: rows that the log tells of though nothing of their keys is open (`app.worker.log_rest`).
 """
 
 from __future__ import annotations
@@ -18,26 +17,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from app.decode.images import Image
 from app.errors import NotYet
 from app.evidence import change_log
 from app.evidence.change_log import Coverage, Reach
 from app.evidence.keys import KeyText, row_key
-from app.evidence.receipts import described, evidence_of
+from app.evidence.receipts import evidence_of
 from app.evidence.states import Different, Equal
 from app.evidence.tables import StoreTerms
 from app.ledger.cells import NEVER
-from app.ledger.changes import KEY
 from app.ledger.sink import SinkPartition
 from app.model import SEGMENT_BITS, ChangeKind, SinkTopic, State
 from app.model.words import INDEX
 from app.worker.histories import Histories
+from app.worker.log_rest import LoggedPast, LogRest
 from app.worker.log_rows import LoggedSink, LogRows
 from app.worker.looks import Filling, Looks, Tally, alone
 from app.worker.ports import Input
@@ -52,8 +48,6 @@ from cdc_receipts.codec import Mark, Receipt
 logger = logging.getLogger(__name__)
 
 KIND = "change-log"
-MOST_KEYS = 50_000
-"""So many keys are remembered, of those whose changes were last compared with the log: about 300 bytes each."""
 NEAR = 1_000
 """So many offsets below and above a change that the log is silent about are looked at for how far the log reaches."""
 
@@ -78,7 +72,7 @@ class LogWalk:
         progress: the offset that the sink has committed; 0 where nobody knows.
         wait_s: how long a fence waits for a log that may not have come so far; 0 where the sink's store is read as well.
         second_look_s: between two looks at a last row that is not right; sleep: waits for it.
-        wall_ms: stamps marks; clock: seconds, monotonic; all it can do is wait. fillers: see `Looks`.
+        wall_ms: stamps marks; clock: seconds, monotonic; all it can do is wait. fillers: see `Looks`; partitions: of a change topic.
     """
 
     def __init__(
@@ -94,6 +88,7 @@ class LogWalk:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         fillers: Filling = alone,
+        partitions: Callable[[str], int] = lambda _: 1,
     ) -> None:
         self._sink = sink
         self._terms = terms
@@ -107,9 +102,7 @@ class LogWalk:
         self._looks = Looks(sink, terms, self._rows, changes.log, progress, second_look_s, sleep, fillers)
         self._lives: dict[Input, tuple[int, Mapping[Input, int]]] = {}
         self._asked: dict[Input, tuple[int, float]] = {}
-        self._newest: OrderedDict[tuple[Input, KeyText], int] = OrderedDict()
-        self._at_rest_from: dict[Input, Mapping[Input, int]] = {}
-        self._tables: dict[str, str] = {}
+        self._rest = LogRest(terms, logged, self._rows, self._looks, changes, self._coverage_near, partitions)
 
     @property
     def tally(self) -> Tally:
@@ -137,7 +130,7 @@ class LogWalk:
         left = cells.newest_left({finding.offset for _, finding, _ in seen.findings})
         said: list[Receipt | Mark] = list(self._said(sink, seen))
         if has_bad:
-            return said + await self._at_rest(sink, source, may_be_gone=may_be_gone)
+            return said + await self._rest.look(sink, source, may_be_gone=may_be_gone)
         if not self._wait_s or not len(left.offsets):
             return said
         coverage = await self._coverage(sink, source, left.offsets.tolist(), seen)
@@ -149,6 +142,9 @@ class LogWalk:
         near = untold(sink, start, max(offsets) + NEAR, is_told=True).oldest()
         others = await self._walked(sink, source, near)
         return combined(sink, [*seen.reaches, *others.reaches])
+
+    async def _coverage_near(self, sink: SinkPartition, source: Input, offsets: Sequence[int]) -> Coverage:
+        return await self._coverage(sink, source, offsets, Seen())
 
     def _floor(self, sink: SinkPartition, source: Input) -> Mapping[Input, int]:
         """From where on the log speaks of the sink's present life: what it wrote in an earlier one proves nothing of this."""
@@ -180,10 +176,9 @@ class LogWalk:
         if len(self._fillers(of.sink_table, where.topic)) > 1:
             return
         columns = tuple(of.key)
-        keys = {self._key_there(image): image.offset for image in images}  # of each the newest
+        keys = {self._key_there(image): image for image in images}  # of each the newest
         records = self._rows.records(of.sink_table, keys)
-        self._remember(Input(where.topic, where.partition), keys)
-        self._tables[where.topic] = of.sink_table
+        self._rest.remember(Input(where.topic, where.partition), of.sink_table, keys)
         everything = [image for told in records.values() for image in told]
         walked = change_log.walk(of.known, everything, of.terms, of.table, columns)
         found.findings.extend((at, finding, of.by_offset[finding.offset]) for at, finding in walked)
@@ -195,13 +190,6 @@ class LogWalk:
                 for place, told in records.items()
             }
         )
-
-    def _remember(self, source: Input, keys: Mapping[KeyText, int]) -> None:
-        """Whose rows they are that the log tells of later."""
-        for key, offset in keys.items():
-            self._newest[source, key] = max(offset, self._newest.pop((source, key), -1))
-        while len(self._newest) > MOST_KEYS:
-            self._newest.popitem(last=False)
 
     def _key_there(self, image: Image) -> KeyText:
         """A change's key as the log has it; one that it can't have is empty."""
@@ -257,52 +245,6 @@ class LogWalk:
                     said += news_of(sink, sight, offset, below, self._terms, KIND, self._wall_ms)
         return said
 
-    # ---------------------------------------------------------------- what it shows long after
-
-    async def _at_rest(self, sink: SinkPartition, source: Input, *, may_be_gone: bool) -> list[Receipt | Mark]:
-        """Rows that the log tells of though nothing of their keys is open: somebody changed them, or took them away.
-
-        It must have come beyond their changes, else it may tell of an earlier one. What the sink itself writes again after it
-        was set back shows by its progress (`Looks`).
-
-        Raises:
-            Unavailable: see `look`.
-        """
-        positions = self._logged.positions()
-        known = self._at_rest_from.get(source, positions)
-        self._at_rest_from[source] = positions
-        fresh = await asyncio.to_thread(self._rows.fresh, self._tables.get(source.topic, ""), known)
-        newest = [self._newest.get((source, key), -1) for key in fresh]
-        found = [offset for offset in newest if offset >= 0 and _is_closed(sink, offset)]
-        if not found:
-            return []
-        coverage = await self._coverage(sink, source, found, Seen())
-        asked = sorted(offset for offset in found if sink.beginning <= offset < min(coverage.below, sink.fence))
-        if not asked:
-            return []
-        offsets = np.array(asked, np.int64)
-        keys = np.array([sink.changes.key(offset) or b"" for offset in asked], KEY)
-        wanted = Wanted(offsets=offsets, keys=keys)
-        histories = Histories(sink.changes, offsets, wanted.halves, has_truncates=self._terms.truncates)
-        await histories.build()
-        past = LoggedPast(self._logged, sink, source, histories, self._changes)
-        said: list[Receipt | Mark] = []
-        for offset, sight in await self._looks.settle(past, source, sink.fence, asked, may_be_gone=may_be_gone):
-            image, finding = sight.image, sight.finding
-            if isinstance(finding, Equal) or finding.offset != offset:
-                continue
-            self._looks.count([finding])
-            what = described(finding.columns) if isinstance(finding, Different) else "it shows no sign of its change"
-            logger.warning(
-                "%s: a row that was right is wrong by now, that of the change %s:%d:%d: %s",
-                self._sink,
-                *source,
-                offset,
-                what,
-            )
-            said.append(evidence_of(self._sink, image, finding, self._terms, KIND, image.at, is_heard=True))
-        return said
-
     def _wait(self, source: Input, below: int, count: int) -> None:
         """Give the log time to tell of what it may not have come to.
 
@@ -316,21 +258,6 @@ class LogWalk:
         if self._clock() - since < self._wait_s:
             raise NotYet(f"its change log does not tell of all changes below {below}; it is given {self._wait_s:.0f} s")
         self.tally.rows["untold"] += count
-
-
-class LoggedPast(HeldPast):
-    """The changes that the last rows of a log may show; before each look at them, the log is read on."""
-
-    def __init__(
-        self, logged: LoggedSink, sink: SinkPartition, source: Input, histories: Histories, changes: Changes
-    ) -> None:
-        super().__init__(sink, source, histories, changes)
-        self._logged = logged
-
-    async def read_on(self) -> int:
-        """See `Past.read_on`."""
-        await self._logged.catch_up()
-        return self.known
 
 
 def _is_closed(sink: SinkPartition, offset: int) -> bool:

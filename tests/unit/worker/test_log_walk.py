@@ -39,6 +39,7 @@ class LogWorld(World):
         rest = {name: terms.pop(name) for name in ("evidence", "redelivery") if name in terms}
         super().__init__(*changes, **rest)
         self.now = 0.0
+        self.source_partitions = 1
         self.log: list[list[RawRecord]] = [[] for _ in range(partitions)]
         self.told = [0] * partitions
         self.begun: set[int] = set()
@@ -62,6 +63,7 @@ class LogWorld(World):
             lambda: 9_000,
             lambda: self.now,
             self._sleep,
+            partitions=lambda _: self.source_partitions,
         )
 
     def writes(self, *rows: tuple[int, str, Any], partition: int = 0, op: str = "", lsn: int | None = None) -> None:
@@ -488,6 +490,58 @@ def test_a_log_that_is_behind_tells_of_an_earlier_change() -> None:
     world.walks(6, has_bad=True)
 
     assert contradicted(world) == []
+
+
+def strangers(world: LogWorld) -> dict[str, int]:
+    """Rows of keys that no change tells of, after two looks, by what they are called."""
+    for _ in range(2):
+        world.walks(len(world.records), has_bad=True)
+    rows = world.walk.tally.rows
+    return {word: rows[word] for word in ("foreign", "unexplained") if rows[word]}
+
+
+def test_a_row_under_a_key_that_no_change_tells_of_is_foreign(caplog: pytest.LogCaptureFixture) -> None:
+    world = settled(*pairs("a", "b", "c", "d"))
+    world.writes(upsert(99, "somebody's"))
+
+    assert strangers(world) == {"foreign": 1}
+    assert strangers(world) == {"foreign": 1}
+    assert "no change of t:0 tells of (foreign) was written, see log:0 offset 4" in caplog.text
+    assert "somebody" not in caplog.text
+
+
+def test_a_row_of_a_change_that_was_not_read_yet_is_nobody_elses() -> None:
+    """The sink is ahead of this worker."""
+    world = settled(*pairs("a", "b", "c", "d"))
+    world.writes(upsert(99, "newer"))
+    world.happens_unread(upsert(99, "newer"))
+
+    assert strangers(world) == {}
+    world.reads_on()
+    assert strangers(world) == {}
+
+
+def test_a_key_that_stands_on_another_partition_is_anothers_to_explain() -> None:
+    world = settled(*(upsert(key, "a") for key in range(4)))
+    world.source_partitions = 64
+    world.writes(*(upsert(key, "x") for key in range(100, 110)))
+
+    assert strangers(world) == {}
+
+
+def test_where_changes_were_forgotten_a_row_is_unexplained_and_no_more() -> None:
+    world = settled(*pairs("a", "b", "c", "d"))
+    world.sink.changes.forgotten = 4_096
+    world.writes(upsert(99, "of a change long ago"))
+
+    assert strangers(world) == {"unexplained": 1}
+
+
+def test_a_row_that_is_taken_away_needs_no_change_of_its_key() -> None:
+    world = settled(*pairs("a", "b", "c", "d"))
+    world.writes(upsert(99, "somebody's"), delete(99))
+
+    assert strangers(world) == {}
 
 
 # ---------------------------------------------------------------- how far it reaches
