@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from app.adapters.metrics import Metrics
@@ -21,6 +22,7 @@ from topologies.marking import Marks
 logger = logging.getLogger(__name__)
 
 RECHECK_S = 60.0
+AGAIN_S = 1.0
 
 
 class Looker(Protocol):
@@ -91,13 +93,23 @@ class ReadBackGate:
             self._count(name, one.tally)
         for gone in self._read_up.keys() - self._worker.lanes().keys():
             del self._read_up[gone]
+        due: dict[str, list[tuple[float, Input]]] = {}
         for (name, source), sink in self._worker.lanes(is_caught_up=True).items():
-            reader = self._sinks.get(name)
-            if reader is None or sink.queued or not self._is_due(sink):
-                continue
-            if now >= self._next_recheck.setdefault((name, source), now + RECHECK_S):
-                self._next_recheck[name, source] = now + RECHECK_S
-                self._start(name, source, lambda r=reader, n=name, s=source: self._again(r, n, s))  # type: ignore[misc]
+            if name in self._sinks and not sink.queued and self._is_due(sink):
+                at = self._next_recheck.setdefault((name, source), now + RECHECK_S)
+                due.setdefault(name, []).extend([(at, source)] if at <= now else [])
+        for name, waiting in due.items():
+            if waiting:
+                sources = [source for _, source in sorted(waiting)]  # who waits longest comes first
+                self._start(name, sources[0], partial(self._again_each, name, sources))
+
+    async def _again_each(self, name: str, sources: Sequence[Input]) -> None:
+        """As many as go in a second: a fence of the sink waits so long at most."""
+        began = self._clock()
+        for source in sources:
+            if self._clock() - began < AGAIN_S:
+                self._next_recheck[name, source] = self._clock() + RECHECK_S
+                await self._again(self._sinks[name], name, source)
 
     def _is_due(self, sink: SinkPartition) -> bool:
         """Whether there is something to look at again."""

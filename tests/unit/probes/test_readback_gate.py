@@ -135,3 +135,29 @@ async def test_what_was_said_behind_the_highest_fence_is_judged_by_the_next_rech
 
     assert await world.recheck() == []
     assert await world.recheck() == ["FENCE 8"]
+
+
+async def test_every_source_partition_gets_its_turn_though_one_look_at_a_time_is_made() -> None:
+    """The first look takes a second, and the other partition is not put off for a minute by it."""
+    folds = []
+    world = World()
+    for _ in range(2):
+        world.begin()
+        world.hears(fence(1))
+        folds.append(world.fold)
+    lanes = {("s", Input("t", n)): fold.sinks["s", "t"] for n, fold in enumerate(folds)}
+    world.lanes = lambda **_: lanes  # type: ignore[method-assign,assignment]
+    looked: list[int] = []
+
+    async def look(sink: SinkPartition, source: Input, below: int, **_: object) -> list[Receipt]:
+        looked.append(source.partition)
+        world.now += 1
+        return []
+
+    world.gate._sinks["s"].look = look  # type: ignore[method-assign]
+    await world.recheck()
+    await world.recheck()
+    world.now -= RECHECK_S  # the next round, a moment later
+    await world.recheck()
+
+    assert sorted(looked) == [0, 1]
