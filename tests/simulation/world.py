@@ -66,6 +66,10 @@ def write_world(seed: int, directory: Path) -> Counter[str]:
     return World(seed).write(directory)
 
 
+BEFORE = 'before = "key"'
+"""What tells the row of a delete, by which contracts of these worlds choose."""
+
+
 class World:
     """Everything that a seed stands for.
 
@@ -119,7 +123,7 @@ class World:
         topics = ", ".join(f'"{table.topic}"' for table in self.tables)
         yield "[source]"
         yield f"topics = [{topics}]" if self.rng.random() < 0.7 else 'topics = ["/shop[.]public[.].*/"]'
-        yield 'before = "key"'
+        yield BEFORE
         for sink in self.sinks:
             yield from sink.toml()
 

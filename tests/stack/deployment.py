@@ -7,6 +7,7 @@ from pathlib import Path
 
 from app.adapters.brokers.registry import EmbeddedRegistry
 from tests.simulation.compare import differences
+from tests.simulation.world import BEFORE
 from tests.stack.broker import Broker
 from tests.stack.load import SINK, Load
 from tests.stack.reading import Telling, Told
@@ -63,7 +64,7 @@ class Deployment:
             prefix=self.prefix,
         )
         topics = [self.load.topic, *(self.world.topics if self.world else ())]
-        config += "[source]\ntopics = [" + ", ".join(f'"{topic}"' for topic in topics) + "]\n"
+        config += "[source]\ntopics = [" + ", ".join(f'"{topic}"' for topic in topics) + "]\n" + BEFORE + "\n"
         config += LOAD_SINK.format(sink=SINK, topic=self.load.topic, receipts=self.load.receipts)
         return Worker(directory, config + (self.world.sinks_toml if self.world else ""))
 

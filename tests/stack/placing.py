@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.simulation.recording import Record
+from tests.stack.worker import until
 
 Logs = Mapping[str, Mapping[int, list[Record]]]
 """Records in offset order, by topic and partition."""
@@ -85,6 +86,8 @@ class Placer:
             for _ in range(start.offset):
                 self.plain.produce(start.topic, b"gone", partition=start.partition)
         self._flush(self.plain)
+        for start in starts:  # the broker deletes nothing beyond what it shows
+            until(lambda start=start: self.looker.get_watermark_offsets(start, WAIT_S)[1] >= start.offset, ())  # type: ignore[misc]
         for done in self.admin.delete_records(starts).values() if starts else ():
             done.result(WAIT_S)
 

@@ -17,7 +17,7 @@ from tests.simulation.oracle import Finding, Judge, judges, summary
 from tests.simulation.recording import Record, write
 from tests.simulation.rules import BAD
 from tests.simulation.source import DAY_MS, START_MS
-from tests.simulation.world import World
+from tests.simulation.world import BEFORE, World
 from tests.simulation.writing import PARTITIONS
 from tests.stack.placing import Logs, Placer
 from tests.stack.reading import Telling, Told, captured
@@ -96,7 +96,7 @@ class Simulated:
         if self._judged is None or any(self.recording.logs.get(topic) != log for topic, log in logs.items()):
             self.recording.logs |= logs
             topics = json.dumps(self.topics)
-            config = f'[verifier]\nprefix = "{prefix}"\n[source]\ntopics = {topics}\n{self.sinks_toml}'
+            config = f'[verifier]\nprefix = "{prefix}"\n[source]\ntopics = {topics}\n{BEFORE}\n{self.sinks_toml}'
             write(directory, self.recording, config)
             made, evidence = judges(directory)
             self._judged = made, summary(made, evidence)

@@ -140,8 +140,9 @@ def test_rows_that_somebody_edits_or_deletes_long_after_their_fence_are_contradi
         wrong = {newest(world, pipeline.changes[table], key) for table, key in (("orders", order), ("notes", note))}
         holds(watch, lambda: len(contradicted(watch)) >= 2 and scrubbed(port, "wrong_rows", sink) == 2)
 
-        world.postgres.sql(sink, f"update {orders} set status = '{status}' where id = {order}")
-        world.postgres.sql(sink, f"insert into {notes} select * from json_populate_record(null::{notes}, '{row}')")
+        world.postgres.sql(sink, f"update {orders} set status = %s where id = {order}", [status])
+        mend = f"insert into {notes} select * from json_populate_record(null::{notes}, %s::json)"
+        world.postgres.sql(sink, mend, [row])
         holds(watch, lambda: scrubbed(port, "wrong_rows", sink) == 0)
         worker.stop()
 
