@@ -194,6 +194,7 @@ def walks(
     client: Mapping[str, Any],
     group: str,
     lanes: Callable[[], Mapping[tuple[str, Input], SinkPartition]],
+    fillers: Fillers,
 ) -> dict[str, LogWalk]:
     """What holds the change log of each sink that names one against the changes.
 
@@ -204,11 +205,6 @@ def walks(
     changes = ChangeReader(client, group)
 
     logged = {name: sink for name, sink in settings.sinks.items() if sink.change_log}
-    fillers = Fillers(
-        {name: sink.store or name for name, sink in logged.items()},
-        {name: store_terms(settings, name) for name in logged},
-        {name: settings.sink_topics(name, layout.inputs) for name in logged},
-    )
 
     def tail(sink: SinkSettings) -> LogTail:
         return LogTail(client, group, admin, sink.change_log, partial(_time_of_oldest, lanes, sink.name))

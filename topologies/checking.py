@@ -19,7 +19,7 @@ from app.decode.changes import ReferenceChangeDecoder
 from app.decode.images import ImageDecoder
 from app.errors import ConfigError, NoSuchTable, Unavailable
 from app.evidence import connectors
-from app.evidence.classes import Columns, described_topics, tolerances_of
+from app.evidence.classes import Columns, add_tolerances, described_topics, tolerances_of
 from app.evidence.connector import AWAY
 from app.evidence.connectors import Config, SourceTable
 from app.evidence.installation import ConnectorSeen, Gap, Installation, LogSeen, ReaderSeen, Record, SinkSeen, TableSeen
@@ -201,9 +201,7 @@ class _Look:
             sink.connector or "", config, {t: self._tables[t] for t in topics if t in self._tables}
         )
         if types and proposal.values["topics"]:
-            found = tolerances_of(proposal, self._tables, self._columns, types)
-            if found:
-                proposal.values["tolerances"] = found
+            add_tolerances(proposal, tolerances_of(proposal, self._tables, self._columns, types))
         return proposal
 
     def _stored(
@@ -221,6 +219,10 @@ class _Look:
                 if topic not in self._tables:
                     why = f"no newest record of {topic} tells whose table it is"
                     self._gap(("stores",), f"{place}, {topic}", why, "check again when the topic holds records")
+                    continue
+                if terms.is_table_by_value(topic):
+                    why = f"the tables of {topic} are named after a value of each row"
+                    self._gap(("stores",), f"{place}, {topic}", why, "compare them by hand")
                     continue
                 source = self._tables[topic]
                 name = terms.table_named(topic, source.database, source.schema, source.table)

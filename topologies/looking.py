@@ -11,8 +11,10 @@ from app.adapters.kafka_config import client_config
 from app.adapters.metrics import Metrics
 from app.adapters.registry import Registry
 from app.config import Settings
+from app.worker.filling import Fillers
 from app.worker.layout import Layout
 from app.worker.live import LiveWorker
+from app.worker.stores import store_terms
 from topologies.change_logs import ChangeLogGate, walks
 from topologies.gates import Gate, RoutedGate, RoutedLogs
 from topologies.marking import Marks
@@ -36,8 +38,9 @@ def looks(
     """By name, what is to be called again and again."""
     client = client_config(settings)
     group = settings.verifier.application_id  # never joined: a right on a second group would be one to ask for
-    stores = open_stores(settings, layout, registry, admin, client, group)
-    told = walks(settings, layout, registry, admin, client, group, worker.lanes)
+    fillers = _fillers(settings, layout)
+    stores = open_stores(settings, layout, registry, admin, client, group, fillers)
+    told = walks(settings, layout, registry, admin, client, group, worker.lanes, fillers)
     change_logs = ChangeLogGate(told, worker, layout, marks, metrics)
     read_back = ReadBackGate(stores.readers, worker, layout, marks, metrics)
     scrubbing = Scrubbing(stores.scrubs, worker, marks, metrics, read_back.is_busy)
@@ -49,6 +52,17 @@ def looks(
         "idle stores": stores.close_idle,
         "probe": probe.look,
     }
+
+
+def _fillers(settings: Settings, layout: Layout) -> Fillers:
+    """Who fills which table, as far as sinks say where their rows are; a log alone does not say whose database it is of."""
+    places = {
+        name: sink.store or f"change log of {name}"
+        for name, sink in settings.sinks.items()
+        if sink.store is not None or sink.change_log
+    }
+    terms = {name: store_terms(settings, name) for name in places}
+    return Fillers(places, terms, {name: settings.sink_topics(name, layout.inputs) for name in places})
 
 
 def _probe(

@@ -54,6 +54,7 @@ def open_stores(
     admin: AdminClient,
     client: Mapping[str, Any],
     group: str,
+    fillers: Fillers,
 ) -> Stores:
     """The stores of all sinks that name one; no connection is made yet.
 
@@ -65,11 +66,6 @@ def open_stores(
     rows = {name: _rows(sink) for name, sink in sinks.items()}
     changes = ChangeReader(client, group)
     slow = ChangeReader({**client, **SLOW_READER}, group)
-    fillers = Fillers(
-        {name: sink.store or "" for name, sink in sinks.items()},
-        {name: store_terms(settings, name) for name in sinks},
-        {name: settings.sink_topics(name, layout.inputs) for name in sinks},
-    )
     return Stores(
         {name: _reader(settings, sink, rows[name], changes, registry, admin, fillers) for name, sink in sinks.items()},
         {

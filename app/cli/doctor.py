@@ -13,7 +13,7 @@ from app.config.load import load
 from app.config.settings import SinkSettings, described
 from app.errors import BadInput
 from app.evidence import connectors
-from app.evidence.classes import Columns, TableTypes, described_topics, tolerances_of
+from app.evidence.classes import Columns, TableTypes, add_tolerances, described_topics, tolerances_of
 from app.evidence.connectors import Proposal, SourceTable
 
 UNAVAILABLE = "__debezium_unavailable_value"
@@ -149,10 +149,7 @@ def _add_store(proposal: Proposal, source: Installation, logs: Mapping[connector
         proposal.values["change_log"] = [f"/{prefix.replace('.', '[.]')}[.].*/"]
     tables = source.add_store(proposal, proposal.database)
     found = tolerances_of(proposal, source.topics, source.columns, tables) if tables else {}
-    given = proposal.values.get("tolerances", {})
-    if found or given:
-        both = {place: [*given.get(place, ()), *found.get(place, ())] for place in (*given, *found)}
-        proposal.values["tolerances"] = {place: list(dict.fromkeys(words)) for place, words in both.items()}
+    add_tolerances(proposal, found)
 
 
 def written(proposals: list[Proposal], unavailable_value: str, problems: Sequence[str] = ()) -> Iterator[str]:

@@ -154,3 +154,11 @@ def tolerances_of(
             if words:
                 found[f"{table}.{column}"] = words
     return found
+
+
+def add_tolerances(proposal: Proposal, found: Mapping[str, list[str]]) -> None:
+    """What the types of a sink's tables do to values, beside what its transforms do."""
+    given = proposal.values.get("tolerances", {})
+    if found or given:
+        both = {place: [*given.get(place, ()), *found.get(place, ())] for place in (*given, *found)}
+        proposal.values["tolerances"] = {place: list(dict.fromkeys(words)) for place, words in both.items()}

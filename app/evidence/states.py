@@ -116,6 +116,8 @@ def states(history: Sequence[Image], terms: StoreTerms) -> list[State]:
     for image in history:
         if not is_shown_by_rows(image, terms):
             continue
+        if last is not None and last.table != image.table:
+            last = None  # a row of another table that has this key, too
         match terms.left_out(image):
             case LeftOut.YES:
                 last = None
@@ -275,9 +277,8 @@ def _compared(state: State, row: Row, terms: StoreTerms) -> Iterator[tuple[str, 
             yield name, True, found
         elif found == UNKNOWN:
             yield name, None, None
-        elif found is None:
-            is_due = terms.is_due(state.table, name, state.at) and not terms.is_at_rest
-            yield name, expected == NULL or (False if is_due else None), None
+        elif not found or (found == NULL and not terms.is_due(state.table, name, state.at)):
+            yield name, expected == NULL or _lacks(state, name, terms, is_there=found is not None), found
         elif found in forms and expected not in forms:
             yield name, False, found
         else:
@@ -290,6 +291,12 @@ def _compared(state: State, row: Row, terms: StoreTerms) -> Iterator[tuple[str, 
         found = named(row, terms.soft_delete)
         is_marked = _is_marked(found)
         yield terms.soft_delete, None if is_marked is None else is_marked == state.is_deleted, found or None
+
+
+def _lacks(state: State, name: str, terms: StoreTerms, *, is_there: bool) -> Verdict:
+    """Of a value that the store does not have: a column that is not due yet may come later, with NULL in older rows."""
+    is_due = terms.is_due(state.table, name, state.at) and not (terms.is_at_rest and not is_there)
+    return False if is_due else None
 
 
 def _is_marked(found: bytes | None) -> bool | None:

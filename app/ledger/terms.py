@@ -74,6 +74,13 @@ class Agreed:
         """The contract that judges one offset."""
         return next((terms for terms in reversed(self._terms) if offset >= terms.start), self._terms[0])
 
+    def compares_alike(self, offset: int) -> bool:
+        """Whether rows are compared now as the contract that judges an offset compared them."""
+        then, now = self.at(offset).contract, self.newest.contract
+        if then is now:
+            return True
+        return (then.projection(), then.deletes, then.truncates) == (now.projection(), now.deletes, now.truncates)
+
     def pieces(self, base: int, lo: int, hi: int) -> Iterator[tuple[Terms, int, int]]:
         """A segment's index range ``[lo, hi)`` cut where another contract begins to hold."""
         stops = [*(min(max(terms.start - base, lo), hi) for terms in self._terms[1:]), hi]

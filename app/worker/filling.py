@@ -27,12 +27,21 @@ class Fillers:
     ) -> None:
         self._stores = {sink: _place(url) for sink, url in stores.items()}
         self._known: dict[tuple[str, str], set[Filler]] = {}
+        guessed: dict[Filler, str] = {}
         for sink in stores:
             for topic in topics[sink]:
-                self.of(sink, _by_its_topic(terms[sink], topic), topic)
+                guessed[sink, topic] = _by_its_topic(terms[sink], topic)
+                self._add(sink, guessed[sink, topic], topic)
+        self._guessed = guessed
 
     def of(self, sink: str, table: str, topic: str) -> AbstractSet[Filler]:
         """Who fills a table, now that it is known that this one does."""
+        guess = self._guessed.pop((sink, topic), table)
+        if guess.casefold() != table.casefold():
+            self._known[self._stores[sink], guess.casefold()].discard((sink, topic))
+        return self._add(sink, table, topic)
+
+    def _add(self, sink: str, table: str, topic: str) -> set[Filler]:
         found = self._known.setdefault((self._stores[sink], table.casefold()), set())
         found.add((sink, topic))
         return found

@@ -30,7 +30,7 @@ from app.worker.log_rows import LoggedSink, LogRows
 from app.worker.looks import Looks
 from app.worker.placing import FRAMING_BYTES, is_placed_here
 from app.worker.ports import Input
-from app.worker.readback import Changes, HeldPast
+from app.worker.readback import Changes, HeldPast, by_its_contract
 from app.worker.wanted import Wanted
 from cdc_receipts.codec import Mark, Receipt
 
@@ -138,7 +138,7 @@ class LogRest:
         said: list[Receipt | Mark] = []
         for offset, sight in await self._looks.settle(past, source, sink.fence, asked, may_be_gone=may_be_gone):
             image, finding = sight.image, sight.finding
-            if isinstance(finding, Equal) or finding.offset != offset:
+            if isinstance(finding, Equal) or finding.offset != offset or by_its_contract(sink, finding) is None:
                 continue
             self._looks.count([finding])
             what = described(finding.columns) if isinstance(finding, Different) else "it shows no sign of its change"

@@ -30,7 +30,7 @@ from app.evidence.states import Different, Equal
 from app.evidence.tables import StoreTerms
 from app.ledger.cells import NEVER
 from app.ledger.sink import SinkPartition
-from app.model import SEGMENT_BITS, ChangeKind, SinkTopic, State
+from app.model import SEGMENT_BITS, ChangeKind, SinkTopic
 from app.model.words import INDEX
 from app.worker.histories import Histories
 from app.worker.log_rest import LoggedPast, LogRest
@@ -38,7 +38,7 @@ from app.worker.log_rows import LoggedSink, LogRows
 from app.worker.looks import Filling, Looks, Tally, alone
 from app.worker.ports import Input
 from app.worker.reach import combined
-from app.worker.readback import KEYS_AT_ONCE, Changes, HeldPast, is_last_word, news_of
+from app.worker.readback import KEYS_AT_ONCE, Changes, HeldPast, by_its_contract, is_last_word, news_of
 from app.worker.recorded_rows import Source
 from app.worker.sink_log import log_key
 from app.worker.untold import untold
@@ -205,13 +205,14 @@ class LogWalk:
         heard: set[int] = set()
         self._looks.count([finding for _, finding, _ in seen.findings])
         for at, finding, image in seen.findings:
-            if _is_closed(sink, finding.offset) or sink.plain_state(finding.offset) is State.EXEMPT:
+            told = None if _is_closed(sink, finding.offset) else by_its_contract(sink, finding)
+            if told is None:
                 continue
             word = sink.word(finding.offset)
             is_first = finding.offset not in heard
             heard.add(finding.offset)
             applied_at = word.apply_at if is_first and word.apply_rank != NEVER else at
-            found = evidence_of(self._sink, image, finding, self._terms, KIND, applied_at, sink.generation)
+            found = evidence_of(self._sink, image, told, self._terms, KIND, applied_at, sink.generation)
             if isinstance(found, Receipt) and not (is_first and is_last_word(word, found)):
                 yield found
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from app.decode.images import Image, ImageDecoder
 from app.evidence.receipts import evidence_of
-from app.evidence.states import Absent, Equal
+from app.evidence.states import Absent, Equal, Finding
 from app.evidence.tables import StoreTerms
 from app.ledger.cells import NEVER, Bit, Word
 from app.ledger.sink import SinkPartition
@@ -161,8 +161,10 @@ def news_of(
         kind: the receipt's ``evidence``.
     """
     finding, image = sight.finding, sight.image
-    if sink.plain_state(finding.offset) is State.EXEMPT:
-        return []  # by the contract of its time, which may be another than the one that rows are compared by
+    found_by_now = by_its_contract(sink, finding)
+    if found_by_now is None:
+        return []
+    finding = found_by_now
     word = sink.word(finding.offset)
     is_heard = bool(word.bits & Bit.GOOD)
     if isinstance(finding, Absent) and not is_heard:
@@ -175,6 +177,18 @@ def news_of(
         return []
     found = evidence_of(sink.contract.sink, image, finding, terms, kind, at, sink.generation, is_heard=is_heard)
     return [] if isinstance(found, Receipt) and is_last_word(word, found) else [found]
+
+
+def by_its_contract(sink: SinkPartition, finding: Finding) -> Finding | None:
+    """What a finding says by the contract of its change's time, which may be another than the one that rows are compared by.
+
+    Then a row that is right by now is there, and its fingerprint would be another; one that is wrong by now may have been right.
+    """
+    if sink.plain_state(finding.offset) is State.EXEMPT:
+        return None
+    if sink.terms.compares_alike(finding.offset):
+        return finding
+    return replace(finding, is_whole=False) if isinstance(finding, Equal) else None
 
 
 def last_lost(sink: SinkPartition) -> int:

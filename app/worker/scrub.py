@@ -139,12 +139,13 @@ class Pass:
         return Walking(walk, self.source, of.log, of.decoder, of.fetch_schemas, of.clock)
 
     def _comparable(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Those of closed cells, whose row changes of no other key write."""
+        """Those of closed cells that were judged by what the contract still says, whose row changes of no other key write."""
         found = []
         for one in candidates:
             if not is_closed(self.sink, one.image.offset):
                 continue
-            if one.image.table in self.of.terms.keys:  # a change of another record key may have written the row
+            is_shared = one.image.table in self.of.terms.keys  # a change of another record key may have written the row
+            if is_shared or not self.sink.terms.compares_alike(one.image.offset):
                 self.of.count("unknown")
                 continue
             found.append(one)

@@ -19,7 +19,7 @@ from app.decode.atoms import Tag
 from app.decode.images import Image, ImageDecoder
 from app.evidence.keys import is_shown_by_rows, key_text
 from app.evidence.tables import StoreTerms
-from app.model import ChangeKind, RawBatch
+from app.model import ChangeKind, LeftOut, RawBatch
 from app.worker.seen import Seen
 from cdc_receipts.atoms import NULL
 
@@ -100,7 +100,7 @@ class Walk:
             identity = self.identity(key)
             if identity in found:
                 self._carry(found[identity][1], raw, index)
-            elif self._is_new(identity, offsets[index]) and (image := self._shown(raw, index)) is not None:
+            elif self._is_new(identity, raw, index) and (image := self._shown(raw, index)) is not None:
                 self._seen.add(identity)
                 found[identity] = (key, [image])
         self.low = start
@@ -120,7 +120,7 @@ class Walk:
                 self.is_cut |= self._is_end(raw, index)
                 continue
             identity = self.identity(key)
-            if self._is_new(identity, int(raw.offsets[index])):
+            if self._is_new(identity, raw, index):
                 self._seen.add(identity)
             if identity in self.asked or self._decoder.key(key) is None:
                 image = self._decoder.image(raw, index)
@@ -136,10 +136,15 @@ class Walk:
         text = key_text(self._decoder.key(key))
         return xxh64_intdigest(key if text is None else repr(text).encode())
 
-    def _is_new(self, identity: int, offset: int) -> bool:
-        """Whether the newest change of a key is met; a watched one is told from those that the filter mistakes."""
-        watched = self._watched.get(identity)
+    def _is_new(self, identity: int, raw: RawBatch, index: int) -> bool:
+        """Whether the newest change of a key is met; a watched one is told from those that the filter mistakes.
+
+        A newer change that shows in no row leaves a watched one as it is.
+        """
+        watched, offset = self._watched.get(identity), int(raw.offsets[index])
         if watched is not None and offset >= watched:
+            if offset > watched and self._shown(raw, index) is None:
+                return False
             del self._watched[identity]
             if offset > watched:
                 self.overtaken.append(watched)
@@ -151,7 +156,8 @@ class Walk:
         image = self._decoder.image(raw, index)
         if image is not None and image.hides == "truncate" and self._terms.truncates:
             self._hide(image)
-        return image is not None and image.kind is ChangeKind.TRUNCATE and self._terms.truncates
+        is_truncate = image is not None and image.kind is ChangeKind.TRUNCATE and self._terms.truncates
+        return is_truncate and image is not None and image.table not in self._terms.projection.tables
 
     def _hide(self, image: Image) -> None:
         if self.hidden is None or self.hidden.offset < image.offset:
@@ -164,6 +170,8 @@ class Walk:
             return None
         if image.hides == "key":
             self._hide(image)
+        if self._terms.left_out(image) is not LeftOut.NO:  # by the values that it has, not those that the table has now
+            return replace(image, kind=ChangeKind.UNREADABLE, row=None, unavailable=frozenset())
         return self._as_now(image)
 
     def _carry(self, images: list[Image], raw: RawBatch, index: int) -> None:

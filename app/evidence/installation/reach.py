@@ -58,7 +58,8 @@ def _table(seen: Installation, sink: SinkSeen, topic: str, table: TableSeen) -> 
     if source is None:
         return
     known = dict.fromkeys(table.columns, True)
-    keys = [sink.terms.name_in_sink(source.table, column) for column in seen.keys.get(topic, ())]
+    key = sink.terms.keys.get(source.table) or seen.keys.get(topic, ())
+    keys = [sink.terms.name_in_sink(source.table, column) for column in key]
     if absent := [column for column in keys if not named(known, column)]:
         yield Finding(
             level="error", about="stores", place=place, says=f"lacks columns of the changes' key: {listed(absent)}",
@@ -74,11 +75,7 @@ def _table(seen: Installation, sink: SinkSeen, topic: str, table: TableSeen) -> 
             do=f"a unique index on {', '.join(keys)}",
         )  # fmt: skip
     columns = [column for column in source.columns if not sink.terms.is_ignored(source.table, column)]
-    lacking = [
-        c
-        for c in columns
-        if not named(known, sink.terms.name_in_sink(source.table, c)) and c not in seen.keys.get(topic, ())
-    ]
+    lacking = [c for c in columns if not named(known, sink.terms.name_in_sink(source.table, c)) and c not in key]
     if lacking:
         yield Finding(
             level="warning", about="stores", place=place, says=f"lacks columns of the source: {listed(lacking)}",

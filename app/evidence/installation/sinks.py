@@ -219,12 +219,21 @@ def _rows(seen: Installation, sink: SinkSeen, proposal: Proposal) -> Iterator[Fi
             f'sinks.{sink.name}.sets = "every-column"', "contracts",
         )  # fmt: skip
     yield from _tables(seen, sink, proposal)
-    left_out = sorted(set(wanted.get("ignore_columns", ())) - set(has.ignore_columns))
+    left_out = sorted(place for place in wanted.get("ignore_columns", ()) if not has.is_ignored(*place.split(".", 1)))
     if left_out:
         yield _finding(
             "warning", sink, f"it leaves out or alters {listed(left_out)}, and its contract compares them",
             "their rows are diverged, though the sink does as it was told",
             f"add them to sinks.{sink.name}.ignore_columns", "contracts",
+        )  # fmt: skip
+    keys = {
+        table: names for table, names in wanted.get("keys", {}).items() if set(has.keys.get(table, ())) != set(names)
+    }
+    if keys:
+        yield _finding(
+            "warning", sink, f"it keeps rows by other columns than the record key's, or than its contract says: {listed(keys)}",
+            "its contract looks for them by other columns: what is not found is called missing",
+            f"sinks.{sink.name}.keys", "contracts",
         )  # fmt: skip
     named = {place: name for place, name in wanted.get("renames", {}).items() if has.renames.get(place) != name}
     if named:
