@@ -81,10 +81,10 @@ class LogTail:
         self._next: dict[Input, int] = {}
         self._found: set[Input] = set()
 
-    def ends(self) -> Mapping[Input, int]:
+    def ends(self, *, is_fresh: bool = False) -> Mapping[Input, int]:
         """Where every partition of the log ends now; new topics and partitions are found here."""
         try:
-            if self._looked_at is None or self._clock() - self._looked_at >= DISCOVERY_S:
+            if is_fresh or self._looked_at is None or self._clock() - self._looked_at >= DISCOVERY_S:
                 self._discover()
                 self._looked_at = self._clock()
             found = {Input(*place): end for place, end in ends(self._admin, self._found).items()}
@@ -107,6 +107,9 @@ class LogTail:
         except KafkaException as error:
             self.close()
             raise Unavailable(f"the change log can't be read: {error}") from error
+        except Exception:
+            self.close()  # it may be ahead of what was handed on
+            raise
 
     def close(self) -> None:
         """Let the consumer go; the next read makes another, and goes on where this one was."""
@@ -196,7 +199,7 @@ def walks(
     lanes: Callable[[], Mapping[tuple[str, Input], SinkPartition]],
     fillers: Fillers,
 ) -> dict[str, LogWalk]:
-    """What holds the change log of each sink that names one against the changes.
+    """What holds the change log of each sink that names one against the changes; where there is a store, that is asked.
 
     Args:
         client: librdkafka's connection settings; group: it wants one, nothing is committed.
@@ -204,7 +207,7 @@ def walks(
     """
     changes = ChangeReader(client, group)
 
-    logged = {name: sink for name, sink in settings.sinks.items() if sink.change_log}
+    logged = {name: sink for name, sink in settings.sinks.items() if sink.change_log and sink.store is None}
 
     def tail(sink: SinkSettings) -> LogTail:
         return LogTail(client, group, admin, sink.change_log, partial(_time_of_oldest, lanes, sink.name))
@@ -216,7 +219,7 @@ def walks(
             LoggedSink(tail(sink), SinkLog(image_decoder(settings, registry)), registry.fetch),
             Changes(changes, image_decoder(settings, registry), registry.fetch),
             partial(committed, admin, sink.group or ""),
-            0.0 if sink.store is not None else sink.change_log_wait_ms / 1000,
+            sink.change_log_wait_ms / 1000,
             sink.second_look_ms / 1000,
             lambda: int(time.time() * 1000),
             fillers=partial(fillers.of, name),

@@ -55,9 +55,9 @@ def looks(
 
 
 def _fillers(settings: Settings, layout: Layout) -> Fillers:
-    """Who fills which table, as far as sinks say where their rows are; a log alone does not say whose database it is of."""
+    """Who fills which table, as far as sinks say where their rows are: in one store, or told by one change log."""
     places = {
-        name: sink.store or f"change log of {name}"
+        name: sink.store or f"change log {sorted(sink.change_log)}"
         for name, sink in settings.sinks.items()
         if sink.store is not None or sink.change_log
     }

@@ -21,6 +21,8 @@ from app.model import ChangeKind
 
 INSERTS = ("c", "r")
 """Of a log: rows that were inserted, or read whole by a snapshot."""
+CLOCKS_MS = 300_000
+"""A write that is so much older than a change is none of it: clocks of two databases do not differ by more."""
 LAST_WRITES = 100
 """So many of a log's newest records are asked how far the sink had come."""
 
@@ -177,7 +179,8 @@ def reach(
     Args:
         end: when the last transaction was made that the log tells of, ms; None where ``log`` is all of it.
     """
-    first = next((found for image in log if (found := _fitting(known, image, terms, table, columns))), [])
+    written = [image for image in log if image.op != "r"] or list(log)
+    first = next((found for image in written if (found := _fitting(known, image, terms, table, columns))), [])
     end = max((image.at for image in log), default=0) if end is None else end
     shown = {
         fitting[0]
@@ -196,7 +199,8 @@ def _fitting(
         return []
     row = row_of(image, terms) if image.kind is ChangeKind.UPSERT else None
     fits = (state for state in known.get(key, ()) if state.kind is not ChangeKind.TRUNCATE)
-    return [state.offset for state in fits if agreement(state, row, terms) is not False]
+    happened = (state for state in fits if state.at <= image.at + CLOCKS_MS)
+    return [state.offset for state in happened if agreement(state, row, terms) is not False]
 
 
 def _is_newest(known: list[State], place: int) -> bool:

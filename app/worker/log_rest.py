@@ -58,7 +58,7 @@ class LoggedPast(HeldPast):
 
     async def read_on(self) -> int:
         """See `Past.read_on`."""
-        await self._logged.catch_up()
+        await self._logged.catch_up(is_fresh=True)
         return self.known
 
 

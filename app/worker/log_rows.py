@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Protocol
@@ -25,8 +26,11 @@ LATE = 100
 class LogReader(Protocol):
     """Reads a sink's change log; blocks."""
 
-    def ends(self) -> Mapping[Input, int]:
+    def ends(self, *, is_fresh: bool = False) -> Mapping[Input, int]:
         """Where every partition of it ends now.
+
+        Args:
+            is_fresh: which there are is asked anew, too.
 
         Raises:
             Unavailable: the cluster does not tell.
@@ -51,18 +55,28 @@ class LoggedSink:
         self._reader = reader
         self._fetch_schemas = fetch_schemas
         self._next: dict[Input, int] = {}
+        self._unread: deque[RawBatch] = deque()
 
-    async def catch_up(self) -> None:
+    async def catch_up(self, *, is_fresh: bool = False) -> None:
         """Read to the end that the log has now.
+
+        Args:
+            is_fresh: what partitions there are is asked anew, too.
 
         Raises:
             Unavailable: it, or a schema of it, can't be had.
         """
-        ends = await asyncio.to_thread(self._reader.ends)
-        while raws := await asyncio.to_thread(self._reader.read, ends):
-            for raw in raws:
-                await self._fetch_schemas(self.log.missing(raw))
-                await asyncio.to_thread(self._take, raw)
+        ends = await asyncio.to_thread(self._reader.ends, is_fresh=is_fresh)
+        for gone in self._next.keys() - ends.keys():
+            self.log.begin(gone)
+            del self._next[gone]
+        while True:
+            if not self._unread:
+                self._unread.extend(await asyncio.to_thread(self._reader.read, ends))
+            if not self._unread:
+                return
+            await self._fetch_schemas(self.log.missing(self._unread[0]))
+            await asyncio.to_thread(self._take, self._unread.popleft())
 
     def positions(self) -> dict[Input, int]:
         """Up to where each partition was read."""
@@ -77,14 +91,9 @@ class LoggedSink:
 
 
 class LogRows:
-    """See `app.worker.looks.Rows`: what a log says that a sink's tables hold now.
-
-    Attributes:
-        floor: by partition of the log, what lies below speaks of an earlier life of the sink.
-    """
+    """See `app.worker.looks.Rows`: what a log says that a sink's tables hold now."""
 
     def __init__(self, logged: LoggedSink, terms: StoreTerms) -> None:
-        self.floor: Mapping[Input, int] = {}
         self._logged = logged
         self._terms = terms
 
@@ -105,7 +114,7 @@ class LogRows:
         """The records of one key, in their order."""
         kept = self._logged.log.table(table)
         found = () if kept is None or kept.problem else kept.by_key.get(key, ())
-        return [one for one in found if one.offset >= self.floor.get(Input(one.topic, one.partition), 0)]
+        return list(found)
 
     def newest(self, table: str, log: Input) -> int:
         """When the last transaction was made that a partition of a table's log tells of, of any key, ms; 0 for none."""
@@ -132,14 +141,12 @@ class LogRows:
         return [self._last(table, tuple(sorted(zip(names, texts, strict=True)))) for texts in keys]
 
     def _last(self, table: str, key: KeyText) -> Row | None:
-        row: dict[str, bytes] | None = None
+        row: Row | None = None
         for image in self.records_of(table, key):
             if image.kind is ChangeKind.DELETE:
                 row = None
                 continue
-            told = row_of(image, self._terms)
-            left = {name: (row or {})[name] for name, atom in told.items() if atom == UNKNOWN and name in (row or {})}
-            row = told | left
+            row = _after(row, image, row_of(image, self._terms))
         return row
 
     def finds(self, table: str, key: Sequence[str], values: Sequence[bytes]) -> bool:
@@ -151,3 +158,19 @@ class LogRows:
             name.casefold() in there and atoms.tag(there[name.casefold()]) is atoms.tag(value)
             for name, value in zip(key, values, strict=True)
         )
+
+
+def _after(row: Row | None, image: Image, told: Row) -> Row:
+    """A key's row after one more write.
+
+    A value that is unavailable was left as it was, or stands there as the placeholder's text, where a write sets every column.
+    One that left all other values as they were was not the sink's, which writes changes: then it is not known which.
+    """
+    before = row or {}
+    is_same = all(before.get(name) == atom for name, atom in told.items() if name not in image.unavailable)
+    left = {
+        name: before[name]
+        for name, atom in told.items()
+        if name in before and (atom == UNKNOWN or (is_same and name in image.unavailable))
+    }
+    return {**told, **left}

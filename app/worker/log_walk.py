@@ -1,68 +1,50 @@
-"""A sink's own change log as evidence, live: before a fence, what it tells is held against the changes below (design section 6).
+"""A sink's own change log as evidence, live: before a fence, the last row that it tells of each key is held against the changes.
 
-For one sink and source partition: 1. The log is read to the end that it has now. 2. Which cells nothing right was said of.
-3. Their changes, fetched again by their coordinates. 4. What the log proves of them (`app.evidence.change_log.walk`): each
-write that is a change, each redelivery, each text that stands for a value, with the time at which the sink wrote it.
+For one sink and source partition: 1. The log is read to the end that it has now. 2. Which cells nothing is known of. 3. Their
+changes, fetched again by their coordinates, and the last rows that the log tells of their keys, judged as rows read back are
+(`app.worker.looks`). 4. What may be said of that.
 
-5. The log is silent about what never arrived, and about what its connector has not come to; which of both it is shows only
-once it tells of something later (`app.worker.reach`). So where something is left untold, the fence waits for that a while
-(``wait_s``). 6. What the log is sure to show by then is judged by the last row of its key, at two looks as a row read back
-(`app.worker.looks`); of the rest nothing is known, and it is attempted. Where the store itself is read back, neither is done.
+A store shows what is there now; a log shows what it has come to, and its connector may be hours behind. So a row of it says
+something of a change only where it is sure to be no older one: where the log has come beyond the change (`app.worker.reach`), or,
+of a row that is right, where no earlier change of the key that is held made the same row. A key that the log does not know shows
+no more than that nothing was written: that is missing for an insert, and nothing for an update, which may have changed nothing
+that the log tells, or for a delete. Where something can't be said yet, the fence waits for the log a while (``wait_s``), and then
+stands without: such cells are attempted.
 
-7. Now and then: rows that the log tells of though nothing of their keys is open (`app.worker.log_rest`).
+5. Now and then: rows that the log tells of though nothing of their keys is open (`app.worker.log_rest`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from app.decode.images import Image
 from app.errors import NotYet
-from app.evidence import change_log
-from app.evidence.change_log import Coverage, Reach
+from app.evidence.change_log import Coverage, Reach, reach
 from app.evidence.keys import KeyText, row_key
-from app.evidence.receipts import evidence_of
-from app.evidence.states import Different, Equal
+from app.evidence.states import Absent, Equal
 from app.evidence.tables import StoreTerms
-from app.ledger.cells import NEVER
 from app.ledger.sink import SinkPartition
-from app.model import SEGMENT_BITS, ChangeKind, SinkTopic
-from app.model.words import INDEX
+from app.model import ChangeKind, SinkTopic
 from app.worker.histories import Histories
-from app.worker.log_rest import LoggedPast, LogRest
+from app.worker.log_rest import KIND, LoggedPast, LogRest
 from app.worker.log_rows import LoggedSink, LogRows
-from app.worker.looks import Filling, Looks, Tally, alone
+from app.worker.looks import Filling, Looks, Sight, Tally, alone
+from app.worker.neighbours import neighbours
 from app.worker.ports import Input
-from app.worker.reach import combined
-from app.worker.readback import KEYS_AT_ONCE, Changes, HeldPast, by_its_contract, is_last_word, news_of
+from app.worker.reach import combined, unique
+from app.worker.readback import KEYS_AT_ONCE, Changes, HeldPast, news_of
 from app.worker.recorded_rows import Source
 from app.worker.sink_log import log_key
-from app.worker.untold import untold
-from app.worker.wanted import Wanted, with_bad
+from app.worker.wanted import wanted, with_bad
 from cdc_receipts.codec import Mark, Receipt
 
-logger = logging.getLogger(__name__)
-
-KIND = "change-log"
 NEAR = 1_000
-"""So many offsets below and above a change that the log is silent about are looked at for how far the log reaches."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a look at some keys of a source partition showed.
-
-    Attributes:
-        findings: with the change that each is about, and when the sink wrote it, ms; of a key in the log's order.
-        reaches: of each partition of the log, a part of the keys after the other.
-    """
-
-    findings: list[tuple[int, Equal | Different, Image]] = field(default_factory=list)
-    reaches: list[Mapping[Input, Reach]] = field(default_factory=list)
+"""So many offsets below and above the changes that are asked about are looked at for how far the log reaches."""
+INSERTS = ("c", "r")
 
 
 class LogWalk:
@@ -70,7 +52,7 @@ class LogWalk:
 
     Args:
         progress: the offset that the sink has committed; 0 where nobody knows.
-        wait_s: how long a fence waits for a log that may not have come so far; 0 where the sink's store is read as well.
+        wait_s: how long a fence waits for a log that may not have come so far.
         second_look_s: between two looks at a last row that is not right; sleep: waits for it.
         wall_ms: stamps marks; clock: seconds, monotonic; all it can do is wait. fillers: see `Looks`; partitions: of a change topic.
     """
@@ -97,12 +79,11 @@ class LogWalk:
         self._wait_s = wait_s
         self._wall_ms = wall_ms
         self._clock = clock
-        self._rows = LogRows(logged, terms)
         self._fillers = fillers
+        self._rows = LogRows(logged, terms)
         self._looks = Looks(sink, terms, self._rows, changes.log, progress, second_look_s, sleep, fillers)
-        self._lives: dict[Input, tuple[int, Mapping[Input, int]]] = {}
+        self._rest = LogRest(terms, logged, self._rows, self._looks, changes, self._coverage, partitions)
         self._asked: dict[Input, tuple[int, float]] = {}
-        self._rest = LogRest(terms, logged, self._rows, self._looks, changes, self._coverage_near, partitions)
 
     @property
     def tally(self) -> Tally:
@@ -114,6 +95,8 @@ class LogWalk:
     ) -> list[Receipt | Mark]:
         """What the log says of the cells below a progress, as far as it is news.
 
+        A rebuilt sink's log tells of its earlier life, too, and nobody knows up to where: nothing is said of it.
+
         Args:
             has_bad: the bad cells below the last fence are looked at, too, and rows that were right.
             may_be_gone: a truncate of another source partition may have taken rows.
@@ -122,129 +105,86 @@ class LogWalk:
             Unavailable: the log can't be read now: no fence may be written.
             NotYet: it may not have come so far.
         """
+        if sink.generation:
+            return []
         await self._logged.catch_up()
-        self._rows.floor = self._floor(sink, source)
-        cells = untold(sink, max(sink.fence, sink.beginning), below)
-        asked = with_bad(sink, cells.oldest()) if has_bad else cells.oldest()
-        seen = await self._walked(sink, source, asked)
-        left = cells.newest_left({finding.offset for _, finding, _ in seen.findings})
-        said: list[Receipt | Mark] = list(self._said(sink, seen))
+        asked = await wanted(sink, below, 1.0)
+        if has_bad:
+            asked = with_bad(sink, asked)
+        said: list[Receipt | Mark] = []
+        left = 0
+        if len(asked.offsets):
+            histories = Histories(sink.changes, asked.offsets, asked.halves, has_truncates=self._terms.truncates)
+            await histories.build()
+            past = LoggedPast(self._logged, sink, source, histories, self._changes)
+            coverage = await self._coverage(sink, source, asked.offsets.tolist())
+            for start in range(0, len(asked.offsets), KEYS_AT_ONCE):
+                part = asked.offsets[start : start + KEYS_AT_ONCE].tolist()
+                sights = await self._looks.settle(past, source, below, part, may_be_gone=may_be_gone)
+                beyond = [sight.finding.offset for _, sight in sights if not _is_covered(coverage, sight)]
+                own = await unique(sink, beyond)
+                sure = [(offset, sight) for offset, sight in sights if self._is_sure(sight, coverage, own)]
+                left += len(part) - len(sure)
+                self._looks.count([sight.finding for _, sight in sure])
+                for offset, sight in sure:
+                    said += news_of(sink, sight, offset, below, self._terms, KIND, self._wall_ms)
         if has_bad:
             return said + await self._rest.look(sink, source, may_be_gone=may_be_gone)
-        if not self._wait_s or not len(left.offsets):
-            return said
-        coverage = await self._coverage(sink, source, left.offsets.tolist(), seen)
-        return said + await self._judged(sink, source, below, left, coverage, may_be_gone=may_be_gone)
+        if left:
+            self._wait(source, below, left)
+        return said
 
-    async def _coverage(self, sink: SinkPartition, source: Input, offsets: Sequence[int], seen: Seen) -> Coverage:
-        """Which changes the log is sure to tell of, by what it tells of those near some offsets."""
-        start = max(min(offsets) - NEAR, sink.changes.first, 0)
-        near = untold(sink, start, max(offsets) + NEAR, is_told=True).oldest()
-        others = await self._walked(sink, source, near)
-        return combined(sink, [*seen.reaches, *others.reaches])
+    def _is_sure(self, sight: Sight, coverage: Coverage, own: AbstractSet[int]) -> bool:
+        """Whether what a row shows is said of its change, and may not be of an older one.
 
-    async def _coverage_near(self, sink: SinkPartition, source: Input, offsets: Sequence[int]) -> Coverage:
-        return await self._coverage(sink, source, offsets, Seen())
+        Args:
+            own: of the changes that the log is not sure to tell of, those that no earlier one was the same as.
+        """
+        finding, image = sight.finding, sight.image
+        is_covered = _is_covered(coverage, sight)
+        is_told = bool(self._rows.records_of(self._terms.table_of(image), self._key_there(image)))
+        if image.kind is ChangeKind.TRUNCATE:
+            return False
+        if isinstance(finding, Absent) and not is_told:
+            return is_covered and image.op in INSERTS
+        if not is_told:
+            return False
+        return is_covered or (isinstance(finding, Equal) and finding.offset in own)
 
-    def _floor(self, sink: SinkPartition, source: Input) -> Mapping[Input, int]:
-        """From where on the log speaks of the sink's present life: what it wrote in an earlier one proves nothing of this."""
-        generation, floor = self._lives.get(source, (0, {}))
-        if generation != sink.generation:
-            floor = self._logged.positions()
-            self._lives[source] = sink.generation, floor
-        return floor
-
-    # ---------------------------------------------------------------- what the log shows
-
-    async def _walked(self, sink: SinkPartition, source: Input, asked: Wanted) -> Seen:
-        if not len(asked.offsets):
-            return Seen()
-        histories = Histories(sink.changes, asked.offsets, asked.halves, has_truncates=self._terms.truncates)
+    async def _coverage(self, sink: SinkPartition, source: Input, offsets: Sequence[int]) -> Coverage:
+        """Which changes the log is sure to tell of, by what it tells of those near the lowest and the highest of some offsets."""
+        low, high = min(offsets), max(offsets)
+        near = neighbours(sink, [(low - NEAR, low + 1), (max(low + 1, high - NEAR), high + NEAR)])
+        histories = Histories(sink.changes, near.offsets, near.halves, has_truncates=self._terms.truncates)
         await histories.build()
         past = HeldPast(sink, source, histories, self._changes)
         where = SinkTopic(self._sink, source.topic, source.partition)
-        found = Seen()
-        for start in range(0, len(asked.offsets), KEYS_AT_ONCE):
-            images, _ = await past.images(asked.offsets[start : start + KEYS_AT_ONCE].tolist())
+        reaches: list[Mapping[Input, Reach]] = []
+        for start in range(0, len(near.offsets), KEYS_AT_ONCE):
+            images, _ = await past.images(near.offsets[start : start + KEYS_AT_ONCE].tolist())
             if images:
-                await asyncio.to_thread(self._see, where, images, found)
-        return found
+                reaches.append(await asyncio.to_thread(self._reaches, where, images))
+        return await combined(sink, reaches)
 
-    def _see(self, where: SinkTopic, images: Sequence[Image], found: Seen) -> None:
-        """In a thread: what the log says of the keys of some changes."""
+    def _reaches(self, where: SinkTopic, images: Sequence[Image]) -> Mapping[Input, Reach]:
+        """In a thread: of each partition of the log, what its records of the keys of some changes show."""
         of = Source(where, images, self._terms)
-        if len(self._fillers(of.sink_table, where.topic)) > 1:
-            return
-        columns = tuple(of.key)
+        is_loose = any(
+            self._terms.allowed(of.table, column) for column in of.key
+        )  # a key may stand there in another form
+        if is_loose or not of.key or len(self._fillers(of.sink_table, where.topic)) > 1:
+            return {}
         keys = {self._key_there(image): image for image in images}  # of each the newest
-        records = self._rows.records(of.sink_table, keys)
         self._rest.remember(Input(where.topic, where.partition), of.sink_table, keys)
-        everything = [image for told in records.values() for image in told]
-        walked = change_log.walk(of.known, everything, of.terms, of.table, columns)
-        found.findings.extend((at, finding, of.by_offset[finding.offset]) for at, finding in walked)
-        found.reaches.append(
-            {
-                place: change_log.reach(
-                    of.known, told, of.terms, of.table, columns, self._rows.newest(of.sink_table, place)
-                )
-                for place, told in records.items()
-            }
-        )
+        return {
+            place: reach(of.known, told, of.terms, of.table, tuple(of.key), self._rows.newest(of.sink_table, place))
+            for place, told in self._rows.records(of.sink_table, keys).items()
+        }
 
     def _key_there(self, image: Image) -> KeyText:
         """A change's key as the log has it; one that it can't have is empty."""
         columns = row_key(image, self._terms) or {}
         return log_key({self._terms.name_in_sink(image.table, name): atom for name, atom in columns.items()}) or ()
-
-    def _said(self, sink: SinkPartition, seen: Seen) -> Iterator[Receipt]:
-        """Receipts of what is no old news: of open cells, and more than the last word about them said.
-
-        The first write of a change that the log shows is the one that a receipt told of before, if any did; another one is
-        a redelivery, with a time of its own.
-        """
-        heard: set[int] = set()
-        self._looks.count([finding for _, finding, _ in seen.findings])
-        for at, finding, image in seen.findings:
-            told = None if _is_closed(sink, finding.offset) else by_its_contract(sink, finding)
-            if told is None:
-                continue
-            word = sink.word(finding.offset)
-            is_first = finding.offset not in heard
-            heard.add(finding.offset)
-            applied_at = word.apply_at if is_first and word.apply_rank != NEVER else at
-            found = evidence_of(self._sink, image, told, self._terms, KIND, applied_at, sink.generation)
-            if isinstance(found, Receipt) and not (is_first and is_last_word(word, found)):
-                yield found
-
-    # ---------------------------------------------------------------- what it does not show
-
-    async def _judged(
-        self, sink: SinkPartition, source: Input, below: int, left: Wanted, coverage: Coverage, *, may_be_gone: bool
-    ) -> list[Receipt | Mark]:
-        """The last rows of keys whose newest change below the log tells nothing of, where it is sure to tell.
-
-        A key that the log has no record of shows, at most, that nothing was written: a delete it would not show either.
-
-        Raises:
-            Unavailable, NotYet: see `look`.
-        """
-        covered = [offset for offset in left.offsets.tolist() if coverage.after < offset < coverage.below]
-        if len(covered) < len(left.offsets):
-            self._wait(source, below, len(left.offsets) - len(covered))
-        histories = Histories(sink.changes, left.offsets, left.halves, has_truncates=self._terms.truncates)
-        await histories.build()
-        past = LoggedPast(self._logged, sink, source, histories, self._changes)
-        said: list[Receipt | Mark] = []
-        for start in range(0, len(covered), KEYS_AT_ONCE):
-            part = covered[start : start + KEYS_AT_ONCE]
-            for offset, sight in await self._looks.settle(past, source, below, part, may_be_gone=may_be_gone):
-                finding, image = sight.finding, sight.image
-                is_shown = bool(self._rows.records_of(self._terms.table_of(image), self._key_there(image)))
-                is_sure = is_shown if isinstance(finding, Equal) else coverage.after < finding.offset < coverage.below
-                if is_sure and image.kind is not ChangeKind.TRUNCATE:
-                    self._looks.count([finding])
-                    said += news_of(sink, sight, offset, below, self._terms, KIND, self._wall_ms)
-        return said
 
     def _wait(self, source: Input, below: int, count: int) -> None:
         """Give the log time to tell of what it may not have come to.
@@ -252,8 +192,8 @@ class LogWalk:
         Raises:
             NotYet: the time is not over.
         """
-        wanted, since = self._asked.get(source, (-1, 0.0))
-        if wanted != below:
+        asked, since = self._asked.get(source, (-1, 0.0))
+        if asked != below:
             since = self._clock()
             self._asked[source] = below, since
         if self._clock() - since < self._wait_s:
@@ -261,6 +201,5 @@ class LogWalk:
         self.tally.rows["untold"] += count
 
 
-def _is_closed(sink: SinkPartition, offset: int) -> bool:
-    cells = sink.cells.get(offset >> SEGMENT_BITS)
-    return offset < sink.beginning or (cells is not None and cells.closed[offset & INDEX] > 0)
+def _is_covered(coverage: Coverage, sight: Sight) -> bool:
+    return coverage.after < sight.finding.offset < coverage.below

@@ -7,37 +7,56 @@ record of then, and the log hours behind.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
 
 from app.evidence.change_log import NOWHERE, Coverage, Reach
+from app.ledger.changes import ChangeSegment
 from app.ledger.sink import SinkPartition
 from app.model.words import INDEX
+from app.worker.histories import is_among
 from app.worker.ports import Input
 
 WITNESSES = 5
 """So many of the newest changes that a partition shows are asked whether an earlier one was the same."""
 
 
-def combined(sink: SinkPartition, reaches: Sequence[Mapping[Input, Reach]]) -> Coverage:
+async def combined(sink: SinkPartition, reaches: Sequence[Mapping[Input, Reach]]) -> Coverage:
     """What several looks at keys of one source partition prove together; each names every partition of the log."""
     after, below = [], []
     for place in {place for reach in reaches for place in reach}:
         mine = [reach[place] for reach in reaches if place in reach]
         after.append(min(one.after for one in mine))
         shown = sorted({offset for one in mine for offset in one.shown}, reverse=True)[:WITNESSES]
-        below.append(next((offset + 1 for offset in shown if _is_first_of_its_kind(sink, offset)), 0))
+        sure = await unique(sink, shown)
+        below.append(max(sure, default=-1) + 1)
     return Coverage(after=max(after), below=min(below)) if after else NOWHERE
 
 
-def _is_first_of_its_kind(sink: SinkPartition, offset: int) -> bool:
-    """Whether no earlier change of the key that is held made the same row."""
-    segment = sink.changes.segment_of(offset)
-    if segment is None:
-        return False
-    index = offset & INDEX
-    key, kind, row = segment.keys[index], segment.kinds[index], segment.fingerprints[index]
-    for other, lo, hi in sink.changes.slices(max(sink.changes.first, 0), offset):
-        is_same = (other.keys[lo:hi] == key) & (other.kinds[lo:hi] == kind)
-        if is_same.any() and bool((other.fingerprints[lo:hi][is_same] == row).all(axis=1).any()):
-            return False
-    return True
+async def unique(sink: SinkPartition, offsets: Iterable[int]) -> set[int]:
+    """Those of some changes of which no earlier one of the key that is held made the same row."""
+    asked = {offset: found for offset in offsets if (found := sink.changes.segment_of(offset)) is not None}
+    slices = list(sink.changes.slices(max(sink.changes.first, 0), max(asked, default=0)))
+    return await asyncio.to_thread(_first_of_their_kinds, slices, asked)
+
+
+def _first_of_their_kinds(
+    slices: Sequence[tuple[ChangeSegment, int, int]], asked: Mapping[int, ChangeSegment]
+) -> set[int]:
+    rows: dict[tuple[bytes, int, bytes], list[int]] = {}
+    for offset, own in asked.items():
+        rows.setdefault(_row(own, offset & INDEX), []).append(offset)
+    halves = np.unique(np.array([own.key_hashes[o & INDEX, 0] for o, own in asked.items()], np.uint64))
+    found = set(asked)
+    for segment, lo, hi in slices:
+        for index in (np.flatnonzero(is_among(segment.key_hashes[lo:hi, 0], halves)) + lo).tolist():
+            same = rows.get(_row(segment, index), ())
+            found.difference_update(offset for offset in same if offset > segment.base + index)
+    return found
+
+
+def _row(segment: ChangeSegment, index: int) -> tuple[bytes, int, bytes]:
+    """What makes two changes the same: key, kind and content."""
+    return segment.key_hashes[index].tobytes(), int(segment.kinds[index]), segment.fingerprints[index].tobytes()

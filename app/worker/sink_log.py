@@ -46,7 +46,10 @@ class TableLog:
         if key is None:
             self.problem = f"{image.topic}:{image.partition} offset {image.offset} has no key that can be matched"
         else:
-            self.by_key.setdefault(key, deque()).append(image)
+            known = self.by_key.setdefault(key, deque())
+            if known and known[-1].partition != image.partition:
+                self.problem = f"{image.topic} has records of one key in two partitions: they have no order"
+            known.append(image)
         if len({log.topic for log in self.records}) > 1:
             self.problem = (
                 f"{', '.join(sorted({log.topic for log in self.records}))} tell of one table: they have no order"
@@ -86,11 +89,12 @@ class SinkLog:
         self._tables: dict[tuple[str, str], TableLog] = {}
         self._partitions: dict[str, set[int]] = {}
         self._arrived: deque[tuple[tuple[str, str], Input]] = deque()
-        self._told: OrderedDict[tuple[object, ...], None] = OrderedDict()
+        self._told: dict[Input, OrderedDict[tuple[object, ...], None]] = {}
 
     def begin(self, log: Input) -> None:
         """A partition is read from somewhere on; what it told before is not known, or not any more."""
         self._partitions.setdefault(log.topic, set()).add(log.partition)
+        self._told.pop(log, None)
         known = [table for table in self._tables.values() if table.records.get(log)]
         for table in known:
             table.forget(log)
@@ -146,10 +150,11 @@ class SinkLog:
         """Whether the log says it again, see `app.evidence.change_log.first_told`; of a bounded number of records."""
         if image.position is None:
             return False
+        told = self._told.setdefault(Input(image.topic, image.partition), OrderedDict())
         place = (image.position, *sorted((image.key or {}).items()))
-        if place in self._told:
+        if place in told:
             return True
-        self._told[place] = None
-        if len(self._told) > 4 * self._most:
-            self._told.popitem(last=False)
+        told[place] = None
+        if len(told) > self._most:
+            told.popitem(last=False)
         return False
