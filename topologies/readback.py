@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 RECHECK_S = 60.0
 AGAIN_S = 1.0
+RETRY_S = 3.0
+"""A fence that waits for a log is asked for again after it: one look at a time is made of a sink, and others wait, too."""
 
 
 class Looker(Protocol):
@@ -69,6 +71,7 @@ class ReadBackGate:
         self._read_up: dict[tuple[str, Input], tuple[SinkPartition, int, int]] = {}
         """By lane: whose rows were read back, in which life, up to where; of a lane that was opened anew nothing is known."""
         self._next_recheck: dict[tuple[str, Input], float] = {}
+        self._not_before: dict[tuple[str, Input], float] = {}
 
     async def __call__(self, name: str, source: Input, offset: int) -> bool:
         """See `topologies.gates.Gate`: whether the rows below ``offset`` have been read back and what they say was said."""
@@ -83,6 +86,8 @@ class ReadBackGate:
             return True
         if sink.changes.next < offset or sink.queued:
             return False  # the fold does not know yet what a fence would judge
+        if self._clock() < self._not_before.get((name, source), 0.0):
+            return False  # others of the sink have their turn
         self._start(name, source, lambda: self._before(reader, name, source, offset))
         return False
 
@@ -135,6 +140,7 @@ class ReadBackGate:
             tally.problem = ""
         except NotYet:
             tally.problem = ""
+            self._not_before[name, source] = self._clock() + RETRY_S
         except Unavailable as error:
             if tally.problem != str(error):
                 logger.warning("%s can't be read back, no fence is written for %s:%d: %s", name, *source, error)

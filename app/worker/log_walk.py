@@ -6,7 +6,7 @@ changes, fetched again by their coordinates, and the last rows that the log tell
 
 A store shows what is there now; a log shows what it has come to, and its connector may be hours behind. So a row of it says
 something of a change only where it is sure to be no older one: where the log has come beyond the change (`app.worker.reach`), or,
-of a row that is right, where no earlier change of the key that is held made the same row. A key that the log does not know shows
+of a row that is right but for texts that stand for values, where no earlier change of the key that is held made the same row. A key that the log does not know shows
 no more than that nothing was written: that is missing for an insert, and nothing for an update, which may have changed nothing
 that the log tells, or for a delete. Where something can't be said yet, the fence waits for the log a while (``wait_s``), and then
 stands without: such cells are attempted.
@@ -25,7 +25,7 @@ from app.decode.images import Image
 from app.errors import NotYet
 from app.evidence.change_log import Coverage, Reach, reach
 from app.evidence.keys import KeyText, row_key
-from app.evidence.states import Absent, Equal
+from app.evidence.states import PLACEHOLDER, Absent, Different, Equal
 from app.evidence.tables import StoreTerms
 from app.ledger.sink import SinkPartition
 from app.model import ChangeKind, SinkTopic
@@ -149,7 +149,8 @@ class LogWalk:
             return is_covered and image.op in INSERTS
         if not is_told:
             return False
-        return is_covered or (isinstance(finding, Equal) and finding.offset in own)
+        is_spoiled = isinstance(finding, Different) and set(finding.columns.values()) == {PLACEHOLDER}
+        return is_covered or ((isinstance(finding, Equal) or is_spoiled) and finding.offset in own)
 
     async def _coverage(self, sink: SinkPartition, source: Input, offsets: Sequence[int]) -> Coverage:
         """Which changes the log is sure to tell of, by what it tells of those near the lowest and the highest of some offsets."""

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+from app.errors import NotYet
 from app.ledger.partition import PartitionFold
 from app.ledger.sink import SinkPartition
 from app.model import Contract, SinkTopic
 from app.testing import Change, Row, change_batch, fence, lane_rows
 from app.worker.ports import Input
 from cdc_receipts.codec import MarkKind, Receipt, Status
-from topologies.readback import RECHECK_S, ReadBackGate
+from topologies.readback import RECHECK_S, RETRY_S, ReadBackGate
 
 SOURCE = Input("t", 0)
 LANE = ("s", SOURCE)
@@ -161,3 +162,21 @@ async def test_every_source_partition_gets_its_turn_though_one_look_at_a_time_is
     await world.recheck()
 
     assert sorted(looked) == [0, 1]
+
+
+async def test_a_fence_that_waits_for_a_log_lets_others_of_its_sink_go_first() -> None:
+    world = World()
+
+    def not_yet() -> None:
+        raise NotYet("its log may not have come so far")
+
+    world.meanwhile = not_yet
+    await world.ask(5)
+    await world.ask(5)
+    assert world.looks == [5]
+
+    world.meanwhile = lambda: None
+    world.now += RETRY_S
+    await world.ask(5)
+    assert await world.ask(5)
+    assert world.looks == [5, 5]
