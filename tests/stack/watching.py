@@ -34,7 +34,7 @@ second_look = "1s"
 """What a sink's contract says besides, where its rows are read back."""
 
 LOG = """change_log = ["/{prefix}[.]public[.].*/"]
-change_log_wait = "60s"
+change_log_wait = "40s"
 expect = "latest-state"
 sets = "every-column"
 second_look = "1s"
