@@ -26,14 +26,7 @@ class StretchReader:
     """
 
     def __init__(self, client: Mapping[str, Any], group: str) -> None:
-        self._settings = {
-            **client,
-            "group.id": group,
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "error",
-        }
+        self._settings = beside_groups(client, group)
 
     def read(self, topic: str, partition: int, offset: int) -> tuple[int, RawBatch]:
         """Where a log begins now, and some hundred of its records from ``offset`` on (none, if it begins after it).
@@ -70,6 +63,18 @@ class StretchReader:
             return earliest, RawBatch.of(topic, partition, records, offset, records[-1].offset + 1)
         finally:
             consumer.close()
+
+
+def beside_groups(client: Mapping[str, Any], group: str) -> dict[str, Any]:
+    """Settings of a consumer that joins no group and commits nothing, and is told where a log ends or has lost its place."""
+    return {
+        **client,
+        "group.id": group,
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        "isolation.level": "read_committed",
+        "auto.offset.reset": "error",
+    }
 
 
 def record_of(message: Message) -> RawRecord:

@@ -27,7 +27,7 @@ from app.worker.ports import Input
 from app.worker.readback import Changes
 from app.worker.sink_log import SinkLog
 from app.worker.stores import image_decoder, store_terms
-from topologies.again import record_of
+from topologies.again import beside_groups, record_of
 from topologies.changes import ChangeReader
 from topologies.readback import ReadBackGate
 from topologies.stores import committed
@@ -45,7 +45,7 @@ not known, and never held against the sink."""
 
 
 class LogTail:
-    """See `app.worker.log_walk.LogReader`.
+    """See `app.worker.log_rows.LogReader`.
 
     Args:
         client: librdkafka's connection settings; group: it wants one, nothing is committed.
@@ -63,15 +63,7 @@ class LogTail:
         since_ms: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings = {
-            **client,
-            "group.id": group,
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "error",
-            "fetch.queue.backoff.ms": 10,
-        }
+        self._settings = {**beside_groups(client, group), "fetch.queue.backoff.ms": 10}
         self._admin = admin
         self._wanted = wanted
         self._since_ms = since_ms

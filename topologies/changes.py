@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from app.errors import Unavailable
 from app.model import RawBatch, RawRecord
 from app.worker.ports import Input
-from topologies.again import record_of
+from topologies.again import beside_groups, record_of
 
 TIMEOUT_S = 10.0
 AT_ONCE, PATIENCE_S = 1_000, 0.1
@@ -27,12 +27,7 @@ class ChangeReader:
 
     def __init__(self, client: Mapping[str, Any], group: str) -> None:
         self._settings = {
-            **client,
-            "group.id": group,
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "error",
+            **beside_groups(client, group),
             "fetch.queue.backoff.ms": 10,
             "fetch.wait.max.ms": 50,  # at a log's end a broker holds the next question up for as long
         }

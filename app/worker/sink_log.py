@@ -1,7 +1,7 @@
 """What a sink's own change log has told so far: the newest records of each of its tables, kept in memory and found by key.
 
 What was forgotten, what can't be read and what was emptied is never taken for silence: a partition of the log begins anew
-there. Every method is called with the lock of `LoggedSink` held.
+there. Called from threads, one call at a time.
 """
 
 from __future__ import annotations
@@ -83,7 +83,6 @@ class SinkLog:
     """
 
     def __init__(self, images: ImageDecoder, most: int = MOST_RECORDS) -> None:
-        self.forgotten = 0
         self._images = images
         self._most = most
         self._tables: dict[tuple[str, str], TableLog] = {}
@@ -139,7 +138,6 @@ class SinkLog:
         if len(self._arrived) > self._most:
             oldest, where = self._arrived.popleft()
             self._tables[oldest].forget_first(where)
-            self.forgotten += 1
 
     def _empty(self, place: tuple[str, str]) -> None:
         for log in list(self._tables.get(place, TableLog()).records):
