@@ -30,7 +30,7 @@ from app.worker.log_rows import LoggedSink, LogRows
 from app.worker.looks import Looks
 from app.worker.placing import FRAMING_BYTES, is_placed_here
 from app.worker.ports import Input
-from app.worker.readback import Changes, HeldPast, by_its_contract
+from app.worker.readback import Changes, HeldPast, by_its_contract, histories_of
 from app.worker.wanted import Wanted
 from cdc_receipts.codec import Mark, Receipt
 
@@ -132,8 +132,7 @@ class LogRest:
     ) -> list[Receipt | Mark]:
         offsets = np.array(asked, np.int64)
         wanted = Wanted(offsets=offsets, keys=np.array([sink.changes.key(offset) or b"" for offset in asked], KEY))
-        histories = Histories(sink.changes, offsets, wanted.halves, has_truncates=self._terms.truncates)
-        await histories.build()
+        histories = await histories_of(sink, wanted, self._terms)
         past = LoggedPast(self._logged, sink, source, histories, self._changes)
         said: list[Receipt | Mark] = []
         for offset, sight in await self._looks.settle(past, source, sink.fence, asked, may_be_gone=may_be_gone):

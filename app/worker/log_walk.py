@@ -29,14 +29,13 @@ from app.evidence.states import PLACEHOLDER, Absent, Different, Equal
 from app.evidence.tables import StoreTerms
 from app.ledger.sink import SinkPartition
 from app.model import ChangeKind, SinkTopic
-from app.worker.histories import Histories
 from app.worker.log_rest import KIND, LoggedPast, LogRest
 from app.worker.log_rows import LoggedSink, LogRows
 from app.worker.looks import Filling, Looks, Sight, Tally, alone
 from app.worker.neighbours import neighbours
 from app.worker.ports import Input
 from app.worker.reach import combined, unique
-from app.worker.readback import KEYS_AT_ONCE, Changes, HeldPast, news_of
+from app.worker.readback import KEYS_AT_ONCE, Changes, HeldPast, histories_of, news_of
 from app.worker.recorded_rows import Source
 from app.worker.sink_log import log_key
 from app.worker.wanted import wanted, with_bad
@@ -114,8 +113,7 @@ class LogWalk:
         said: list[Receipt | Mark] = []
         left = 0
         if len(asked.offsets):
-            histories = Histories(sink.changes, asked.offsets, asked.halves, has_truncates=self._terms.truncates)
-            await histories.build()
+            histories = await histories_of(sink, asked, self._terms)
             past = LoggedPast(self._logged, sink, source, histories, self._changes)
             coverage = await self._coverage(sink, source, asked.offsets.tolist())
             for start in range(0, len(asked.offsets), KEYS_AT_ONCE):
@@ -156,8 +154,7 @@ class LogWalk:
         """Which changes the log is sure to tell of, by what it tells of those near the lowest and the highest of some offsets."""
         low, high = min(offsets), max(offsets)
         near = neighbours(sink, [(low - NEAR, low + 1), (max(low + 1, high - NEAR), high + NEAR)])
-        histories = Histories(sink.changes, near.offsets, near.halves, has_truncates=self._terms.truncates)
-        await histories.build()
+        histories = await histories_of(sink, near, self._terms)
         past = HeldPast(sink, source, histories, self._changes)
         where = SinkTopic(self._sink, source.topic, source.partition)
         reaches: list[Mapping[Input, Reach]] = []

@@ -27,7 +27,7 @@ from app.model.words import INDEX
 from app.worker.histories import Histories
 from app.worker.looks import ChangeLog, Filling, Looks, Rows, Sight, Tally, alone
 from app.worker.ports import Input
-from app.worker.wanted import wanted, with_bad
+from app.worker.wanted import Wanted, wanted, with_bad
 from cdc_receipts.codec import Mark, Receipt, Status
 
 KIND = "read-back"
@@ -63,6 +63,13 @@ class Changes:
         await self.fetch_schemas(self.decoder.missing(raw))
         found = await asyncio.to_thread(lambda: list(self.decoder.decode(raw)))
         return found, max(set(offsets).difference(raw.offsets.tolist()), default=-1)
+
+
+async def histories_of(sink: SinkPartition, asked: Wanted, terms: StoreTerms) -> Histories:
+    """Where the changes of some cells' keys stand among those that are held."""
+    found = Histories(sink.changes, asked.offsets, asked.halves, has_truncates=terms.truncates)
+    await found.build()
+    return found
 
 
 class HeldPast:
@@ -138,9 +145,7 @@ class ReadBack:
             asked = with_bad(sink, asked)
         if not len(asked.offsets):
             return []
-        has_truncates = self._contract.terms.truncates
-        histories = Histories(sink.changes, asked.offsets, asked.halves, has_truncates=has_truncates)
-        await histories.build()
+        histories = await histories_of(sink, asked, self._contract.terms)
         past = HeldPast(sink, source, histories, self._changes)
         said: list[Receipt | Mark] = []
         for start in range(0, len(asked.offsets), KEYS_AT_ONCE):
