@@ -1,4 +1,5 @@
-# The commands of this project. Needs nothing but make and Python 3.11 to 3.13; everything else goes into .venv.
+# The commands of this project. Needs nothing but make and Python 3.11 to 3.13; everything else goes into .venv. With a C
+# compiler it is fast; without one the same answers come slower.
 #
 #   make setup     .venv with every dependency at its locked version, and the command cdc-verifier
 #   make demo      a whole run in one process, no Kafka needed
@@ -23,7 +24,7 @@ TIERS  ?=
 setup: $(STAMP)
 
 # Versions and hashes come from the lock alone; the local packages are added without looking for more.
-$(STAMP): requirements.lock pyproject.toml $(wildcard receipts/pyproject.toml)
+$(STAMP): requirements.lock pyproject.toml setup.py $(wildcard receipts/pyproject.toml app/native/src/*.[ch])
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "Python 3.11 to 3.13 is needed; say which with: make setup PYTHON=/path/to/python3.12"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("model", "decode", "evidence", "ledger", "repair", "adapters", "worker", "cli")
 """The pipeline: a stage imports what stands to its left, and itself."""
 
-FREE = {"errors", "clock"}
+FREE = {"errors", "clock", "native"}
 """Modules of app that every stage may import."""
 
 CONFIG_READERS = {"adapters", "worker", "cli", "config", "testing"}

@@ -1,0 +1,24 @@
+/* The extension app.native._kernel: the functions of every part. */
+#include "native.h"
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the kernel is written for little-endian machines; without it the reference decodes"
+#endif
+
+static int filled(PyObject *module)
+{
+    return PyModule_AddFunctions(module, hash_methods);
+}
+
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, filled}, {0, NULL}};
+
+static struct PyModuleDef definition = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "_kernel",
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC PyInit__kernel(void)
+{
+    return PyModuleDef_Init(&definition);
+}
