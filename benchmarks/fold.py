@@ -98,7 +98,7 @@ def run(total: int = 262_144, partitions: int = 4, *, standing_still: int = 0) -
     with tempfile.TemporaryDirectory() as directory:
         workers = [_worker(Path(directory), partition) for partition in range(partitions)]
         record = [0] * partitions
-        first = standing_still // partitions // CHANGES_PER_BATCH * CHANGES_PER_BATCH
+        first = -(-standing_still // partitions // CHANGES_PER_BATCH) * CHANGES_PER_BATCH
         for partition, worker in enumerate(workers):
             for start in range(0, first, 8_192):
                 count = min(8_192, first - start)
