@@ -1,14 +1,15 @@
-"""``make bench``: prints one JSON object of what was measured here; ratios are what to compare between machines."""
+"""``make bench``: parts alone, in minutes: the fold, and reading a store back; one JSON object.
+
+Ratios are what to compare between machines. Whole workers beside others are `benchmarks.compare`; see docs/performance.md.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-import platform
 import sys
 
-from benchmarks import fold, readback, worker
-from tests.stack.broker import is_missing
+from benchmarks import fold, readback
+from benchmarks.machine import described
 from tests.stores import postgres
 
 OPEN = 524_288
@@ -20,7 +21,7 @@ def main() -> None:
     few, many = fold.run(OPEN, standing_still=1_000), fold.run(OPEN, standing_still=1_000_000)
     both = fold.run()
     result: dict[str, object] = {
-        "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.system()},
+        "machine": described(),
         "fold": both | {"ratio_to_sums": both["fold_us_per_change"] / both["sums_us_per_change"]},
         "open_cells": {
             "fold_us_per_change_with_1000": few["fold_us_per_change"],
@@ -28,8 +29,6 @@ def main() -> None:
             "ratio": many["fold_us_per_change"] / few["fold_us_per_change"],
         },
     }
-    lacking = is_missing()
-    result["worker"] = {"skipped": lacking} if lacking else worker.run()
     lacking = postgres.is_missing()
     result["readback"] = {"skipped": lacking} if lacking else readback.run()
     json.dump(result, sys.stdout, indent=2)

@@ -26,7 +26,7 @@ KNOWN = 0b111
 class NoKey(Deserializer):
     """No key for any record: receipts have none, and Quix keeps a state for each key."""
 
-    def __call__(self, value: bytes, ctx: Any) -> None:
+    def __call__(self, *_: Any, **__: Any) -> None:
         return None
 
 
