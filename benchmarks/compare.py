@@ -28,12 +28,13 @@ COLUMNS = (
     Column("the same, with start and stop", "total_cpu_s_per_million"),
     Column("peak RSS, MB", "peak_rss_mb"),
     Column("state on disk, MB", "state_mb"),
+    Column("cores that all else took", "others_cores"),
     Column("verdicts", "verdicts"),
     Column("runs", "runs"),
     Column("versions", "versions"),
 )
 MEDIANS = (
-    "changes_per_s", "drain_cpu_s_per_million", "total_cpu_s_per_million", "peak_rss_mb", "state_mb", "drain_s",
+    "changes_per_s", "drain_cpu_s_per_million", "total_cpu_s_per_million", "peak_rss_mb", "state_mb", "drain_s", "others_cores",
 )  # fmt: skip
 
 

@@ -87,6 +87,7 @@ def measured(cluster: Cluster, launch: Launch, load: Load) -> Told:
             "drain_s": round(seconds, 3),
             "changes_per_s": round(changes / seconds),
             "drain_cpu_s_per_million": per_million(cpu_s, changes),
+            "others_cores": round(program.others_cores(program.reading_s, drained_s), 2),
         }
     return told
 

@@ -41,6 +41,7 @@ class Measured:
         self._environ = os.environ | {"PYTHONWARNINGS": "ignore"} | dict(environ or {})
         self._at: list[float] = []
         self._cpu: list[float] = []
+        self._busy: list[float] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._process: subprocess.Popen[bytes] | None = None
@@ -92,12 +93,20 @@ class Measured:
         Args:
             at_s: seconds since the epoch.
         """
+        return self._between(self._cpu, at_s)
+
+    def others_cores(self, began_s: float, ended_s: float) -> float:
+        """How many cores everything else on the machine kept busy between two moments, the broker among it."""
+        busy_s = self._between(self._busy, ended_s) - self._between(self._busy, began_s)
+        return (busy_s - self.cpu_at(ended_s) + self.cpu_at(began_s)) / (ended_s - began_s)
+
+    def _between(self, values: list[float], at_s: float) -> float:
         index = bisect.bisect_right(self._at, at_s)
         if index in {0, len(self._at)}:
-            return 0.0 if index == 0 else self._cpu[-1]
+            return 0.0 if index == 0 else values[-1]
         before, after = self._at[index - 1], self._at[index]
         share = (at_s - before) / (after - before)
-        return self._cpu[index - 1] + share * (self._cpu[index] - self._cpu[index - 1])
+        return values[index - 1] + share * (values[index] - values[index - 1])
 
     def log(self) -> str:
         """The end of what it said."""
@@ -120,6 +129,7 @@ class Measured:
             return
         self._at.append(time.time())
         self._cpu.append((int(fields[11]) + int(fields[12])) / TICKS)
+        self._busy.append(_machine_busy_s())
         for line in status.splitlines():
             if line.startswith("VmHWM:"):
                 self.peak_rss_bytes = max(self.peak_rss_bytes, int(line.split()[1]) << 10)
@@ -130,6 +140,13 @@ class Measured:
         with self._log.open("rb") as log:
             log.seek(self._seen)
             return self._marker in log.read()
+
+
+def _machine_busy_s() -> float:
+    """CPU seconds that the machine has worked; a machine that is a virtual one does not see what its host took from it."""
+    with Path("/proc/stat").open(encoding="ascii") as stat:
+        user, nice, system, _, _, irq, softirq = map(int, stat.readline().split()[1:8])
+    return (user + nice + system + irq + softirq) / TICKS
 
 
 def disk_bytes(directory: Path) -> int:

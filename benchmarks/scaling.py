@@ -38,6 +38,7 @@ COLUMNS = (
     Column("CPU-s per million receipts and changes, draining", "drain_cpu_s_per_million_records"),
     Column("peak RSS, MB", "peak_rss_mb"),
     Column("state on disk, MB", "state_mb"),
+    Column("cores that all else took", "others_cores"),
     Column("verdicts", "verdicts"),
 )
 OPEN_COLUMNS = (

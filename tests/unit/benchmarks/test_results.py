@@ -80,4 +80,5 @@ def test_processor_time_is_told_of_the_part_that_is_asked_for(tmp_path):
     assert program.cpu_at(over) - program.cpu_at(program.reading_s) == pytest.approx(0.4, abs=0.15)
     assert program.cpu_s >= 0.7
     assert program.peak_rss_bytes > 1 << 20
+    assert program.others_cores(program.began_s + 0.1, over) >= -0.5
     assert program.cpu_at(program.began_s - 1) == 0.0
