@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import ROOT
+
 SAMPLE_S = 0.05
 DISK_EVERY = 20
 """Samples between two looks at the disk."""
@@ -63,7 +65,7 @@ class Measured:
         self.began_s = time.time()
         with self._log.open("ab") as log:
             self._seen = log.tell()
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=self._environ, cwd=self._state)
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=self._environ, cwd=ROOT)
         self._thread.start()
 
     def is_running(self) -> bool:
