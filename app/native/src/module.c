@@ -7,7 +7,11 @@
 
 static int filled(PyObject *module)
 {
-    return PyModule_AddFunctions(module, hash_methods);
+    PyMethodDef *parts[] = {hash_methods, window_methods};
+    for (size_t part = 0; part < sizeof parts / sizeof *parts; part++)
+        if (PyModule_AddFunctions(module, parts[part]))
+            return -1;
+    return 0;
 }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, filled}, {0, NULL}};

@@ -26,5 +26,6 @@ static inline uint32_t load_u32(const uint8_t *at)
 }
 
 extern PyMethodDef hash_methods[];
+extern PyMethodDef window_methods[];
 
 #endif
