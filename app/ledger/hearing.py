@@ -103,7 +103,7 @@ def _hear_open(
     if (kinds == ChangeKind.TRUNCATE).any():
         _note_truncates(sink, changes, cells, index[kinds == ChangeKind.TRUNCATE])
     if len(sink.stragglers):
-        for offset in receipts.offsets.tolist():
+        for offset in sink.stragglers.among(receipts.offsets):
             straggler_spoke(sink, offset)
         sink.touched.append(receipts.offsets)
 

@@ -161,6 +161,8 @@ class SinkPartition:
 
     def _ready(self, rows: LaneRows) -> int:
         """How many rows at the head need no change that has not been read."""
+        if rows.most_needed() <= self.changes.next:
+            return len(rows)
         late = np.flatnonzero(rows.needs() > self.changes.next)
         return int(late[0]) if len(late) else len(rows)
 

@@ -51,7 +51,7 @@ def test_the_table_says_what_the_dict_says_over_a_long_log_with_gaps(seed: int) 
     chance = np.random.default_rng(seed)
     table, known = TableRepeats(), DictRepeats()
     at = 0
-    for _ in range(120):
+    for _ in range(40):
         count = int(chance.integers(0, 6_000))
         offsets = at + np.cumsum(chance.integers(1, 4 if seed % 2 else 200, count))
         at = int(offsets[-1]) + int(chance.integers(0, 3_000)) if count else at
