@@ -14,8 +14,8 @@ from app.model.batches import Bools, Int64s, UInt64s
 from app.native import kernel
 
 LEAST_SLOTS = 1 << 10
-SLOT = np.dtype([("low", np.uint64), ("high", np.uint64), ("offset", np.int64)])
-_FREE = np.array((0, 0, -1), SLOT)
+LOW, HIGH, OFFSET = range(3)
+"""A slot of the table, int64 each: the position's hashes, and the offset it was seen at last, -1 in a free slot."""
 
 
 class Repeats(Protocol):
@@ -57,7 +57,7 @@ class TableRepeats:
     """The kernel's. At least half of the slots are free, so that a search is short."""
 
     def __init__(self) -> None:
-        self._table = np.full(LEAST_SLOTS, _FREE)
+        self._table = _free(LEAST_SLOTS)
         self._taken = 0
 
     def note(self, positions: UInt64s, offsets: Int64s) -> Bools:
@@ -70,16 +70,19 @@ class TableRepeats:
 
     def _make_room(self, first: int, count: int) -> None:
         """Forget what no change from ``first`` on can repeat, in a table that will hold as many positions again."""
-        kept = self._table[self._table["offset"] >= max(first - TAIL_OFFSETS, 0)]
+        kept = self._table[self._table[:, OFFSET] >= max(first - TAIL_OFFSETS, 0)]
         size = 1 << (4 * (len(kept) + count)).bit_length()
-        self._table = np.full(max(size, LEAST_SLOTS), _FREE)
-        positions = np.stack([kept["low"], kept["high"]], axis=1)
-        offsets = np.ascontiguousarray(kept["offset"])
-        self._taken = self._add(positions, offsets, np.zeros(len(kept), np.bool_))
+        self._table = _free(max(size, LEAST_SLOTS))
+        positions = np.ascontiguousarray(kept[:, [LOW, HIGH]]).view(np.uint64)
+        self._taken = self._add(positions, np.ascontiguousarray(kept[:, OFFSET]), np.zeros(len(kept), np.bool_))
 
     def _add(self, positions: UInt64s, offsets: Int64s, repeated: Bools) -> int:
         taken: Any = kernel.note_positions(self._table, positions, offsets, TAIL_OFFSETS, repeated)
         return int(taken)
+
+
+def _free(slots: int) -> Int64s:
+    return np.full((slots, 3), -1, np.int64)
 
 
 def repeats() -> Repeats:
