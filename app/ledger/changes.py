@@ -13,7 +13,7 @@ import numpy as np
 from app.errors import require
 from app.ledger.repeats import repeats
 from app.model import NO_TIME, SEGMENT_BITS, SEGMENT_OFFSETS, TAIL_OFFSETS, ChangeBatch, ChangeKind, LeftOut
-from app.model.batches import Bools, Int64s, UInt8s, UInt64s
+from app.model.batches import Bools, Int64s, UInt8s, UInt64s, side_by_side
 
 KEY = np.dtype("S16")
 """A key hash as 16 bytes, so that numpy sorts and searches all 128 bits at once."""
@@ -175,7 +175,7 @@ class Changes:
         self, number: int, batch: ChangeBatch, offsets: Int64s, duplicates: Bools, skip: int, lo: int, hi: int
     ) -> None:
         segment = self._segment(number)
-        index = offsets[lo:hi] - segment.base
+        index = side_by_side(offsets[lo:hi] - segment.base)
         rows = slice(skip + lo, skip + hi)
         segment.kinds[index] = batch.kinds[rows]
         segment.has_key[index] = batch.has_key[rows]

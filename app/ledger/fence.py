@@ -33,7 +33,7 @@ from app.model import (
     ReceiptStatus,
     State,
 )
-from app.model.batches import Int64s, UInt8s
+from app.model.batches import Bools, Int64s, UInt8s
 from app.model.words import INDEX
 
 SETTLED = np.zeros(256, np.bool_)
@@ -246,10 +246,11 @@ def _close_passed(sink: SinkPartition, slices: list[Slice], outcome: Outcome) ->
         rows = slice(part.lo, part.hi)
         waived = (part.cells.bits[rows] & Bit.WAIVED) != 0
         settled = SETTLED[part.states] | (waived & (part.states != NOTHING))
-        part.cells.closed[rows][settled] = part.states[settled] + 1
-        part.cells.flags[rows][settled] = part.flags[settled]
+        closing: slice | Bools = slice(None) if settled.all() else settled
+        part.cells.closed[rows][closing] = part.states[closing] + 1
+        part.cells.flags[rows][closing] = part.flags[closing]
         _forget_errors(sink, part, settled)
-        _count(sink, part.states[settled], part.flags[settled], part.cells.bits[rows][settled])
+        _count(sink, part.states[closing], part.flags[closing], part.cells.bits[rows][closing])
         sink.unsealed.add(part.changes.base >> SEGMENT_BITS)
         odd = (
             (part.states == State.UNVERIFIABLE)

@@ -22,6 +22,20 @@ Bools = npt.NDArray[np.bool_]
 Headers = Sequence[tuple[str, bytes | None]]
 
 
+Places = slice | Int64s
+"""Rows of an array: a slice where they stand side by side, which is most of the time and ten times as fast."""
+
+
+def side_by_side(numbers: Int64s) -> Places:
+    """The same places as a slice, where each is one more than the one before it."""
+    if not len(numbers):
+        return slice(0, 0)
+    first, last = int(numbers[0]), int(numbers[-1])
+    if last - first + 1 == len(numbers) and bool((numbers[1:] > numbers[:-1]).all()):
+        return slice(first, last + 1)
+    return numbers
+
+
 class RawRecord(NamedTuple):
     """One record as a log holds it; exists at the edges only (recordings, tests, routers)."""
 
