@@ -71,8 +71,11 @@ class TableRepeats:
     def _make_room(self, first: int, count: int) -> None:
         """Forget what no change from ``first`` on can repeat, in a table that will hold as many positions again."""
         kept = self._table[self._table[:, OFFSET] >= max(first - TAIL_OFFSETS, 0)]
-        size = 1 << (4 * (len(kept) + count)).bit_length()
-        self._table = _free(max(size, LEAST_SLOTS))
+        size = 1 << (2 * (len(kept) + count)).bit_length()
+        if size > len(self._table):
+            self._table = _free(size)
+        else:  # made once and filled again and again: new pages cost more than filling them
+            self._table.fill(-1)
         positions = np.ascontiguousarray(kept[:, [LOW, HIGH]]).view(np.uint64)
         self._taken = self._add(positions, np.ascontiguousarray(kept[:, OFFSET]), np.zeros(len(kept), np.bool_))
 
