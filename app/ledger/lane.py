@@ -168,9 +168,13 @@ def lane_ranks(batch: EvidenceBatch, base: int = 0) -> Int64s:
     count = len(batch)
     if not count:
         return np.zeros(0, np.int64)
-    firsts = np.flatnonzero(np.r_[True, np.diff(batch.records) != 0])
+    places = (batch.records + base) << RANK_BITS
+    is_new = batch.records[1:] != batch.records[:-1]
+    if is_new.all():  # a row a record
+        return places
+    firsts = np.flatnonzero(np.r_[True, is_new])
     inside = np.arange(count) - np.repeat(firsts, np.diff(np.r_[firsts, count]))
-    return ((batch.records + base) << RANK_BITS) | inside
+    return places | inside
 
 
 def lost_rows(topic: str, partition: int, record: int, base: int = 0) -> LaneRows:
