@@ -225,7 +225,7 @@ def _registry(settings: Settings, metrics: Metrics) -> Registry:
 def _shipper(settings: Settings, metrics: Metrics, ids: Mapping[str, int], ledger_partitions: int) -> Shipper:
     producer = Producer(
         client_config(settings)
-        | {"enable.idempotence": True, "linger.ms": 20, "compression.type": "lz4", "message.timeout.ms": 0}
+        | {"enable.idempotence": True, "linger.ms": 5, "compression.type": "lz4", "message.timeout.ms": 0}
     )
     limits = {name: sink.commands_per_minute for name, sink in settings.sinks.items()}
     return Shipper(

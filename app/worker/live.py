@@ -338,6 +338,13 @@ class LiveWorker:
         worker = self._worker_of(source)
         return None if worker is None else self._acknowledged.position(worker, source.topic)
 
+    def ship(self) -> bool:
+        """Send what was made since the last call; whether the broker still has something to acknowledge."""
+        self.shipper.poll()
+        for worker in self._workers.values():
+            self.shipper.ship(worker, is_news=True)
+        return self.shipper.is_waiting
+
     async def tick(self) -> None:
         """Ship the outboxes and checkpoints, look for ends that lanes wait for, tell watermarks and metrics."""
         now = time.monotonic()

@@ -355,3 +355,15 @@ def _watch_handed(app: Any, worker: CountingWorker) -> list[RawBatch]:
 
     app.consumer._to_message = spy
     return handed
+
+
+async def test_what_was_taken_is_shipped_until_the_broker_has_acknowledged_it(
+    broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    worker = CountingWorker()
+    worker.waits = 5
+    async with engine(broker, worker, INPUTS, tmp_path, "shipping"):
+        produce(broker, A, 1)
+        await worker.changed.until(lambda: worker.ships == 5, "shipped until nothing was on its way")
+        produce(broker, A, 1)
+        await worker.changed.until(lambda: worker.ships == 6, "woken again")
