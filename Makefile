@@ -7,6 +7,7 @@
 #   make simulate  one simulated run: make simulate SEED=7
 #   make soak      a long run on a real stack that works and breaks at random: make soak MINUTES=30 SEED=7
 #   make bench     the benchmarks, as JSON
+#   make wheel     both packages into dist/, the kernel built for this platform and every Python from 3.11 on
 #   make lock      resolve requirements.lock again, and docker/requirements.lock, the part of it that the image needs
 #   make fmt       format and mend what a tool can mend
 
@@ -18,7 +19,7 @@ SEED   ?=
 MINUTES ?= 30
 TIERS  ?=
 
-.PHONY: setup demo test simulate soak bench lock fmt clean
+.PHONY: setup demo test simulate soak bench wheel lock fmt clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -47,6 +48,9 @@ soak: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+wheel: setup
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist ./receipts .
 
 # --universal: one lock for every Python and platform in pyproject.toml; the local package's own needs are in it.
 LOCKED := pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

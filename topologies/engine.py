@@ -144,7 +144,7 @@ class _Shipping:
 
     async def _until_acknowledged(self) -> None:
         await asyncio.sleep(SHIP_S)
-        while self._ship():
+        while self._ship():  # noqa: ASYNC110 - librdkafka tells what was acknowledged when it is asked
             await asyncio.sleep(SHIP_S)
 
     def _ship(self) -> bool:
