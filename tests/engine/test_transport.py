@@ -336,9 +336,9 @@ async def test_an_exception_ends_the_process(
 
 async def test_settings_reach_the_fetcher(broker: EmbeddedBroker, tmp_path: Path) -> None:
     worker = CountingWorker()
-    async with engine(broker, worker, INPUTS, tmp_path, "settings", fetch_wait_ms=70) as app:
+    async with engine(broker, worker, INPUTS, tmp_path, "settings", fetch_min_bytes=9, fetch_wait_ms=70) as app:
         fetcher = app.consumer._thread._consumer._fetcher
-        assert fetcher._fetch_max_wait_ms == 70
+        assert (fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms) == (9, 70)
         assert fetcher._isolation_level == 1  # read committed
         assert type(app.consumer._thread._assignor).__name__ == "PartitionAssignor"
 

@@ -7,7 +7,9 @@
 
 static int filled(PyObject *module)
 {
-    return PyModule_AddFunctions(module, hash_methods);
+    choose_crc32c();
+    return PyModule_AddFunctions(module, hash_methods) || PyModule_AddFunctions(module, crc32c_methods) ||
+           PyModule_AddFunctions(module, records_methods) ? -1 : 0;
 }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, filled}, {0, NULL}};
