@@ -23,7 +23,7 @@ from aiokafka.errors import CorruptRecordException
 
 from app.model import RawBatch
 from app.native import missing
-from topologies.raw_fetch import RawMemory, RawRecords
+from topologies.raw_fetch import RawMemory, RawRecords, older
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class RangedFetchResult(_stock):  # type: ignore[misc]  # aiokafka ships no type
 
 
 class RawFetchResult(RangedFetchResult):
-    """The same without aiokafka's records; a response that holds a batch of an older format is left to it."""
+    """The same without aiokafka's records; batches of an older format are left to it."""
 
     def _taken(self, state: Any, max_records: int | None) -> RawBatch:
         records = self._partition_records
@@ -150,11 +150,11 @@ def hold(assignment: Any, is_held: Callable[[Any], bool]) -> None:
 
 
 def stock_records(records: Any) -> Any:
-    """The same bytes, to be read by aiokafka; what it reads already stays as it is."""
+    """The older formats at the beginning of a fetch, to be read by aiokafka; what it reads already stays as it is."""
     if not isinstance(records, RawRecords):
         return records
     tp, memory, *rest = records.arguments
-    return _stock_records(tp, _stock_memory(memory.data), *rest)
+    return _stock_records(tp, _stock_memory(older(memory.data)), *rest)
 
 
 def packed(topic: str, partition: int, records: Sequence[Any], start: int, next_offset: int) -> RawBatch:
@@ -170,7 +170,7 @@ def packed(topic: str, partition: int, records: Sequence[Any], start: int, next_
         start=start,
         next=next_offset,
         offsets=np.array([record.offset for record in records], np.int64),
-        timestamps=np.array([record.timestamp for record in records], np.int64),
+        timestamps=np.array([_time(record) for record in records], np.int64),
         buffer=b"".join([part for part in parts if part]),
         key_starts=starts[:count],
         key_sizes=sizes[:count],
@@ -178,6 +178,11 @@ def packed(topic: str, partition: int, records: Sequence[Any], start: int, next_
         value_sizes=sizes[count:],
         headers={row: tuple(headers) for row, record in enumerate(records) if (headers := record.headers)},
     )
+
+
+def _time(record: Any) -> int:
+    """Records of the oldest format have none; -1 is what Kafka says of those."""
+    return -1 if record.timestamp is None else int(record.timestamp)
 
 
 def mismatch() -> str | None:

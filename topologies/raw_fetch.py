@@ -126,7 +126,9 @@ class RawRecords:
         return self._is_open and self._chunk is None and self._taken == len(self._all)
 
     def open(self) -> bool:
-        """Look at every batch; called before the first `take`. False where one is of an older format.
+        """Look at every batch; called before the first `take`. False where the first is of an older format.
+
+        Where such a one comes later, what stands before it is taken; the next fetch begins with it.
 
         Raises:
             CorruptRecordException: a batch is damaged.
@@ -135,13 +137,14 @@ class RawRecords:
             return True
         room = np.empty((len(self._data) // BATCH_HEADER_BYTES + 1, len(COLUMNS)), np.int64)
         count, at, fault = kernel.scan(self._data, self._check_crcs, room)
-        if fault is not None:
-            if self._data[at + MAGIC_AT] < FORMAT:
-                return False
+        is_older = fault is not None and self._data[at + MAGIC_AT] < FORMAT
+        if is_older and not count:
+            return False
+        if fault is not None and not is_older:
             raise self._corrupt(int.from_bytes(self._data[at : at + LENGTH_AT], "big", signed=True), fault)
         self._is_open = True
         self._all = table = room[:count].copy()
-        self._is_shown = ((table[:, ATTRIBUTES] & CONTROL) == 0) & (table[:, LAST] >= self.next_fetch_offset)
+        self._is_shown = (table[:, ATTRIBUTES] & CONTROL) == 0
         if self._aborted:
             self._is_shown &= ~self._are_aborted(table)
         return True
@@ -251,6 +254,14 @@ class RawRecords:
             "at it with kafka-dump-log.sh --deep-iteration; kafka-delete-records.sh goes past it, and what it deletes is "
             "reported as lost"
         )
+
+
+def older(data: bytes) -> bytes:
+    """The batches of older formats that a fetch begins with: aiokafka reads those, and can't read both kinds at once."""
+    at = 0
+    while at + MAGIC_AT < len(data) and data[at + MAGIC_AT] < FORMAT:
+        at += PREFIX_BYTES + max(int.from_bytes(data[at + LENGTH_AT : at + PREFIX_BYTES], "big", signed=True), 0)
+    return data[:at]
 
 
 class RawHeaders(Mapping[int, Headers]):
