@@ -54,8 +54,8 @@ static void fill_batch(const uint8_t *data, const uint8_t *at, const uint8_t *en
 /* What is wrong with a batch's header, or NULL. `least` is the lowest offset that it may begin with. */
 static const char *batch_fault(const uint8_t *at, const int64_t *row, int64_t least, int check_crc)
 {
-    const uint8_t *covered = at + BATCH_ATTRIBUTES;
-    if (check_crc && (uint32_t)big32(at + BATCH_CRC) != crc32c(covered, row[END] - row[BODY] + BATCH_HEADER - BATCH_ATTRIBUTES))
+    int64_t covered = row[END] - row[BODY] + BATCH_HEADER - BATCH_ATTRIBUTES; /* bytes, from the attributes on */
+    if (check_crc && (uint32_t)big32(at + BATCH_CRC) != crc32c(at + BATCH_ATTRIBUTES, covered))
         return "its checksum is not that of its bytes";
     if (row[BASE] < least || row[LAST] < row[BASE] || row[LAST] == INT64_MAX)
         return "its offsets do not follow those before it";
@@ -74,7 +74,8 @@ static int64_t scan(const uint8_t *data, int64_t size, int check_crc, int64_t *t
     int64_t count = 0, least = 0;
     for (*position = 0; count < capacity && size - *position > BATCH_MAGIC; count++) {
         const uint8_t *at = data + *position;
-        int64_t left = size - *position - BATCH_PREFIX, length = big32(at + BATCH_LENGTH), *row = table + count * BATCH_COLUMNS;
+        int64_t left = size - *position - BATCH_PREFIX, length = big32(at + BATCH_LENGTH);
+        int64_t *row = table + count * BATCH_COLUMNS;
         *fault = at[BATCH_MAGIC] == FORMAT ? NULL : "it is of another format than 2";
         if (!*fault && length < BATCH_HEADER - BATCH_PREFIX)
             *fault = "it is shorter than its header";
@@ -148,7 +149,9 @@ static const uint8_t *read_record(const uint8_t *at, const uint8_t *end, struct 
     at++; /* attributes, of which none is in use */
     if (!(at = varint(at, end, &found->timestamp_delta)) || !(at = varint(at, end, &found->offset_delta)))
         return NULL;
-    if (!(at = field(at, end, &found->key, &found->key_size)) || !(at = field(at, end, &found->value, &found->value_size)))
+    if (!(at = field(at, end, &found->key, &found->key_size)))
+        return NULL;
+    if (!(at = field(at, end, &found->value, &found->value_size)))
         return NULL;
     if (!(at = varint(at, end, &found->header_count)) || found->header_count < 0)
         return NULL;
@@ -158,7 +161,8 @@ static const uint8_t *read_record(const uint8_t *at, const uint8_t *end, struct 
 }
 
 /* The columns of one record; `step` is the distance between two columns. */
-static void fill_record(const uint8_t *data, const struct record *found, const int64_t *batch, int64_t *row, int64_t step)
+static void fill_record(const uint8_t *data, const struct record *found, const int64_t *batch, int64_t *row,
+                        int64_t step)
 {
     int is_append_time = (batch[ATTRIBUTES] & LOG_APPEND_TIME) != 0;
     uint64_t created = (uint64_t)batch[FIRST_TIMESTAMP] + (uint64_t)found->timestamp_delta; /* may wrap */
@@ -185,7 +189,7 @@ struct reading {
 static int read_batch(struct reading *all, const int64_t *batch, const uint8_t **first)
 {
     int64_t *cursor = all->cursor;
-    const uint8_t *end = all->data + batch[END], *at = all->data + (cursor[AT_BYTE] < 0 ? batch[BODY] : cursor[AT_BYTE]);
+    const uint8_t *at = all->data + (cursor[AT_BYTE] < 0 ? batch[BODY] : cursor[AT_BYTE]), *end = all->data + batch[END];
     for (; cursor[AT_RECORD] < batch[COUNT]; cursor[AT_RECORD]++) {
         struct record found;
         if (all->filled == all->capacity || (all->filled && at - *first >= all->most_bytes))
@@ -193,7 +197,8 @@ static int read_batch(struct reading *all, const int64_t *batch, const uint8_t *
         const uint8_t *behind = read_record(at, end, &found);
         if (!behind || found.offset_delta < 0 || found.offset_delta > batch[LAST] - batch[BASE] ||
             batch[BASE] + found.offset_delta <= cursor[AT_OFFSET]) {
-            all->fault = behind ? "the offsets of its records do not ascend within its own" : "a record in it is not well formed";
+            all->fault = behind ? "the offsets of its records do not ascend within its own"
+                                : "a record in it is not well formed";
             return 0;
         }
         cursor[AT_OFFSET] = batch[BASE] + found.offset_delta;
@@ -227,9 +232,12 @@ static int are_bodies_inside(const struct reading *all, int64_t size)
     const int64_t *cursor = all->cursor;
     for (int64_t row = 0; row < all->batch_count; row++) {
         const int64_t *batch = all->batches + row * BATCH_COLUMNS;
-        if (batch[BODY] < 0 || batch[BODY] > batch[END] || batch[END] > size || batch[BASE] < 0 || batch[LAST] < batch[BASE])
+        int has_byte = row == cursor[AT_BATCH] && cursor[AT_BYTE] >= 0;
+        if (batch[BODY] < 0 || batch[BODY] > batch[END] || batch[END] > size)
             return 0;
-        if (row == cursor[AT_BATCH] && cursor[AT_BYTE] >= 0 && (cursor[AT_BYTE] < batch[BODY] || cursor[AT_BYTE] > batch[END]))
+        if (batch[BASE] < 0 || batch[LAST] < batch[BASE])
+            return 0;
+        if (has_byte && (cursor[AT_BYTE] < batch[BODY] || cursor[AT_BYTE] > batch[END]))
             return 0;
     }
     return cursor[AT_BATCH] >= 0 && cursor[AT_RECORD] >= 0;
@@ -300,7 +308,9 @@ static PyObject *one_header(const uint8_t **at, const uint8_t *end)
         return NULL;
     }
     PyObject *text = PyUnicode_DecodeUTF8((const char *)name, name_size, "replace");
-    return text ? Py_BuildValue("(Ny#)", text, value_size < 0 ? NULL : (const char *)value, (Py_ssize_t)value_size) : NULL;
+    if (!text)
+        return NULL;
+    return Py_BuildValue("(Ny#)", text, value_size < 0 ? NULL : (const char *)value, (Py_ssize_t)value_size);
 }
 
 static PyObject *records_headers(PyObject *self, PyObject *args)
@@ -328,9 +338,9 @@ static PyObject *records_headers(PyObject *self, PyObject *args)
 
 PyMethodDef records_methods[] = {
     {"scan", records_scan, METH_VARARGS,
-     "scan(data, check_crc, table) -> (batches, position, fault): a row of int64[n, 9] for each whole batch of a fetch."},
+     "scan(data, check_crc, table) -> (batches, position, fault): a row of int64[n, 9] for each whole batch."},
     {"records", records_records, METH_VARARGS,
-     "records(data, batches, cursor, start, most_bytes, table) -> (records, fault): columns of int64[8, n] from the cursor on."},
+     "records(data, batches, cursor, start, most_bytes, table) -> (records, fault): columns of int64[8, n]."},
     {"headers", records_headers, METH_VARARGS, "headers(data, start, count): a tuple of (name, value or None)."},
     {NULL, NULL, 0, NULL},
 };
