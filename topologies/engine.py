@@ -38,7 +38,8 @@ class EngineSettings:
     Attributes:
         inputs: partition count by input topic.
         session_timeout_s: after it a dead worker's partitions go to others.
-        fetch_wait_ms: how long the broker may wait for a fetch to fill; Faust's 1,500 is a quiet topic's latency.
+        fetch_min_bytes: a fetch is answered once so much is there: larger costs less CPU, and takes longer.
+        fetch_wait_ms: how long the broker waits for that at most; Faust's 1,500 is a quiet topic's latency.
         credentials: Faust's broker credentials, or None.
     """
 
@@ -48,7 +49,8 @@ class EngineSettings:
     data_dir: Path
     instance_id: str | None = None
     session_timeout_s: float = 30.0
-    fetch_wait_ms: int = 200
+    fetch_min_bytes: int = 1 << 16
+    fetch_wait_ms: int = 50
     credentials: Any = None
 
 
@@ -104,6 +106,7 @@ def build_app(settings: EngineSettings, worker: Worker) -> Any:
     app.worker = worker
     app.shipping = _Shipping(worker)
     app.input_topics = dict(settings.inputs)
+    app.fetch_min_bytes = settings.fetch_min_bytes
     app.fetch_wait_ms = settings.fetch_wait_ms
     inputs = app.topic(*sorted(settings.inputs), value_serializer="pass", key_serializer="pass")
 

@@ -34,6 +34,7 @@ from app.worker.logs import Logs
 from app.worker.ports import Input
 from app.worker.rereading import Rereader
 from app.worker.routing import Router
+from topologies import fetching
 from topologies.again import StretchReader
 from topologies.counts import LOOK_S, CountWatch, PolicyWatch, policies_of, remember
 from topologies.ending import end_process
@@ -136,6 +137,7 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     for problem in lagging(settings.contracts(layout.inputs), prepared.compacted):
         logger.warning("%s", problem)
     app = build_app(_engine(settings, layout), worker)
+    metrics.fetch(is_raw=fetching.slow_because() is None)
     marks = Marks(layout, shipper, ids)
     for name, look in looks(settings, layout, registry, connection.admin, worker, marks, metrics).items():
         app.timer(settings.verifier.probe_interval_ms / 1000, name=name)(_on_timer(look))
@@ -194,6 +196,8 @@ def _engine(settings: Settings, layout: Layout) -> EngineSettings:
         data_dir=Path(settings.state.dir),
         instance_id=settings.verifier.instance_id,
         credentials=credentials(settings),
+        fetch_min_bytes=settings.kafka.fetch_min_bytes,
+        fetch_wait_ms=settings.kafka.fetch_wait_ms,
     )
 
 

@@ -158,6 +158,10 @@ class Metrics(Collector):
         """Size of all stores of this worker."""
         self._set("cdc_verifier_store_bytes", (), ("", 0), size_bytes)
 
+    def fetch(self, *, is_raw: bool) -> None:
+        """How fetched records are read; said once, at the start."""
+        self._set("cdc_verifier_fetch_raw", (), ("", 0), is_raw)
+
     def found(self, finding: Finding) -> None:
         """One finding beside cells."""
         match finding:

@@ -96,6 +96,9 @@ _METRICS = {
     ),
     "cdc_verifier_suspended_topics": Shape("1 for a topic that is not read, nor judged about", ("topic",), "max"),
     "cdc_verifier_input_position_offset": Shape("next offset to read of every input", ("topic", "partition")),
+    "cdc_verifier_fetch_raw": Shape(
+        "1 if fetched records are read by the kernel, 0 if one by one, which is slower", fold="max"
+    ),
     "cdc_verifier_store_bytes": Shape("size of the stores on disk"),
     "cdc_verifier_dropped_series": Shape("label sets left out because a metric had too many"),
     **{
