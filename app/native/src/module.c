@@ -7,7 +7,11 @@
 
 static int filled(PyObject *module)
 {
-    return PyModule_AddFunctions(module, hash_methods);
+    PyMethodDef *parts[] = {hash_methods, framing_methods, changes_methods, receipts_methods};
+    for (size_t place = 0; place < sizeof parts / sizeof *parts; place++)
+        if (PyModule_AddFunctions(module, parts[place]) < 0)
+            return -1;
+    return 0;
 }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, filled}, {0, NULL}};

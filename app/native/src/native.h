@@ -26,5 +26,8 @@ static inline uint32_t load_u32(const uint8_t *at)
 }
 
 extern PyMethodDef hash_methods[];
+extern PyMethodDef framing_methods[];
+extern PyMethodDef changes_methods[];
+extern PyMethodDef receipts_methods[];
 
 #endif
