@@ -24,8 +24,10 @@ from app.adapters.metrics import Metrics, Served, serve
 from app.adapters.registry import Registry
 from app.adapters.topics import topic_ids
 from app.config import Settings, live_problems, load
+from app.decode import decoders
 from app.errors import ConfigError
 from app.model.effects import Command, Contradicted, Orphan, UnknownSink, Unreadable
+from app.native import kernel
 from app.worker.agreements import lagging
 from app.worker.effects import Effect
 from app.worker.layout import Layout
@@ -125,6 +127,7 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     prepared = await asyncio.to_thread(prepare, settings, connection, counts)
     layout, partitions = prepared.layout, prepared.ledger_partitions
     _show_owners(settings, layout, metrics)
+    _show_decoders(metrics)
     registry = _registry(settings, metrics)
     ids = await registry.register(our_schemas())
     shipper = _shipper(settings, metrics, ids, partitions)
@@ -156,6 +159,13 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     worker.bounds = app.consumer.bounds_of
     worker.seek = app.consumer.seek_input
     return Running(app, worker, metrics, served, shipper)
+
+
+def _show_decoders(metrics: Metrics) -> None:
+    """A worker without a kernel works, at a fraction of the speed: the log says it, and why."""
+    is_used = kernel is not None
+    metrics.kernel(is_used=is_used)
+    logger.log(logging.INFO if is_used else logging.WARNING, "%s", decoders.described())
 
 
 def _show_owners(settings: Settings, layout: Layout, metrics: Metrics) -> None:

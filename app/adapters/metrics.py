@@ -194,6 +194,10 @@ class Metrics(Collector):
         """A sink's topic is judged, and whose it is; said once, at the start."""
         self._set("cdc_verifier_contract_info", (sink, topic, whose.owner or "", whose.severity or ""), ("", 0), 1)
 
+    def kernel(self, *, is_used: bool) -> None:
+        """Whether records are decoded by the kernel; said once, at the start."""
+        self._set("cdc_verifier_kernel", (), ("", 0), int(is_used))
+
     def registry_error(self) -> None:
         """A request to the schema registry failed."""
         self._count("cdc_verifier_registry_errors_total", ())

@@ -14,8 +14,7 @@ from app.adapters.metrics import Metrics
 from app.adapters.registry import Registry
 from app.adapters.store import RocksStore, Store
 from app.config.settings import Settings
-from app.decode.changes import ReferenceChangeDecoder
-from app.decode.evidence import EvidenceDecoder
+from app.decode.decoders import change_decoder, evidence_decoder
 from app.ledger.partition import PartitionFold, projections_of
 from app.ledger.sink import SinkPartition
 from app.model import ChangeBatch, RawBatch
@@ -103,10 +102,10 @@ class LiveWorker:
         self._ends: dict[Input, int] = {}
         contracts = settings.contracts(layout.inputs)
         self._projections = projections_of(contracts)
-        self._changes = ReferenceChangeDecoder(
+        self._changes = change_decoder(
             registry, self._projections, settings.source.unavailable_value, dict(settings.source.column_types)
         )
-        self._evidence = EvidenceDecoder(registry)
+        self._evidence = evidence_decoder(registry)
         self._readers = {
             topic: reader_of(settings, topic, self._evidence.decode)
             for topic in layout.inputs

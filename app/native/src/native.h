@@ -29,8 +29,11 @@ static inline uint32_t load_u32(const uint8_t *at)
 uint32_t crc32c(const uint8_t *data, int64_t size);
 void choose_crc32c(void);
 
+extern PyMethodDef changes_methods[];
 extern PyMethodDef crc32c_methods[];
+extern PyMethodDef framing_methods[];
 extern PyMethodDef hash_methods[];
+extern PyMethodDef receipts_methods[];
 extern PyMethodDef records_methods[];
 extern PyMethodDef window_methods[];
 
