@@ -9,6 +9,7 @@
 #   make bench     parts of it measured alone, as JSON
 #   make compare   this verifier beside Kafka Streams, Quix and plain Python: make compare CHANGES=200000 ROUNDS=1
 #   make scaling, make recovery, make tail   more of everything; kill -9; a steady rate: see docs/performance.md
+#   make wheel     both packages into dist/, the kernel built for this platform and every Python from 3.11 on
 #   make lock      resolve requirements.lock again, and docker/requirements.lock, the part of it that the image needs
 #   make fmt       format and mend what a tool can mend
 
@@ -24,7 +25,7 @@ PEERS  ?= ours,confluent,plain,streams,quix
 JSON   ?=
 TIERS  ?=
 
-.PHONY: setup demo test simulate soak bench compare scaling recovery tail lock fmt clean
+.PHONY: setup demo test simulate soak bench compare scaling recovery tail wheel lock fmt clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -63,6 +64,9 @@ scaling recovery: setup
 
 tail: setup
 	$(BIN)/python -m benchmarks.tail $(if $(JSON),--json $(JSON))
+
+wheel: setup
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist ./receipts .
 
 # --universal: one lock for every Python and platform in pyproject.toml; the local package's own needs are in it.
 LOCKED := pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

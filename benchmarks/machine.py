@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from app.native import missing
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("aiokafka", "confluent-kafka", "fastavro", "faust-streaming", "numpy", "rocksdict", "xxhash")
 
@@ -19,10 +21,11 @@ def described() -> dict[str, Any]:
     return {
         "date": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d"),
         "version": product_version(),
+        "kernel_in_c": missing() or "in use",
         "cpus": os.cpu_count(),
         "cpu": _cpu(),
         "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20,
-        "kernel": platform.release(),
+        "linux": platform.release(),
         "python": platform.python_version(),
         "load_at_start": round(os.getloadavg()[0], 2),
         "packages": {name: version(name) for name in PACKAGES},

@@ -77,6 +77,6 @@ def machine_line(machine: Mapping[str, Any]) -> str:
     """The machine in one line."""
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     return (
-        f"{machine['date']}, cdc-verifier {machine['version']}, {machine['cpus']} cores ({machine['cpu']}), "
-        f"{machine['memory_mb']} MB, Linux {machine['kernel']}, Python {machine['python']}, {packages}"
+        f"{machine['date']}, cdc-verifier {machine['version']}, its kernel in C: {machine['kernel_in_c']}; "
+        f"{machine['cpus']} cores ({machine['cpu']}), {machine['memory_mb']} MB, Linux {machine['linux']}, Python {machine['python']}, {packages}"
     )

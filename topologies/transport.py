@@ -7,12 +7,9 @@ Faust 0.15.3 gives membership, assignment, agents and timers. What is overridden
 - `force_commit` commits our own positions, and clears the ledger of acks that the Cython stream keeps.
 - `getmany` hands on what was fetched; the stock one drops records of a partition that was paused in flight.
 - `_read_offset` is a mapping that forgets: Faust's dedupe livelocks after a seek back.
-- the consumer's thread reads committed records only, and seeks itself: Faust's own seek calls from the wrong thread.
-- what ends the membership in the group ends the process: aiokafka would wait for ever for somebody to ask.
+- the consumer's thread (`topologies.consuming`) seeks: Faust's own seek calls from the wrong thread.
 - a position that aiokafka moved by itself opens the worker again: there it is told of the bounds.
 - what has another partition count than it had is assigned and not read: the worker says so before it is opened.
-- `_fetch_records` passes over held inputs: what was fetched of them waits where it is, and nothing more is fetched. What
-  comes while the flow is stopped is put back: nobody takes it, and the seek of an opening may be over already.
 """
 
 from __future__ import annotations
@@ -26,15 +23,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
-from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from app.worker.ports import Assignment, Committed, Input, Worker
+from app.worker.ports import Assignment, Input, Worker
 from topologies import fetching
 from topologies.assigning import apart
+from topologies.consuming import ConsumerThread
 from topologies.ending import NOT_COPARTITIONED, end_process
 
 logger = logging.getLogger(__name__)
@@ -44,8 +41,6 @@ OPEN_S = 60.0
 ASK_PAUSE_S = 0.5
 APART_S, APART_PAUSE_S = 15.0, 1.0
 """How long inputs that go together may be assigned apart: longer than a leader takes to hear of a topic; and asking again."""
-HELD_LOOK_S = 0.2
-"""How soon it is seen that a held input was released."""
 SOUGHT_S = 2.0
 """How long a hole may be answered by a seek that was made before it was seen."""
 
@@ -68,109 +63,6 @@ class _EveryPartition:
 
     def iterate(self, records: Mapping[TP, Any]) -> Any:
         return iter(records.items())
-
-
-class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """aiokafka's side; every method here runs in its own thread and event loop."""
-
-    app: Any  # Faust's, as `build_app` made it
-
-    async def on_start(self) -> None:
-        """Start aiokafka's consumer, and hear of what ends its membership.
-
-        aiokafka keeps such an error for a call that Faust never makes, and stands still: a worker that looks alive.
-        """
-        await super().on_start()
-        coordinator: Any = self._ensure_consumer()._coordinator  # noqa: SLF001
-        coordinator._push_error_to_user = self._on_coordination_error  # noqa: SLF001
-        coordinator._coordination_task.add_done_callback(self._on_coordination_done)  # noqa: SLF001
-
-    async def _on_coordination_error(self, error: BaseException) -> None:
-        end_process(error)
-
-    def _on_coordination_done(self, task: asyncio.Task[None]) -> None:
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            end_process(error)
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._isolation_level = "read_committed"  # noqa: SLF001 - not a setting of Faust's
-        consumer._fetch_max_wait_ms = self.app.fetch_wait_ms  # noqa: SLF001
-        return consumer
-
-    async def _fetch_records(
-        self,
-        consumer: Any,
-        active_partitions: set[TP],
-        timeout: float | None = None,  # noqa: ASYNC109 - Faust's signature
-        max_records: int | None = None,
-    ) -> Any:
-        wanted = {tp for tp in active_partitions if not self.app.worker.is_held(Input(tp.topic, tp.partition))}
-        if len(wanted) < len(active_partitions):
-            timeout = HELD_LOOK_S if timeout is None else min(timeout, HELD_LOOK_S)
-        if not wanted:  # aiokafka would take no partition for every partition
-            await asyncio.sleep(HELD_LOOK_S)
-            return {}
-        found: Mapping[TP, Any] = await super()._fetch_records(
-            consumer, wanted, timeout=timeout, max_records=max_records
-        )
-        if self.consumer.flow_active:
-            return found
-        for one in found.values():
-            one.put_back()
-        return {}
-
-    async def seek_many(self, positions: Mapping[TP, int]) -> None:
-        """Go on at other offsets."""
-        consumer = self._ensure_consumer()
-        for tp, offset in positions.items():
-            consumer.seek(TopicPartition(*tp), offset)
-            assignment = consumer._subscription.subscription.assignment  # noqa: SLF001 - where positions are kept
-            fetching.expect(assignment.state_value(TopicPartition(*tp)), offset)
-
-    async def counts(self, topics: set[str], *, is_fresh: bool) -> dict[str, int]:
-        """Partition counts, 0 for a topic that is gone, as this consumer knows of them, or as the cluster has them now."""
-        client = self._ensure_consumer()._client  # noqa: SLF001
-        if is_fresh:
-            await client.force_metadata_update()
-        return {topic: len(client.cluster.partitions_for_topic(topic) or ()) for topic in topics}
-
-    async def bounds(self, tps: set[TP]) -> tuple[dict[TP, int], dict[TP, int]]:
-        """Earliest offsets and ends; under read_committed an end is the last stable offset."""
-        consumer = self._ensure_consumer()
-        wanted = [TopicPartition(*tp) for tp in tps]
-        earliest, ends = await asyncio.gather(consumer.beginning_offsets(wanted), consumer.end_offsets(wanted))
-        return {TP(*tp): o for tp, o in earliest.items()}, {TP(*tp): o for tp, o in ends.items()}
-
-    async def rejoin(self) -> None:
-        """Ask the group to assign anew."""
-        self._ensure_consumer()._coordinator.request_rejoin()  # noqa: SLF001 - it is not public
-
-    async def committed_with_metadata(self, tps: set[TP]) -> dict[TP, Committed]:
-        """What the group committed last."""
-        consumer = self._ensure_consumer()
-        found = await consumer._coordinator.fetch_committed_offsets(  # noqa: SLF001 - the metadata is not public
-            [TopicPartition(*tp) for tp in tps]
-        )
-        return {TP(*tp): Committed(told.offset, told.metadata or "") for tp, told in found.items()}
-
-    async def commit_with_metadata(self, offsets: Mapping[TP, Committed]) -> bool:
-        """Commit for the partitions that are still ours; a failure is logged, since nothing depends on it."""
-        consumer = self._ensure_consumer()
-        ours = consumer.assignment()
-        told = {
-            TopicPartition(*tp): OffsetAndMetadata(*committed)
-            for tp, committed in offsets.items()
-            if TopicPartition(*tp) in ours
-        }
-        try:
-            if told:
-                await consumer.commit(told)
-        except (CommitFailedError, IllegalStateError, KafkaError) as error:
-            logger.warning("the advisory commit failed, the next one will tell the same: %r", error)
-            return False
-        return True
 
 
 class Consumer(driver.Consumer):
@@ -324,8 +216,9 @@ class Consumer(driver.Consumer):
             logger.info("%s:%d went to another worker before it was sought", *source)
 
     def taken(self, source: Input) -> None:
-        """A range was no hole: the seek is over, and the next hole needs another one."""
+        """A range was no hole: the seek is over, the next hole needs another one, and what was held may be released."""
         self._sought.pop(source, None)
+        self._thread.wake()
 
     async def bounds_of(self, sources: Collection[Input]) -> dict[Input, tuple[int, int]]:
         """The earliest offsets and the ends of inputs now; asked at once, because each question waits for a fetch."""

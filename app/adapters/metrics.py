@@ -158,6 +158,10 @@ class Metrics(Collector):
         """Size of all stores of this worker."""
         self._set("cdc_verifier_store_bytes", (), ("", 0), size_bytes)
 
+    def fetch(self, *, is_raw: bool) -> None:
+        """How fetched records are read; said once, at the start."""
+        self._set("cdc_verifier_fetch_raw", (), ("", 0), is_raw)
+
     def found(self, finding: Finding) -> None:
         """One finding beside cells."""
         match finding:
@@ -189,6 +193,10 @@ class Metrics(Collector):
     def contract(self, sink: str, topic: str, whose: Ownership) -> None:
         """A sink's topic is judged, and whose it is; said once, at the start."""
         self._set("cdc_verifier_contract_info", (sink, topic, whose.owner or "", whose.severity or ""), ("", 0), 1)
+
+    def kernel(self, *, is_used: bool) -> None:
+        """Whether records are decoded by the kernel; said once, at the start."""
+        self._set("cdc_verifier_kernel", (), ("", 0), int(is_used))
 
     def registry_error(self) -> None:
         """A request to the schema registry failed."""

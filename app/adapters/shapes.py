@@ -91,11 +91,15 @@ _METRICS = {
     ),
     "cdc_verifier_scrub_passes": Shape("whole passes over rows at rest, summed over partitions", _LANE),
     "cdc_verifier_connect_up": Shape("1 if Connect answered the last question", fold="max"),
+    "cdc_verifier_kernel": Shape("1 if records are decoded by the kernel, 0 if by the slower reference", fold="max"),
     "cdc_verifier_contract_info": Shape(
         "1; whose a sink's topic is, to be joined with the others", ("sink", "topic", "owner", "severity"), "max"
     ),
     "cdc_verifier_suspended_topics": Shape("1 for a topic that is not read, nor judged about", ("topic",), "max"),
     "cdc_verifier_input_position_offset": Shape("next offset to read of every input", ("topic", "partition")),
+    "cdc_verifier_fetch_raw": Shape(
+        "1 if fetched records are read by the kernel, 0 if one by one, which is slower", fold="max"
+    ),
     "cdc_verifier_store_bytes": Shape("size of the stores on disk"),
     "cdc_verifier_dropped_series": Shape("label sets left out because a metric had too many"),
     **{

@@ -46,6 +46,14 @@ class KafkaSettings:
     ssl_key_file: str | None = setting(kinds.Text(), None, "its key")
     ssl_key_password: Secret | None = setting(kinds.SecretText(), None, "the key's password")
     start_wait_ms: int = setting(kinds.duration(), 60_000, "how long a start waits for brokers that are away")
+    fetch_min_bytes: int = setting(
+        kinds.size(1),
+        1 << 16,
+        "latency against CPU: a fetch waits until so much is there; less is sooner, more is cheaper",
+    )
+    fetch_wait_ms: int = setting(
+        kinds.duration(1), 50, "how long a fetch waits for that, and so a quiet topic's latency"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

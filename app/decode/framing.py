@@ -9,6 +9,7 @@ import numpy as np
 from app.errors import Undecodable
 from app.model import RawBatch
 from app.model.batches import Bools, Int32s, UInt8s
+from app.native import kernel
 
 HEADER_BYTES = 5
 _header = struct.Struct(">bi")
@@ -45,6 +46,11 @@ def padded(raw: RawBatch, size: int) -> UInt8s:
 
 def framed_ids(raw: RawBatch) -> tuple[Int32s, Bools]:
     """``int32[n]``, the schema ids of a batch's values, and ``bool[n]``, which of them are framed."""
+    if kernel is not None:
+        found, is_framed = np.zeros(len(raw), np.int32), np.zeros(len(raw), np.bool_)
+        places = map(np.ascontiguousarray, (raw.value_starts, raw.value_sizes))
+        kernel.framed_ids(raw.buffer, *places, found, is_framed)
+        return found, is_framed
     data = padded(raw, HEADER_BYTES)
     heads = data[raw.value_starts[:, None] + np.arange(HEADER_BYTES)]
     ids: Int32s = np.ascontiguousarray(heads[:, 1:]).view(">i4")[:, 0].astype(np.int32)

@@ -1,7 +1,7 @@
 """State as bytes: what a snapshot of the fold writes, block by block.
 
 A block is ``uint32 header size`` (little-endian), a JSON header, then the arrays that the header names, back to back. The
-header gives each array's name, dtype and shape in order, so that a block explains itself; ``version`` is 1.
+header gives each array's name, dtype, shape and form in order (`app.ledger.columns`), so that a block explains itself.
 
 Blocks are: one per (topic, segment) of changes, one per (sink, topic, segment) of cells, one of the small state of each
 source partition and of each (sink, source partition). Loading the blocks of one snapshot gives the fold as it was.
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from app.errors import InvariantBroken
+from app.ledger import columns
 from app.ledger.cells import CellSegment, Receipt
 from app.ledger.changes import Changes, ChangeSegment
 from app.ledger.keyed import Later
@@ -27,7 +28,9 @@ from app.ledger.stragglers import Straggler
 from app.ledger.terms import Agreed
 from app.model import ChangeBatch, EvidenceBatch, Origin, SinkTopic, State
 
-VERSION = 1
+VERSION = 2
+READABLE = (1, VERSION)
+"""Version 1 knew no forms: every array stood whole."""
 Header = dict[str, Any]
 Arrays = dict[str, np.ndarray]
 
@@ -38,26 +41,21 @@ _BATCH_TEXTS = ("commands", "errors", "evidence", "reasons")
 
 def pack(header: Header, arrays: Mapping[str, np.ndarray]) -> bytes:
     """One block."""
-    described = [[name, array.dtype.str, list(array.shape)] for name, array in arrays.items()]
+    described, parts = columns.packed(arrays)
     text = json.dumps({"version": VERSION, "arrays": described, **header}, separators=(",", ":")).encode()
-    return b"".join([struct.pack("<I", len(text)), text, *(np.ascontiguousarray(a).tobytes() for a in arrays.values())])
+    return b"".join([struct.pack("<I", len(text)), text, *parts])
 
 
 def unpack(block: bytes) -> tuple[Header, Arrays]:
     """A block's header and arrays (copies, writable); raises `InvariantBroken` for a version that is not ours."""
     (size,) = struct.unpack_from("<I", block)
     header = json.loads(block[4 : 4 + size])
-    if header.get("version") != VERSION:
+    if header.get("version") not in READABLE:
         raise InvariantBroken(
             f"the state on disk is of version {header.get('version')}, this program writes {VERSION}: "
             "run the version that wrote it, or delete the state directory to rebuild it from the ledger topic"
         )
-    arrays, at = {}, 4 + size
-    for name, dtype, shape in header["arrays"]:
-        count = int(np.prod(shape, dtype=np.int64))
-        arrays[name] = np.frombuffer(block, np.dtype(dtype), count, at).reshape(shape).copy()
-        at += arrays[name].nbytes
-    return header, arrays
+    return header, columns.unpacked(header["arrays"], block, 4 + size)
 
 
 # -------------------------------------------------------------------- segments

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from app.errors import require
+from app.ledger.repeats import repeats
 from app.model import NO_TIME, SEGMENT_BITS, SEGMENT_OFFSETS, TAIL_OFFSETS, ChangeBatch, ChangeKind, LeftOut
-from app.model.batches import Bools, Int64s, UInt8s, UInt64s
+from app.model.batches import Bools, Int64s, UInt8s, UInt64s, side_by_side
 
 KEY = np.dtype("S16")
 """A key hash as 16 bytes, so that numpy sorts and searches all 128 bits at once."""
@@ -82,7 +83,7 @@ class Changes:
         self.forgotten = 0
         self.segments: dict[int, ChangeSegment] = {}
         self.changed: set[int] = set()
-        self._positions: dict[int, tuple[int, int]] = {}
+        self._repeats = repeats()
 
     def take(self, batch: ChangeBatch) -> None:
         """Append a batch whose ``start`` is not beyond `next`; what is below `next` was read before and is cut off."""
@@ -157,11 +158,10 @@ class Changes:
 
     def remember_positions(self) -> None:
         """Fill the window of source positions from the segments, after they were loaded."""
-        self._positions.clear()
+        self._repeats = repeats()
         for segment, lo, hi in self.slices(self.next - TAIL_OFFSETS, self.next):
             rows = np.flatnonzero(segment.has_position[lo:hi]) + lo
-            seen = zip(segment.positions[rows, 1].tolist(), (rows + segment.base).tolist(), strict=True)
-            self._positions.update(zip(segment.positions[rows, 0].tolist(), seen, strict=True))
+            self._repeats.note(segment.positions[rows], rows + segment.base)
 
     def _segment(self, number: int) -> ChangeSegment:
         self.changed.add(number)
@@ -172,10 +172,10 @@ class Changes:
         return segment
 
     def _fill(
-        self, number: int, batch: ChangeBatch, offsets: Int64s, duplicates: Bools | None, skip: int, lo: int, hi: int
+        self, number: int, batch: ChangeBatch, offsets: Int64s, duplicates: Bools, skip: int, lo: int, hi: int
     ) -> None:
         segment = self._segment(number)
-        index = offsets[lo:hi] - segment.base
+        index = side_by_side(offsets[lo:hi] - segment.base)
         rows = slice(skip + lo, skip + hi)
         segment.kinds[index] = batch.kinds[rows]
         segment.has_key[index] = batch.has_key[rows]
@@ -186,41 +186,18 @@ class Changes:
         segment.left_out[index] = 0 if batch.left_out is None else batch.left_out[rows]
         segment.source_ts_ms[index] = batch.source_ts_ms[rows]
         segment.timestamps[index] = batch.timestamps[rows]
-        if duplicates is not None:
-            segment.duplicates[index] = duplicates[lo:hi]
+        segment.duplicates[index] = duplicates[lo:hi]
         if batch.reasons:
             for row, reason in batch.reasons.items():
                 if rows.start <= row < rows.stop:
                     segment.reasons[int(batch.offsets[row]) - segment.base] = reason
 
-    def _find_duplicates(self, batch: ChangeBatch, skip: int) -> Bools | None:
-        """``bool[n]`` of the rows whose position stood within the previous 65,536 offsets, or None for none."""
+    def _find_duplicates(self, batch: ChangeBatch, skip: int) -> Bools:
+        """``bool[n]`` of the rows whose position stood within the previous 65,536 offsets."""
         rows = np.flatnonzero(batch.has_position[skip:])
-        if not len(rows):
-            return None
-        offsets = batch.offsets[skip:][rows].tolist()
-        low = batch.position_hashes[skip:][rows, 0].tolist()
-        high = batch.position_hashes[skip:][rows, 1].tolist()
-        known = self._positions
-        fresh = dict(zip(low, zip(high, offsets, strict=True), strict=True))
-        if len(fresh) == len(low) and known.keys().isdisjoint(fresh):
-            known.update(fresh)
-            self._forget_positions(offsets[-1])
-            return None
         duplicates = np.zeros(len(batch) - skip, np.bool_)
-        for row, offset, first, second in zip(rows.tolist(), offsets, low, high, strict=True):
-            before = known.get(first)
-            if before is not None and before[0] == second and offset - before[1] <= TAIL_OFFSETS:
-                duplicates[row] = True
-            known[first] = (second, offset)
-        self._forget_positions(offsets[-1])
+        duplicates[rows] = self._repeats.note(batch.position_hashes[skip:][rows], batch.offsets[skip:][rows])
         return duplicates
-
-    def _forget_positions(self, newest: int) -> None:
-        """Keep memory to twice the window: forget what can no longer be a duplicate."""
-        if len(self._positions) > 2 * TAIL_OFFSETS:
-            floor = newest - TAIL_OFFSETS
-            self._positions = {low: seen for low, seen in self._positions.items() if seen[1] >= floor}
 
 
 def runs(offsets: Int64s) -> Iterator[tuple[int, int, int]]:

@@ -33,7 +33,7 @@ from app.model import (
     ReceiptStatus,
     State,
 )
-from app.model.batches import Int64s, UInt8s
+from app.model.batches import Bools, Int64s, UInt8s
 from app.model.words import INDEX
 
 SETTLED = np.zeros(256, np.bool_)
@@ -187,26 +187,45 @@ def _order(sink: SinkPartition, slices: list[Slice]) -> None:
     """out_of_order of the passed cells, seen against every change of their keys below the horizon."""
     start = slices[0].changes.base + slices[0].lo
     end = slices[-1].changes.base + slices[-1].hi
-    offsets, keys, ranks, sequences = [], [], [], []
-    for changes, lo, hi in sink.changes.slices(start, max(sink.horizon, end)):
-        cells = sink.cells.get(changes.base >> SEGMENT_BITS)
-        if cells is None:
-            continue
-        rows = np.flatnonzero((cells.apply_rank[lo:hi] != NEVER) & changes.has_key[lo:hi]) + lo
-        offsets.append(rows + changes.base)
-        keys.append(changes.keys[rows])
-        ranks.append(cells.apply_rank[rows])
-        sequences.append(cells.apply_sequence[rows])
-    if not offsets:
+    applied = _applied(sink, start, max(sink.horizon, end))
+    if not applied or _are_in_order(applied):
         return
-    places = np.concatenate(offsets)
+    places = np.concatenate([rows + cells.base for _, cells, rows in applied])
     count = int(np.searchsorted(places, end))
-    wrong = out_of_order(np.concatenate(keys), np.concatenate(ranks), np.concatenate(sequences), count)
+    wrong = out_of_order(
+        np.concatenate([changes.keys[rows] for changes, _, rows in applied]),
+        np.concatenate([cells.apply_rank[rows] for _, cells, rows in applied]),
+        np.concatenate([cells.apply_sequence[rows] for _, cells, rows in applied]),
+        count,
+    )
     for offset in places[wrong].tolist():
         part = next(part for part in slices if part.changes.base + part.lo <= offset < part.changes.base + part.hi)
         row = offset - part.changes.base - part.lo
         if part.states[row] != State.EXEMPT:
             part.flags[row] |= np.uint8(Flag.OUT_OF_ORDER)
+
+
+def _applied(sink: SinkPartition, start: int, end: int) -> list[tuple[ChangeSegment, CellSegment, Int64s]]:
+    """Cells at ``[start, end)`` with a key and a first apply, by segment, as places in it."""
+    found = []
+    for changes, lo, hi in sink.changes.slices(start, end):
+        cells = sink.cells.get(changes.base >> SEGMENT_BITS)
+        if cells is not None:
+            rows = np.flatnonzero((cells.apply_rank[lo:hi] != NEVER) & changes.has_key[lo:hi]) + lo
+            found.append((changes, cells, rows))
+    return found
+
+
+def _are_in_order(applied: list[tuple[ChangeSegment, CellSegment, Int64s]]) -> bool:
+    """Whether every change was applied after all before it, and none has a sequence: then no key's are out of order."""
+    rank = -1
+    for _, cells, rows in applied:
+        ranks = cells.apply_rank[rows]
+        if len(ranks):
+            if ranks[0] <= rank or not (ranks[1:] > ranks[:-1]).all() or (cells.apply_sequence[rows] != NEVER).any():
+                return False
+            rank = ranks[-1]
+    return True
 
 
 def _lose_evidence(sink: SinkPartition, fence: int) -> None:
@@ -227,10 +246,11 @@ def _close_passed(sink: SinkPartition, slices: list[Slice], outcome: Outcome) ->
         rows = slice(part.lo, part.hi)
         waived = (part.cells.bits[rows] & Bit.WAIVED) != 0
         settled = SETTLED[part.states] | (waived & (part.states != NOTHING))
-        part.cells.closed[rows][settled] = part.states[settled] + 1
-        part.cells.flags[rows][settled] = part.flags[settled]
+        closing: slice | Bools = slice(None) if settled.all() else settled
+        part.cells.closed[rows][closing] = part.states[closing] + 1
+        part.cells.flags[rows][closing] = part.flags[closing]
         _forget_errors(sink, part, settled)
-        _count(sink, part.states[settled], part.flags[settled], part.cells.bits[rows][settled])
+        _count(sink, part.states[closing], part.flags[closing], part.cells.bits[rows][closing])
         sink.unsealed.add(part.changes.base >> SEGMENT_BITS)
         odd = (
             (part.states == State.UNVERIFIABLE)
@@ -276,9 +296,10 @@ def _inform_stragglers(sink: SinkPartition, slices: list[Slice], fence: int) -> 
     if not len(sink.stragglers) or not sink.stragglers.by_key:
         sink.touched.clear()
         return
-    keys = sink.stragglers.keys()
     for part in slices:
-        match = part.changes.has_key[part.lo : part.hi] & np.isin(part.changes.keys[part.lo : part.hi], keys)
+        match = part.changes.has_key[part.lo : part.hi] & sink.stragglers.of_keys(
+            part.changes.key_hashes[part.lo : part.hi]
+        )
         if not match.any():
             continue
         wanted = {part.changes.key_hashes[part.lo + row].tobytes() for row in np.flatnonzero(match).tolist()}

@@ -133,8 +133,6 @@ def out_of_order(keys: np.ndarray, ranks: Int64s, sequences: Int64s, count: int)
     Args:
         keys, ranks, sequences: ``[n]`` of cells with a key and a first apply, by ascending offset.
     """
-    if len(ranks) < 2 or (bool((ranks[1:] > ranks[:-1]).all()) and bool((sequences == NEVER).all())):
-        return np.zeros(0, np.int64)
     _, inverse, sizes = np.unique(keys, return_inverse=True, return_counts=True)
     rows = np.flatnonzero(sizes[inverse] > 1)
     later: dict[int, Later] = {}

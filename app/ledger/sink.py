@@ -7,6 +7,7 @@ and what a mark does to the view. Pure: arrays in, state and findings out; no cl
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 
@@ -120,7 +121,7 @@ class SinkPartition:
         rows = self.queue[0]
         ends = rows.ends.copy()
         ends[0] = end
-        self.queue[0] = _with_ends(rows, ends)
+        self.queue[0] = replace(rows, ends=ends)
 
     def take_changes(self) -> None:
         """Changes were read: receipts that waited for a change beyond a recorded end find it now."""
@@ -161,6 +162,8 @@ class SinkPartition:
 
     def _ready(self, rows: LaneRows) -> int:
         """How many rows at the head need no change that has not been read."""
+        if rows.most_needed() <= self.changes.next:
+            return len(rows)
         late = np.flatnonzero(rows.needs() > self.changes.next)
         return int(late[0]) if len(late) else len(rows)
 
@@ -393,8 +396,3 @@ class SinkPartition:
     def is_fine(self, offset: int) -> bool:
         """Whether a cell fits the rule of delivered."""
         return self.plain_state(offset) in FINE
-
-
-def _with_ends(rows: LaneRows, ends: Int64s) -> LaneRows:
-    columns = {name: getattr(rows, name) for name in LaneRows.__dataclass_fields__}
-    return LaneRows(**(columns | {"ends": ends}))

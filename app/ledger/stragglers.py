@@ -13,6 +13,7 @@ import numpy as np
 from app.ledger.changes import KEY
 from app.ledger.keyed import Fact, Later
 from app.model import State
+from app.model.batches import Bools, Int64s, UInt64s
 
 
 class Straggler:
@@ -46,6 +47,7 @@ class Stragglers:
         self.dirty: set[int] = set()
         self._lowest: list[int] = []
         self._keys: np.ndarray | None = None
+        self._offsets: Int64s | None = None
 
     def __len__(self) -> int:
         return len(self.by_offset)
@@ -56,6 +58,7 @@ class Stragglers:
     def add(self, straggler: Straggler) -> None:
         """A cell below the fence stays open."""
         self.by_offset[straggler.offset] = straggler
+        self._offsets = None
         heapq.heappush(self._lowest, straggler.offset)
         if straggler.key is not None:
             self.by_key.setdefault(straggler.key, []).append(straggler.offset)
@@ -64,6 +67,7 @@ class Stragglers:
     def remove(self, offset: int) -> Straggler:
         """A cell closed, or its life ended."""
         straggler = self.by_offset.pop(offset)
+        self._offsets = None
         self.dirty.discard(offset)
         if straggler.key is not None:
             others = self.by_key[straggler.key]
@@ -84,6 +88,27 @@ class Stragglers:
         if self._keys is None:
             self._keys = np.array(sorted(self.by_key), KEY)
         return self._keys
+
+    def among(self, offsets: Int64s) -> list[int]:
+        """Which of some offsets, perhaps a million, are stragglers'; each once."""
+        if self._offsets is None:
+            self._offsets = np.array(sorted(self.by_offset), np.int64)
+        found: list[int] = found_in(self._offsets, offsets).tolist()
+        return found
+
+    def of_keys(self, key_hashes: UInt64s) -> Bools:
+        """``bool[n]``: which of some keys, ``uint64[n, 2]``, are stragglers'; the first halves tell most of it."""
+        keys = self.keys()
+        match = np.zeros(len(key_hashes), np.bool_)
+        if not len(keys):
+            return match
+        halves = np.sort(keys.view(np.uint64)[::2])
+        firsts = np.ascontiguousarray(key_hashes[:, 0])
+        place = np.minimum(np.searchsorted(halves, firsts), len(halves) - 1)
+        rows = np.flatnonzero(halves[place] == firsts)
+        if len(rows):
+            match[rows] = np.isin(np.ascontiguousarray(key_hashes[rows]).view(KEY).reshape(-1), keys)
+        return match
 
     def of_key(self, key: bytes | None) -> Iterator[Straggler]:
         """The stragglers of one key, in the order in which they were found."""
@@ -106,3 +131,13 @@ class Stragglers:
         """What commands named so far, if any did, was only to be looked at: the next fence commands it."""
         for offset in self.by_offset:
             self.withdraw_command(offset)
+
+
+def found_in(few: Int64s, many: Int64s) -> Int64s:
+    """Those of ``few``, sorted, that are among ``many``, in any order."""
+    near = many[(many >= few[0]) & (many <= few[-1])] if len(few) else many[:0]
+    if not len(near):
+        return few[:0]
+    place = np.searchsorted(few, near)
+    found: Int64s = few[np.unique(place[few[place] == near])]
+    return found

@@ -14,8 +14,7 @@ from app.adapters.metrics import Metrics
 from app.adapters.registry import Registry
 from app.adapters.store import RocksStore, Store
 from app.config.settings import Settings
-from app.decode.changes import ReferenceChangeDecoder
-from app.decode.evidence import EvidenceDecoder
+from app.decode.decoders import change_decoder, evidence_decoder
 from app.ledger.partition import PartitionFold, projections_of
 from app.ledger.sink import SinkPartition
 from app.model import ChangeBatch, RawBatch
@@ -103,10 +102,10 @@ class LiveWorker:
         self._ends: dict[Input, int] = {}
         contracts = settings.contracts(layout.inputs)
         self._projections = projections_of(contracts)
-        self._changes = ReferenceChangeDecoder(
+        self._changes = change_decoder(
             registry, self._projections, settings.source.unavailable_value, dict(settings.source.column_types)
         )
-        self._evidence = EvidenceDecoder(registry)
+        self._evidence = evidence_decoder(registry)
         self._readers = {
             topic: reader_of(settings, topic, self._evidence.decode)
             for topic in layout.inputs
@@ -337,6 +336,13 @@ class LiveWorker:
         """How far a routed log is in its lanes; None where another worker reads it, or nobody."""
         worker = self._worker_of(source)
         return None if worker is None else self._acknowledged.position(worker, source.topic)
+
+    def ship(self) -> bool:
+        """Send what was made since the last call; whether the broker still has something to acknowledge."""
+        self.shipper.poll()
+        for worker in self._workers.values():
+            self.shipper.ship(worker, is_news=True)
+        return self.shipper.is_waiting
 
     async def tick(self) -> None:
         """Ship the outboxes and checkpoints, look for ends that lanes wait for, tell watermarks and metrics."""

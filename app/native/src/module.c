@@ -7,7 +7,13 @@
 
 static int filled(PyObject *module)
 {
-    return PyModule_AddFunctions(module, hash_methods);
+    PyMethodDef *parts[] = {crc32c_methods,  framing_methods,  hash_methods, changes_methods,
+                            receipts_methods, records_methods, window_methods};
+    choose_crc32c();
+    for (size_t part = 0; part < sizeof parts / sizeof *parts; part++)
+        if (PyModule_AddFunctions(module, parts[part]))
+            return -1;
+    return 0;
 }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, filled}, {0, NULL}};
