@@ -1,4 +1,4 @@
-"""``make bench``: parts alone, in minutes: the fold, and reading a store back; one JSON object.
+"""``make bench``: parts alone, in minutes: decoding, the fold, and reading a store back; one JSON object.
 
 Ratios are what to compare between machines. Whole workers beside others are `benchmarks.compare`; see docs/performance.md.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 
-from benchmarks import fold, readback
+from benchmarks import decoding, fold, readback
 from benchmarks.machine import described
 from tests.stores import postgres
 
@@ -22,6 +22,7 @@ def main() -> None:
     both = fold.run()
     result: dict[str, object] = {
         "machine": described(),
+        "decoding": decoding.run(),
         "fold": both | {"ratio_to_sums": both["fold_us_per_change"] / both["sums_us_per_change"]},
         "open_cells": {
             "fold_us_per_change_with_1000": few["fold_us_per_change"],

@@ -53,7 +53,7 @@ def main() -> int:
     runs, written = run(present, told.changes, told.rounds)
     rows = [summary(peer, runs[name]) for name, peer in present.items()]
     rows += [{"label": peers[name].label, "verdicts": f"left out: {reason}"} for name, reason in skipped.items()]
-    report(told, {"machine": machine, "input": written, "summary": rows, "runs": runs}, [(COLUMNS, rows)])
+    report(told, "compare", {"machine": machine, "input": written, "summary": rows, "runs": runs}, [(COLUMNS, rows)])
     bad = [run for one in runs.values() for run in one if "failed" in run or run["is_right"] is False]
     return 1 if bad else 0
 

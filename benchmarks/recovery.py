@@ -56,7 +56,7 @@ def main() -> int:
         return 1
     machine = described()
     row = run(told)
-    report(told, {"machine": machine, "recovery": row}, [(COLUMNS, [row])])
+    report(told, "recovery", {"machine": machine, "recovery": row}, [(COLUMNS, [row])])
     return 0 if row["is_right"] else 1
 
 

@@ -60,7 +60,7 @@ def main() -> int:
         rows = workers(wanted)
     cells = open_cells(told.most_cells) if "cells" in parts else []
     result = {"machine": machine, "workers": rows, "open_cells": cells}
-    report(told, result, [(COLUMNS, rows), (OPEN_COLUMNS, cells)])
+    report(told, "scaling", result, [(COLUMNS, rows), (OPEN_COLUMNS, cells)])
     return 0 if all(row["is_right"] for row in rows) else 1
 
 

@@ -58,14 +58,24 @@ def arguments(about: str) -> argparse.ArgumentParser:
 
 
 def report(
-    told: argparse.Namespace, result: Mapping[str, Any], tables: Sequence[tuple[Sequence[Column], Sequence[Row]]]
+    told: argparse.Namespace,
+    name: str,
+    result: Mapping[str, Any],
+    tables: Sequence[tuple[Sequence[Column], Sequence[Row]]],
 ) -> None:
-    """Print the machine and the tables; write the JSON where one was asked for."""
-    print(machine_line(result["machine"]), end="\n\n")
-    for columns, rows in tables:
-        print((as_markdown if told.markdown else as_text)(columns, rows), end="\n\n")
+    """Print the machine and the tables; write the JSON where one was asked for, the tables as Markdown with it.
+
+    Args:
+        name: of the benchmark, as docs/performance.md marks its place; see `benchmarks.page`.
+    """
+    line = machine_line(result["machine"])
+    shown_tables = [(columns, rows) for columns, rows in tables if rows]
+    markdown = "\n\n".join([line + ".", *(as_markdown(columns, rows) for columns, rows in shown_tables)])
+    text = "\n\n".join([line, *(as_text(columns, rows) for columns, rows in shown_tables)])
+    print(markdown if told.markdown else text)
     if told.json is not None:
-        told.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        written = {"benchmark": name, **result, "markdown": markdown}
+        told.json.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
 
 
 def progress(line: str) -> None:

