@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from app.errors import InvariantBroken
+from app.ledger.cells import COLUMNS as CELL_ARRAYS
 from app.ledger.cells import CellSegment, Receipt
+from app.ledger.changes import COLUMNS as CHANGE_ARRAYS
 from app.ledger.changes import Changes, ChangeSegment
 from app.ledger.keyed import Later
 from app.ledger.lane import ROW_COLUMNS, LaneRows, concatenate
@@ -31,8 +33,6 @@ VERSION = 1
 Header = dict[str, Any]
 Arrays = dict[str, np.ndarray]
 
-_CHANGE_ARRAYS = tuple(name for name in ChangeSegment.__slots__ if name not in {"base", "reasons"})
-_CELL_ARRAYS = tuple(name for name in CellSegment.__slots__ if name != "base")
 _BATCH_TEXTS = ("commands", "errors", "evidence", "reasons")
 
 
@@ -65,7 +65,7 @@ def unpack(block: bytes) -> tuple[Header, Arrays]:
 
 def pack_changes(segment: ChangeSegment) -> bytes:
     """The changes of one segment."""
-    arrays = {name: getattr(segment, name) for name in _CHANGE_ARRAYS}
+    arrays = {name: getattr(segment, name) for name in CHANGE_ARRAYS}
     if not segment.left_out.any():  # most contracts leave nothing out
         del arrays["left_out"]
     return pack({"reasons": {str(index): text for index, text in segment.reasons.items()}}, arrays)
@@ -75,7 +75,7 @@ def unpack_changes(number: int, block: bytes) -> ChangeSegment:
     """The changes of one segment."""
     header, arrays = unpack(block)
     segment = ChangeSegment(number, arrays["fingerprints"].shape[1])
-    for name in _CHANGE_ARRAYS:
+    for name in CHANGE_ARRAYS:
         if name in arrays:  # what nothing is left out of has no such array, nor has a store of an older version
             setattr(segment, name, arrays[name])
     segment.reasons = {int(index): text for index, text in header["reasons"].items()}
@@ -84,14 +84,14 @@ def unpack_changes(number: int, block: bytes) -> ChangeSegment:
 
 def pack_cells(cells: CellSegment) -> bytes:
     """One sink's cells of one segment."""
-    return pack({}, {name: getattr(cells, name) for name in _CELL_ARRAYS})
+    return pack({}, {name: getattr(cells, name) for name in CELL_ARRAYS})
 
 
 def unpack_cells(number: int, block: bytes) -> CellSegment:
     """One sink's cells of one segment."""
     _, arrays = unpack(block)
     cells = CellSegment(number)
-    for name in _CELL_ARRAYS:
+    for name in CELL_ARRAYS:
         setattr(cells, name, arrays[name])
     return cells
 
@@ -108,12 +108,34 @@ _LATER_FIELDS = Later.__slots__
 
 
 def pack_source(changes: Changes) -> bytes:
-    """The counters of one source partition."""
-    return pack({name: getattr(changes, name) for name in _CHANGES_FIELDS}, {})
+    """The counters of one source partition, and which segments it has."""
+    header = {name: getattr(changes, name) for name in _CHANGES_FIELDS}
+    return pack({**header, "segments": runs_of(changes.segments)}, {})
+
+
+def runs_of(numbers: Iterable[int]) -> list[list[int]]:
+    """Ascending numbers as runs, the last of each included.
+
+    >>> runs_of([3, 4, 5, 9])
+    [[3, 5], [9, 9]]
+    """
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and found[-1][1] == number - 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return found
+
+
+def segments_of(block: bytes) -> list[int] | None:
+    """Numbers of the segments that a block of `pack_source` or `pack_sink` tells; None where an older version wrote it."""
+    found = unpack(block)[0].get("segments")
+    return None if found is None else [number for first, last in found for number in range(first, last + 1)]
 
 
 def restore_source(changes: Changes, block: bytes) -> None:
-    """Give a source partition its counters; its segments are loaded before."""
+    """Give a source partition its counters; which segments it has is known before."""
     header, _ = unpack(block)
     for name in _CHANGES_FIELDS:
         setattr(changes, name, header.get(name, 0))  # a store of an older version knows less
@@ -124,6 +146,7 @@ def pack_sink(sink: SinkPartition) -> bytes:
     """Everything of one (sink, source partition) that is not in its segments."""
     header: Header = {name: getattr(sink, name) for name in _SINK_FIELDS}
     header |= {name: sorted(getattr(sink, name)) for name in _SINK_SETS}
+    header["segments"] = runs_of(sink.cells)
     header["seal_hash"] = sink.seal_hash.hex()
     header["skips"] = sink.skips
     header["status"] = None if sink.status is None else sink.status.packed()
@@ -149,7 +172,7 @@ def pack_sink(sink: SinkPartition) -> bytes:
 
 
 def restore_sink(sink: SinkPartition, block: bytes) -> None:
-    """Give a (sink, source partition) its state; its segments are loaded before."""
+    """Give a (sink, source partition) its state; which segments it has is known before."""
     header, arrays = unpack(block)
     for name in _SINK_FIELDS:
         setattr(sink, name, header.get(name, getattr(sink, name)))  # a store of an older version knows less

@@ -151,6 +151,18 @@ class CellSegment:
         self.apply_rank: Int64s = np.full(SEGMENT_OFFSETS, NEVER, np.int64)
         self.apply_sequence: Int64s = np.full(SEGMENT_OFFSETS, NEVER, np.int64)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays."""
+        return sum(getattr(self, name).nbytes for name in COLUMNS)
+
+    def below(self, end: int) -> CellSegment:
+        """The cells of the indices below ``end``, the others as new."""
+        found = CellSegment(self.base >> SEGMENT_BITS)
+        for name in COLUMNS:
+            getattr(found, name)[:end] = getattr(self, name)[:end]
+        return found
+
     def word(self, index: int) -> Word:
         """The cell's word as a scalar."""
         return Word(
@@ -195,6 +207,10 @@ class CellSegment:
         self.apply_rank[index] = np.where(applied, receipts.ranks, NEVER)
         self.apply_at[index] = np.where(applied, receipts.applied_at, 0)
         self.apply_sequence[index] = np.where(applied & receipts.has_sequence, receipts.sequences, NEVER)
+
+
+COLUMNS = tuple(name for name in CellSegment.__slots__ if name != "base")
+"""The arrays of a segment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,19 +112,27 @@ def facts(
             )
 
 
-def last_offsets(keys: np.ndarray, offsets: Int64s, asked: np.ndarray) -> Int64s:
-    """For each asked key the highest offset among rows of that key, -1 where there is none.
+class Newest:
+    """The highest offset of each of some keys.
 
     Args:
-        keys: ``S16[n]``; offsets: ``int64[n]`` ascending; asked: ``S16[m]``.
+        parts: ``S16[n]`` keys and ``int64[n]`` offsets, ascending.
     """
-    if not len(keys):
-        return np.full(len(asked), -1, np.int64)
-    order = np.argsort(keys, kind="stable")
-    sorted_keys = keys[order]
-    place = np.searchsorted(sorted_keys, asked, side="right") - 1
-    found = (place >= 0) & (sorted_keys[np.maximum(place, 0)] == asked)
-    return np.where(found, offsets[order][np.maximum(place, 0)], -1)
+
+    def __init__(self, parts: Iterable[tuple[np.ndarray, Int64s]]) -> None:
+        found = list(parts)
+        keys = np.concatenate([np.zeros(0, KEY), *(part for part, _ in found)])
+        offsets = np.concatenate([np.zeros(0, np.int64), *(part for _, part in found)])
+        order = np.argsort(keys, kind="stable")
+        self._keys, self._offsets = keys[order], offsets[order]
+
+    def of(self, asked: np.ndarray) -> Int64s:
+        """``int64[m]``: for each asked key of ``S16[m]`` its highest offset, -1 where there is none."""
+        if not len(self._keys):
+            return np.full(len(asked), -1, np.int64)
+        place = np.searchsorted(self._keys, asked, side="right") - 1
+        found = (place >= 0) & (self._keys[np.maximum(place, 0)] == asked)
+        return np.where(found, self._offsets[np.maximum(place, 0)], -1)
 
 
 def out_of_order(keys: np.ndarray, ranks: Int64s, sequences: Int64s, count: int) -> Int64s:

@@ -6,13 +6,14 @@ They are the exceptions, so they are objects; everything else stays in arrays.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
 from app.ledger.changes import KEY
 from app.ledger.keyed import Fact, Later
-from app.model import State
+from app.ledger.segments import Log
+from app.model import SEGMENT_BITS, State
 
 
 class Straggler:
@@ -44,6 +45,8 @@ class Stragglers:
         self.by_offset: dict[int, Straggler] = {}
         self.by_key: dict[bytes, list[int]] = {}
         self.dirty: set[int] = set()
+        self._by_segment: dict[int, set[int]] = {}
+        self._log = Log()
         self._lowest: list[int] = []
         self._keys: np.ndarray | None = None
 
@@ -56,6 +59,8 @@ class Stragglers:
     def add(self, straggler: Straggler) -> None:
         """A cell below the fence stays open."""
         self.by_offset[straggler.offset] = straggler
+        self._by_segment.setdefault(straggler.offset >> SEGMENT_BITS, set()).add(straggler.offset)
+        self._log.note(straggler.offset >> SEGMENT_BITS)
         heapq.heappush(self._lowest, straggler.offset)
         if straggler.key is not None:
             self.by_key.setdefault(straggler.key, []).append(straggler.offset)
@@ -65,6 +70,11 @@ class Stragglers:
         """A cell closed, or its life ended."""
         straggler = self.by_offset.pop(offset)
         self.dirty.discard(offset)
+        beside = self._by_segment[offset >> SEGMENT_BITS]
+        beside.discard(offset)
+        if not beside:
+            del self._by_segment[offset >> SEGMENT_BITS]
+        self._log.note(offset >> SEGMENT_BITS)
         if straggler.key is not None:
             others = self.by_key[straggler.key]
             others.remove(offset)
@@ -72,6 +82,19 @@ class Stragglers:
                 del self.by_key[straggler.key]
                 self._keys = None
         return straggler
+
+    def judged(self, straggler: Straggler, state: State, flags: int) -> None:
+        """A verdict about an open cell."""
+        straggler.state, straggler.flags = state, flags
+        self._log.note(straggler.offset >> SEGMENT_BITS)
+
+    def of_segment(self, number: int) -> Collection[int]:
+        """Offsets of the stragglers of one segment."""
+        return self._by_segment.get(number, ())
+
+    def written_since(self, time: int) -> tuple[list[int], int]:
+        """Numbers of segments whose stragglers are others since a time that this gave, and the time now; 0 is the beginning."""
+        return self._log.since(time)
 
     def lowest(self) -> int | None:
         """The lowest open offset below the fence."""
