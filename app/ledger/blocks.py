@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -145,7 +145,6 @@ def restore_source(changes: Changes, block: bytes) -> None:
 def pack_sink(sink: SinkPartition) -> bytes:
     """Everything of one (sink, source partition) that is not in its segments."""
     header: Header = {name: getattr(sink, name) for name in _SINK_FIELDS}
-    header |= {name: sorted(getattr(sink, name)) for name in _SINK_SETS}
     header["segments"] = runs_of(sink.cells)
     header["seal_hash"] = sink.seal_hash.hex()
     header["skips"] = sink.skips
@@ -161,9 +160,11 @@ def pack_sink(sink: SinkPartition) -> bytes:
     header["parked"] = [[_receipt(receipt), offset] for receipt, offset in sink.parked]
     header["errors"] = {str(offset): text for offset, text in sink.errors.items()}
     header["far"] = [[_receipt(receipt), offset] for receipt, offset in sink.far]
-    header["stragglers"] = [_straggler(s) for _, s in sorted(sink.stragglers.by_offset.items())]
-    header["dirty"] = sorted(sink.stragglers.dirty)
     arrays: Arrays = {"touched": np.concatenate([np.zeros(0, np.int64), *sink.touched])}
+    arrays |= {name: _sorted(getattr(sink, name)) for name in _SINK_SETS}
+    arrays["dirty"] = _sorted(sink.stragglers.dirty)
+    header["commands"] = sorted({s.command for s in sink.stragglers.by_offset.values() if s.command is not None})
+    arrays |= _straggler_arrays([s for _, s in sorted(sink.stragglers.by_offset.items())], header["commands"])
     if sink.queue:
         queue = concatenate(list(sink.queue))
         header["queue"] = {"logs": queue.logs, "texts": {str(row): text for row, text in queue.texts.items()}}
@@ -176,8 +177,8 @@ def restore_sink(sink: SinkPartition, block: bytes) -> None:
     header, arrays = unpack(block)
     for name in _SINK_FIELDS:
         setattr(sink, name, header.get(name, getattr(sink, name)))  # a store of an older version knows less
-    for name in _SINK_SETS:
-        setattr(sink, name, set(header[name]))
+    for name in _SINK_SETS:  # an older version had them, as the stragglers, in the header
+        setattr(sink, name, set(header[name] if name in header else arrays[name].tolist()))
     sink.seal_hash = bytes.fromhex(header["seal_hash"])
     sink.terms = Agreed.unpacked(header["terms"])
     sink.skips = [(lo, hi) for lo, hi in header["skips"]]
@@ -192,9 +193,9 @@ def restore_sink(sink: SinkPartition, block: bytes) -> None:
     sink.parked = [(Receipt(**receipt), offset) for receipt, offset in header["parked"]]
     sink.errors = {int(offset): text for offset, text in header.get("errors", {}).items()}
     sink.far = [(Receipt(**receipt), offset) for receipt, offset in header["far"]]
-    for fields in header["stragglers"]:
-        sink.stragglers.add(_to_straggler(fields))
-    sink.stragglers.dirty = set(header["dirty"])
+    for straggler in _stragglers(header, arrays):
+        sink.stragglers.add(straggler)
+    sink.stragglers.dirty = set(header["dirty"] if "dirty" in header else arrays["dirty"].tolist())
     sink.touched = [arrays["touched"]] if len(arrays["touched"]) else []
     if "queue" in header:
         sink.queue.append(
@@ -210,16 +211,45 @@ def _receipt(receipt: Receipt) -> dict[str, Any]:
     return {name: getattr(receipt, name) for name in Receipt.__dataclass_fields__}
 
 
-def _straggler(straggler: Straggler) -> dict[str, Any]:
-    return {
-        "offset": straggler.offset,
-        "key": None if straggler.key is None else straggler.key.hex(),
-        "kind": straggler.kind,
-        "state": int(straggler.state),
-        "flags": int(straggler.flags),
-        "command": straggler.command,
-        "later": {name: getattr(straggler.later, name) for name in _LATER_FIELDS},
-    }
+def _sorted(offsets: Collection[int]) -> np.ndarray:
+    return np.sort(np.fromiter(offsets, np.int64, len(offsets)))
+
+
+_STRAGGLER_FIELDS = ("offset", "kind", "state", "flags")
+
+
+def _straggler_arrays(stragglers: Sequence[Straggler], commands: Sequence[str]) -> Arrays:
+    """Columns of the stragglers: a sink may have a hundred thousand, and every snapshot writes them."""
+    places = {command: place for place, command in enumerate(commands)}
+    found = {name: _column(getattr(s, name) for s in stragglers) for name in _STRAGGLER_FIELDS}
+    for name in _LATER_FIELDS:
+        column = _column(getattr(s.later, name) for s in stragglers)
+        found[name] = column.astype(np.bool_) if name.startswith("is_") else column
+    found["command"] = _column(-1 if s.command is None else places[s.command] for s in stragglers)
+    found["has_key"] = _column(s.key is not None for s in stragglers)
+    found["key"] = np.frombuffer(b"".join(s.key or bytes(16) for s in stragglers), np.uint8)
+    return {f"straggler_{name}": array for name, array in found.items()}
+
+
+def _column(values: Iterable[int]) -> np.ndarray:
+    return np.fromiter(values, np.int64)
+
+
+def _stragglers(header: Header, arrays: Arrays) -> Iterator[Straggler]:
+    for fields in header.get("stragglers", ()):
+        yield _to_straggler(fields)
+    if "straggler_key" not in arrays:
+        return
+    keys, commands = arrays["straggler_key"].tobytes(), [*header["commands"], None]
+    columns = [arrays[f"straggler_{name}"] for name in (*_STRAGGLER_FIELDS, "command", "has_key", *_LATER_FIELDS)]
+    for row, told in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+        offset, kind, state, flags, command, has_key, *later = told
+        key = keys[16 * row : 16 * row + 16] if has_key else None
+        straggler = Straggler(offset, key, kind, State(state), flags)
+        straggler.command = commands[command]
+        for name, value in zip(_LATER_FIELDS, later, strict=True):
+            setattr(straggler.later, name, value)
+        yield straggler
 
 
 def _to_straggler(fields: dict[str, Any]) -> Straggler:

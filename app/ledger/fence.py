@@ -196,12 +196,13 @@ def _inform_stragglers(sink: SinkPartition, slices: list[Slice]) -> None:
     """Step 4: closed cells of the stragglers' keys are remembered."""
     if not sink.stragglers.by_key:
         return
-    keys = sink.stragglers.keys()
     for part in slices:
-        match = part.changes.has_key[part.lo : part.hi] & np.isin(part.changes.keys[part.lo : part.hi], keys)
+        halves = part.changes.key_hashes[part.lo : part.hi, 0]
+        match = part.changes.has_key[part.lo : part.hi] & sink.stragglers.may_have(halves)
         if not match.any():
             continue
         wanted = {part.changes.key_hashes[part.lo + row].tobytes() for row in np.flatnonzero(match).tolist()}
+        wanted &= sink.stragglers.by_key.keys()
         start, end = part.changes.base + part.lo, part.changes.base + part.hi
         for fact in sink.facts(wanted, start, end):
             if fact.offset not in sink.stragglers:

@@ -10,10 +10,13 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 
-from app.ledger.changes import KEY
 from app.ledger.keyed import Fact, Later
 from app.ledger.segments import Log
 from app.model import SEGMENT_BITS, State
+from app.model.batches import Bools, UInt64s
+
+FRESH_KEYS = 1_024
+"""Keys that came since all were sorted."""
 
 
 class Straggler:
@@ -48,7 +51,8 @@ class Stragglers:
         self._by_segment: dict[int, set[int]] = {}
         self._log = Log()
         self._lowest: list[int] = []
-        self._keys: np.ndarray | None = None
+        self._halves: UInt64s = np.zeros(0, np.uint64)
+        self._fresh: set[int] = set()
 
     def __len__(self) -> int:
         return len(self.by_offset)
@@ -64,7 +68,7 @@ class Stragglers:
         heapq.heappush(self._lowest, straggler.offset)
         if straggler.key is not None:
             self.by_key.setdefault(straggler.key, []).append(straggler.offset)
-            self._keys = None
+            self._fresh.add(int.from_bytes(straggler.key[:8], "little"))
 
     def remove(self, offset: int) -> Straggler:
         """A cell closed, or its life ended."""
@@ -80,7 +84,6 @@ class Stragglers:
             others.remove(offset)
             if not others:
                 del self.by_key[straggler.key]
-                self._keys = None
         return straggler
 
     def judged(self, straggler: Straggler, state: State, flags: int) -> None:
@@ -102,11 +105,20 @@ class Stragglers:
             heapq.heappop(self._lowest)
         return self._lowest[0] if self._lowest else None
 
-    def keys(self) -> np.ndarray:
-        """``S16[k]`` of the stragglers' keys, sorted."""
-        if self._keys is None:
-            self._keys = np.array(sorted(self.by_key), KEY)
-        return self._keys
+    def may_have(self, halves: UInt64s) -> Bools:
+        """``bool[n]``: which keys, by the first halves of their hashes, may be a straggler's; the others are none's.
+
+        What left since is still among them until many came: sorting all keys at each fence would be most of its cost.
+        """
+        if len(self._fresh) > FRESH_KEYS:
+            keys = np.frombuffer(b"".join(self.by_key), np.uint64).reshape(-1, 2)
+            self._halves = np.unique(keys[:, 0])
+            self._fresh.clear()
+        found = np.isin(halves, np.fromiter(self._fresh, np.uint64, len(self._fresh)))
+        if len(self._halves):
+            places = np.minimum(np.searchsorted(self._halves, halves), len(self._halves) - 1)
+            found |= self._halves[places] == halves
+        return found
 
     def of_key(self, key: bytes | None) -> Iterator[Straggler]:
         """The stragglers of one key, in the order in which they were found."""
