@@ -82,6 +82,11 @@ class StateSettings:
     max_disk_bytes: int = setting(
         kinds.size(1 << 26), 20 << 30, "a sink that is down keeps its cells open; at this size no more changes are read"
     )
+    max_memory_bytes: int = setting(
+        kinds.size(1 << 20),
+        128 << 20,
+        "of one worker's segments of changes and cells, divided among its stores; what was used longest ago is read from disk again",
+    )
     checkpoint_interval_ms: int = setting(
         kinds.duration(1_000), 60_000, "a worker with an empty disk reads again what came since the last checkpoint"
     )

@@ -65,6 +65,9 @@ class Agreed:
     def __init__(self, terms: Sequence[Terms]) -> None:
         self._terms = list(terms)
 
+    def __iter__(self) -> Iterator[Terms]:
+        return iter(self._terms)
+
     @property
     def newest(self) -> Terms:
         """The contract in force for what is read next."""

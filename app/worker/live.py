@@ -26,6 +26,7 @@ from app.worker.ends import Ends
 from app.worker.lanes import reader_of
 from app.worker.layout import Group, Layout
 from app.worker.logs import Logs
+from app.worker.memory import Memory
 from app.worker.partition import PartitionWorker
 from app.worker.ports import Assignment, Committed, Input, Shipping
 from app.worker.positions import Committed as CommittedOf
@@ -41,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 WATERMARKS_S = 1.0
 TELL_PAUSES = 20
-"""Telling looks at every open cell, tenths of a second for a million: it may take a twentieth of the time, no more."""
+"""What latest-state supersedes may need a look at every open cell: telling may take a twentieth of the time, no more."""
 END_LOOK_S = 1.0
 
 
@@ -59,8 +60,7 @@ class LiveWorker:
         read_ledger: for stores whose disk is empty or outrun; None where there is no ledger topic.
 
     Attributes:
-        bounds: asks the broker for (earliest, end) of inputs now; set once the transport runs.
-        seek: makes the transport go on elsewhere; likewise.
+        bounds: asks the broker for (earliest, end) of inputs now; seek: makes the transport go on elsewhere; both set once it runs.
         rereader: reads changes again that evidence still comes about; None where nothing can.
         committed: asks what a sink's consumer group has committed; compacted: change topics that Kafka compacts.
         logs: looks for topics that were made again; None where the broker can't tell.
@@ -98,6 +98,7 @@ class LiveWorker:
         self._takeovers: dict[Place, Takeover] = {}
         self.suspension = Suspension(layout, metrics.suspended)
         self._held: frozenset[Input] = frozenset()
+        self._memory = Memory(settings.state.max_memory_bytes)
         self._disk = Disk(settings.state.max_disk_bytes)
         self._ends: dict[Input, int] = {}
         contracts = settings.contracts(layout.inputs)
@@ -161,7 +162,8 @@ class LiveWorker:
         path = Path(self.settings.state.dir) / f"group-{place.width}-partition-{place.partition}"
 
         def open_worker(store: RocksStore) -> PartitionWorker:
-            return PartitionWorker(lambda: self._fold(group, place.partition), store, group.lanes)
+            limit = self.settings.state.max_memory_bytes
+            return PartitionWorker(lambda: self._fold(group, place.partition), store, group.lanes, memory_bytes=limit)
 
         opened = takeover.begin(path, open_worker, owners, place.width, self._read_ledger)
         if isinstance(opened, Takeover):
@@ -206,11 +208,8 @@ class LiveWorker:
         return PartitionFold(group.contracts, partition, projections=self._projections, compacted=compacted)
 
     def _inputs(self, place: Place) -> list[Input]:
-        return [Input(topic, place.partition) for topic in sorted(self._topics(place))]
-
-    def _topics(self, place: Place) -> list[str]:
-        read = self.layout.inputs.keys() - self.suspension.topics
-        return [topic for topic in read if self.layout.inputs[topic] == place.width]
+        read = sorted(self.layout.inputs.keys() - self.suspension.topics)
+        return [Input(topic, place.partition) for topic in read if self.layout.inputs[topic] == place.width]
 
     def note_counts(self, counts: Mapping[str, int]) -> AbstractSet[str]:
         """Suspend what has another partition count; stores hear of it when the transport opens the worker again."""
@@ -348,6 +347,7 @@ class LiveWorker:
         """Ship the outboxes and checkpoints, look for ends that lanes wait for, tell watermarks and metrics."""
         now = time.monotonic()
         await self._finish_takeovers()
+        self._memory.share(self._workers.values())
         if self.rereader is not None:
             await self.rereader.advance(self._workers)
         if self.logs is not None:
@@ -397,6 +397,7 @@ class LiveWorker:
             self._teller.tell(worker, self._ends)
         size = sum(worker.store.bytes_used() for worker in self._workers.values())
         self.metrics.store(size)
+        self.metrics.memory(*self._memory.used(self._workers.values()))
         if self._disk.look(size):
             self._hold()
 
