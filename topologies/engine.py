@@ -49,7 +49,7 @@ class EngineSettings:
     data_dir: Path
     instance_id: str | None = None
     session_timeout_s: float = 30.0
-    fetch_min_bytes: int = 1 << 16
+    fetch_min_bytes: int = 1 << 18
     fetch_wait_ms: int = 50
     credentials: Any = None
 
@@ -112,7 +112,8 @@ def build_app(settings: EngineSettings, worker: Worker) -> Any:
 
     async def judge(stream: Any) -> None:
         async for event in stream.events():
-            await _take(app, worker, event.value)
+            for raw in event.value:
+                await _take(app, worker, raw)
 
     app.agent(inputs, name="judge")(judge)
     app.timer(TICK_S, name="tick")(lambda *_: _tick(app, worker))

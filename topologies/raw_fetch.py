@@ -24,10 +24,10 @@ from app.model.batches import Bools, Headers, Int64s
 from app.native import kernel
 from topologies.unpacking import CODEC_MASK, unpacked
 
-RANGE_RECORDS = 1 << 17
-"""At most so many records are handed on at once: 8 MiB of columns. A fetch of 1 MiB holds fewer."""
-RANGE_BYTES = 1 << 24
-"""After so many bytes of records a range ends; what is left waits. 16 times what is fetched of a partition at once."""
+RANGE_RECORDS = 1 << 16
+"""At most so many records are handed on at once: 4 MiB of columns. A fetch of 1 MiB holds fewer, if it is not compressed."""
+RANGE_BYTES = 1 << 22
+"""After so many bytes of records a range ends; what is left waits. Four times what is fetched of a partition at once."""
 BATCH_BYTES = 1 << 27
 """What a compressed batch may grow to: 128 times the largest that brokers take, unless they are told otherwise."""
 

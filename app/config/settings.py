@@ -48,7 +48,7 @@ class KafkaSettings:
     start_wait_ms: int = setting(kinds.duration(), 60_000, "how long a start waits for brokers that are away")
     fetch_min_bytes: int = setting(
         kinds.size(1),
-        1 << 16,
+        1 << 18,
         "latency against CPU: a fetch waits until so much is there; less is sooner, more is cheaper",
     )
     fetch_wait_ms: int = setting(

@@ -381,7 +381,7 @@ def _watch_handed(app: Any, worker: CountingWorker) -> list[RawBatch]:
     make = app.consumer._to_message
 
     def spy(tp: Any, found: Any) -> Any:
-        handed.append(found.batch)
+        handed.extend(one.batch for one in found)
         asyncio.get_running_loop().call_soon(worker.changed.notify)
         return make(tp, found)
 

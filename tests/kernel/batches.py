@@ -34,7 +34,17 @@ from topologies import fetching
 from topologies.raw_fetch import COLUMNS, FORMAT, MAGIC_AT, RawMemory, RawRecords
 
 TP = TopicPartition("changes", 3)
-ERRORS = (KafkaError, ValueError, IndexError, struct.error, EOFError, OSError, zlib.error, cramjam.DecompressionError)
+ERRORS = (
+    KafkaError,
+    TypeError,
+    ValueError,
+    IndexError,
+    struct.error,
+    EOFError,
+    OSError,
+    zlib.error,
+    cramjam.DecompressionError,
+)
 """What aiokafka raises over damaged bytes."""
 
 DAMAGES = 25

@@ -146,7 +146,8 @@ static const uint8_t *read_record(const uint8_t *at, const uint8_t *end, struct 
     if (!(at = varint(at, end, &length)) || length < 1 || length > end - at)
         return NULL;
     end = at + length;
-    at++; /* attributes, of which none is in use */
+    if (*at++ & 0x80) /* attributes, none in use: a byte, which aiokafka reads as a varint; where the two differ, it is told */
+        return NULL;
     if (!(at = varint(at, end, &found->timestamp_delta)) || !(at = varint(at, end, &found->offset_delta)))
         return NULL;
     if (!(at = field(at, end, &found->key, &found->key_size)))
