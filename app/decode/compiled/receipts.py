@@ -63,8 +63,8 @@ class ReceiptColumns:
         for sink, sink_size, topic, topic_size, partition in heads[:count].tolist():
             found.names.append(
                 SinkTopic(
-                    raw.buffer[sink : sink + sink_size].decode(),
-                    raw.buffer[topic : topic + topic_size].decode(),
+                    str(raw.buffer[sink : sink + sink_size], "utf-8"),
+                    str(raw.buffer[topic : topic + topic_size], "utf-8"),
                     partition,
                 )
             )
