@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 
-from benchmarks import fold, readback, worker
+from benchmarks import decoding, fold, readback, worker
 from tests.stack.broker import is_missing
 from tests.stores import postgres
 
@@ -28,6 +28,7 @@ def main() -> None:
             "ratio": many["fold_us_per_change"] / few["fold_us_per_change"],
         },
     }
+    result["decoding"] = decoding.run()
     lacking = is_missing()
     result["worker"] = {"skipped": lacking} if lacking else worker.run()
     lacking = postgres.is_missing()

@@ -107,8 +107,8 @@ struct work {
     const struct program *program;
     struct cursor in;
     struct value slots[SLOTS];
-    uint64_t total, without[ACCUMULATORS];
-    int64_t has_row;
+    uint64_t total, without[ACCUMULATORS]; /* the sum, and what is to be subtracted from it */
+    int64_t has_row, is_partial;           /* is_partial: some of `without` is not 0 */
     uint8_t *out; /* scratch: the atom that is being written */
     int64_t size, room;
     struct part parts[PARTS];
