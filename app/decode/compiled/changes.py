@@ -7,7 +7,7 @@ reference's: its answers take these rows' places. Rows of one batch may be of bo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -18,7 +18,7 @@ from app.decode.changes import ReferenceChangeDecoder
 from app.decode.compiled.envelopes import EnvelopeCompiler, Program
 from app.decode.compiled.shapes import Refused
 from app.decode.compiled.tables import DECODED, OTHER_TABLE, UNTOUCHED
-from app.decode.framing import framed_ids
+from app.decode.framing import rows_by_schema
 from app.decode.schemas import SchemaSource, UnknownSchema
 from app.errors import BadInput, Unavailable
 from app.model import NO_TIME, ChangeBatch, ChangeKind, RawBatch
@@ -67,7 +67,7 @@ class CompiledChangeDecoder:
     def tried(self, raw: RawBatch) -> tuple[Found, Int64s]:
         """What the kernel decodes of a batch, and ``int64[m]``, the rows that it leaves to the reference."""
         found = Found(self._kernel, raw, len(self._projections))
-        for schema_id, rows in _by_schema(raw):
+        for schema_id, rows in rows_by_schema(raw):
             plan = self._plan(schema_id)
             if plan is not None:
                 plan.decode(found, rows)
@@ -208,20 +208,6 @@ class Found:
         if self._left_out is None:
             self._left_out = np.zeros(self._fingerprints.shape, np.uint8)
         self._left_out[rows] = found
-
-
-def _by_schema(raw: RawBatch) -> Iterator[tuple[int, Int64s]]:
-    """The framed rows of a batch by the schema that they name."""
-    ids, is_framed = framed_ids(raw)
-    rows = np.flatnonzero(is_framed)
-    if not len(rows):
-        return
-    ids = ids[rows]
-    if (ids == ids[0]).all():  # nearly always
-        yield int(ids[0]), rows
-        return
-    for number in np.unique(ids).tolist():
-        yield number, rows[ids == number]
 
 
 def some(raw: RawBatch, rows: Int64s) -> RawBatch:
