@@ -17,11 +17,40 @@ from app.decode.decoders import change_decoder, evidence_decoder
 from app.decode.evidence import EvidenceDecoder
 from app.decode.schemas import RecordedSchemas
 from app.model import RawBatch, RawRecord
+from cdc_receipts.atoms import CONNECT, DEBEZIUM
 from cdc_receipts.codec import SCHEMAS, Receipt, Status, encode_receipt
+from tests.unit.decode.envelopes import ID, SOURCE, change, envelope, framed, record
 
 ROOT = Path(__file__).parents[1]
 ROWS, ROUNDS = 3_000, 30
+TS = 1_790_000_000_000
 UNAVAILABLE = "__debezium_unavailable_value"
+
+
+def updates() -> tuple[RecordedSchemas, RawBatch]:
+    """Updates of rows of four columns, with the row before and after."""
+    decimal = {"type": "bytes", "connect.name": CONNECT + "Decimal", "connect.parameters": {"scale": "2"}}
+    stamp = {"type": "long", "connect.name": DEBEZIUM + "time.MicroTimestamp"}
+    source = (*SOURCE[:3], ("version", "string"), ("snapshot", ["string", "null"]), *SOURCE[3:], ("sequence", ["null", "string"]),
+              ("ts_us", ["null", "long"]), ("ts_ns", ["null", "long"]), ("schema", "string"), ("xmin", ["null", "long"]))  # fmt: skip
+    schema = envelope(
+        (("id", "int"), ("email", "string"), ("amount", decimal), ("at", stamp)), record("Source", source)
+    )
+    values = []
+    for number in range(ROWS):
+        after = {"id": number, "email": f"user{number}.{number:016x}@customers.example.org", "at": TS * 1000 + number,
+                 "amount": (number * 7919).to_bytes(4, "big")}  # fmt: skip
+        more = {"version": "3.6.0.Final", "snapshot": "false", "sequence": f'["{24_023_128 + number}","{24_023_184 + number}"]',
+                "ts_us": TS * 1000, "ts_ns": TS * 1_000_000, "schema": "public", "xmin": None, "ts_ms": TS,
+                "txId": 1000 + number, "lsn": 24_023_184 + number}  # fmt: skip
+        datum = change("u", after, more) | {
+            "before": after | {"at": 1},
+            "ts_ms": TS,
+            "ts_us": TS * 1000,
+            "ts_ns": TS * 10**6,
+        }
+        values.append((b"\0\0\0\0\1" + bytes([number % 128]), framed(schema, datum)))
+    return RecordedSchemas({ID: json.dumps(schema)}), _batch(values)
 
 
 def changes() -> tuple[RecordedSchemas, RawBatch]:
@@ -66,12 +95,18 @@ def best_us(decode: Callable[[RawBatch], Any], raw: RawBatch, rounds: int) -> fl
 
 
 def run() -> dict[str, float]:
-    """Every number by what it is of."""
+    """Every number by what it is of; changes are recorded ones of nine columns, some of them JSON."""
     schemas, raw = changes()
     answers, evidence = receipts()
+    writers, updated = updates()
     columns = ["note", "total", "status", "customer_id", "placed_at", "id", "x"]
     eight = [frozenset(), *(frozenset({f"orders.{name}"}) for name in columns)]
     return {
+        "bytes_an_update": sum(map(len, filter(None, updated.values()))) / ROWS,
+        "update_us": best_us(change_decoder(writers, [frozenset()], UNAVAILABLE).decode, updated, ROUNDS),
+        "update_by_the_reference_us": best_us(
+            ReferenceChangeDecoder(writers, [frozenset()], UNAVAILABLE).decode, updated, 3
+        ),
         "bytes_a_change": sum(map(len, filter(None, raw.values()))) / ROWS,
         "change_us": best_us(change_decoder(schemas, [frozenset()], UNAVAILABLE).decode, raw, ROUNDS),
         "change_of_8_projections_us": best_us(change_decoder(schemas, eight, UNAVAILABLE).decode, raw, ROUNDS),

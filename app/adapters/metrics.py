@@ -201,7 +201,7 @@ class Metrics(Collector):
 
     def kernel(self, *, is_used: bool) -> None:
         """Whether records are decoded by the kernel; said once, at the start."""
-        self._set("cdc_verifier_kernel", (), ("", 0), int(is_used))
+        self._set("cdc_verifier_kernel_up", (), ("", 0), int(is_used))
 
     def registry_error(self) -> None:
         """A request to the schema registry failed."""

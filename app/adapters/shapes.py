@@ -91,7 +91,7 @@ _METRICS = {
     ),
     "cdc_verifier_scrub_passes": Shape("whole passes over rows at rest, summed over partitions", _LANE),
     "cdc_verifier_connect_up": Shape("1 if Connect answered the last question", fold="max"),
-    "cdc_verifier_kernel": Shape("1 if records are decoded by the kernel, 0 if by the slower reference", fold="max"),
+    "cdc_verifier_kernel_up": Shape("1 if records are decoded by the kernel, 0 if by the slower reference", fold="max"),
     "cdc_verifier_contract_info": Shape(
         "1; whose a sink's topic is, to be joined with the others", ("sink", "topic", "owner", "severity"), "max"
     ),

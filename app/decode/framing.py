@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 import numpy as np
 
 from app.errors import Undecodable
 from app.model import RawBatch
-from app.model.batches import Bools, Int32s, UInt8s
+from app.model.batches import Bools, Int32s, Int64s, UInt8s
 from app.native import kernel
 
 HEADER_BYTES = 5
@@ -61,3 +62,17 @@ def schema_ids(raw: RawBatch) -> set[int]:
     """Ids that a batch's values name, so that they can be fetched ahead of decoding."""
     ids, is_framed = framed_ids(raw)
     return set(np.unique(ids[is_framed]).tolist())
+
+
+def rows_by_schema(raw: RawBatch) -> Iterator[tuple[int, Int64s]]:
+    """The framed rows of a batch by the schema that they name."""
+    ids, is_framed = framed_ids(raw)
+    rows = np.flatnonzero(is_framed)
+    if not len(rows):
+        return
+    ids = ids[rows]
+    if (ids == ids[0]).all():  # nearly always
+        yield int(ids[0]), rows
+        return
+    for number in np.unique(ids).tolist():
+        yield number, rows[ids == number]

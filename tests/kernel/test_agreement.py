@@ -125,6 +125,50 @@ def test_tables_whose_rows_are_chosen_by_their_values_are_the_references_and_no_
     assert found.left_out.tolist() == [[1, 0], [0, 1]] * 3
 
 
+def test_a_table_that_can_not_be_fingerprinted_is_the_references_with_its_reasons() -> None:
+    """A decimal without a scale: its rows are undecodable, so that nothing is left out of them."""
+    decimal = {"type": "bytes", "connect.name": "org.apache.kafka.connect.data.Decimal"}
+    schema = envelope((("id", "long"), ("price", decimal)))
+    values = [
+        framed(schema, change(op, {"id": 1, "price": b"\1"}, {"table": name}))
+        for name in ("orders", "items")
+        for op in "cd"
+    ]
+    both = both_of(schema, [Projection(tables=frozenset({"orders"}), ignored=frozenset({"items.price"}))])
+
+    found = both.decode(raw_of(values))
+
+    assert both.left == 2
+    assert list(found.reasons) == [0]
+    assert found.left_out is not None
+    assert found.left_out.tolist() == [[0], [1], [0], [0]]
+
+
+def test_a_type_that_is_named_as_a_primitive_is_refused_when_the_program_is_made() -> None:
+    schema = envelope((("id", "long"), ("odd", record("string", [("a", "long")])), ("text", "string")))
+    schema["namespace"] = ""
+    both = both_of(schema)
+
+    both.decode(raw_of([framed(schema, change("d"))]))
+
+    assert both.left == 1
+
+
+def test_a_document_is_a_row_of_one_column() -> None:
+    """MongoDB's ``after`` is a text."""
+    text = {"type": "string", "connect.name": "io.debezium.data.Json"}
+    source = record("Source", [("connector", "string"), ("collection", "string"), ("ord", "int"), ("ts_ms", "long")])
+    schema = record("Envelope", [("after", ["null", text]), ("source", source), ("op", "string")])
+    came_from = {"connector": "mongodb", "collection": "orders", "ord": 1, "ts_ms": 5}
+    rows = [("c", '{"b": 1, "a": 2}'), ("c", "__debezium_unavailable_value"), ("d", None), ("u", "{"), ("c", None)]
+    both = both_of(schema, [frozenset({"orders.x"}), frozenset({"orders.after"})])
+
+    found = both.decode(raw_of([framed(schema, {"after": after, "source": came_from, "op": op}) for op, after in rows]))
+
+    assert both.left == 2
+    assert found.has_position.tolist() == [True] * 4 + [False]
+
+
 def test_more_tables_than_there_is_room_for_are_the_references() -> None:
     schema = envelope(COLUMNS)
     both = both_of(schema, [frozenset({"t1.id"})])

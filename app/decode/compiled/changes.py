@@ -7,7 +7,7 @@ reference's: its answers take these rows' places. Rows of one batch may be of bo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -18,7 +18,7 @@ from app.decode.changes import ReferenceChangeDecoder
 from app.decode.compiled.envelopes import EnvelopeCompiler, Program
 from app.decode.compiled.shapes import Refused
 from app.decode.compiled.tables import DECODED, OTHER_TABLE, UNTOUCHED
-from app.decode.framing import framed_ids
+from app.decode.framing import rows_by_schema
 from app.decode.schemas import SchemaSource, UnknownSchema
 from app.errors import BadInput, Unavailable
 from app.model import NO_TIME, ChangeBatch, ChangeKind, RawBatch
@@ -30,14 +30,15 @@ MOST_TABLES = 64
 
 
 class CompiledChangeDecoder:
-    """Decodes with the kernel.
+    """Decodes with the kernel, and leaves what it can't read to the reference.
 
     Args:
         kernel: the extension.
         Others: as the reference's.
 
     Attributes:
-        left: records that were left to the reference so far.
+        reference: what decides about the rest.
+        left: how many records it has decided about.
     """
 
     def __init__(
@@ -52,25 +53,29 @@ class CompiledChangeDecoder:
         self._schemas = schemas
         self._projections = as_projections(projections)
         self._unavailable_value = unavailable_value
-        self._reference = ReferenceChangeDecoder(schemas, projections, unavailable_value, column_types)
+        self.reference = ReferenceChangeDecoder(schemas, projections, unavailable_value, column_types)
         self._plans: dict[int, _SchemaPlan | None] = {}
         self.left = 0
 
     def decode(self, raw: RawBatch) -> ChangeBatch:
-        found = _Found(self._kernel, raw, len(self._projections))
-        for schema_id, rows in _by_schema(raw):
+        found, left = self.tried(raw)
+        self.left += len(left)
+        if len(left) == len(raw):
+            return self.reference.decode(raw)
+        return found.batch(left, self.reference.decode(some(raw, left)) if len(left) else None)
+
+    def tried(self, raw: RawBatch) -> tuple[Found, Int64s]:
+        """What the kernel decodes of a batch, and ``int64[m]``, the rows that it leaves to the reference."""
+        found = Found(self._kernel, raw, len(self._projections))
+        for schema_id, rows in rows_by_schema(raw):
             plan = self._plan(schema_id)
             if plan is not None:
                 plan.decode(found, rows)
-        left = np.flatnonzero(found.codes != DECODED)
-        self.left += len(left)
-        if len(left) == len(raw):
-            return self._reference.decode(raw)
-        return found.batch(left, self._reference.decode(_some(raw, left)) if len(left) else None)
+        return found, np.flatnonzero(found.codes != DECODED)
 
     def missing(self, raw: RawBatch) -> set[int]:
         """Schema ids of a batch that were not asked for yet, so that live code fetches them ahead of `decode`."""
-        return self._reference.missing(raw) - self._plans.keys()
+        return self.reference.missing(raw) - self._plans.keys()
 
     def _plan(self, schema_id: int) -> _SchemaPlan | None:
         if schema_id not in self._plans:
@@ -99,7 +104,7 @@ class _SchemaPlan:
         self._programs: dict[str | None, tuple[Program, bool]] = {None: (scout, False)}
         self._table: str | None = None
 
-    def decode(self, found: _Found, rows: Int64s) -> None:
+    def decode(self, found: Found, rows: Int64s) -> None:
         """Rows of this schema: by the program of the table that was seen last, then of those that are found to be others'."""
         table = self._table
         while len(rows) and (table in self._programs or len(self._programs) <= MOST_TABLES):
@@ -124,7 +129,7 @@ class _SchemaPlan:
         return found
 
 
-class _Found:
+class Found:
     """What was found of one batch; filled with what a record without a value has.
 
     Attributes:
@@ -162,7 +167,7 @@ class _Found:
     def table(self, row: int) -> str:
         """The table of a row that is another's than its program's."""
         start, size = self._tables[row].tolist()
-        return self._raw.buffer[start : start + size].decode()
+        return str(self._raw.buffer[start : start + size], "utf-8")
 
     def batch(self, left: Int64s, decided: ChangeBatch | None) -> ChangeBatch:
         """The batch, with what the reference decided about the rows that are left to it."""
@@ -205,21 +210,7 @@ class _Found:
         self._left_out[rows] = found
 
 
-def _by_schema(raw: RawBatch) -> Iterator[tuple[int, Int64s]]:
-    """The framed rows of a batch by the schema that they name."""
-    ids, is_framed = framed_ids(raw)
-    rows = np.flatnonzero(is_framed)
-    if not len(rows):
-        return
-    ids = ids[rows]
-    if (ids == ids[0]).all():  # nearly always
-        yield int(ids[0]), rows
-        return
-    for number in np.unique(ids).tolist():
-        yield number, rows[ids == number]
-
-
-def _some(raw: RawBatch, rows: Int64s) -> RawBatch:
+def some(raw: RawBatch, rows: Int64s) -> RawBatch:
     """Some rows of a batch, in the same buffer."""
     columns = ("offsets", "timestamps", "key_starts", "key_sizes", "value_starts", "value_sizes")
     return replace(raw, headers={}, **{name: getattr(raw, name)[rows] for name in columns})

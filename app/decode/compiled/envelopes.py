@@ -116,7 +116,7 @@ class EnvelopeCompiler:
             positions,
             np.array(accumulators, np.int64),
             _kinds(),
-            None if table is None else _left_out(self._projections, table),
+            None if table is None or is_scout else _left_out(self._projections, table),
         )
 
     def _mark_row(self, after: Node, table: str) -> tuple[list[Column], list[int]]:

@@ -46,7 +46,7 @@ def _texts(node: Node, data: bytes) -> list[bytes]:
         case Kind.FIXED:
             return [data] if node.size == len(data) else []
         case Kind.ENUM:
-            return [_long(node.names.index(data))] if data in node.names else []
+            return [_long(symbol) for symbol, name in enumerate(node.names) if name == data]
     return [_sized(data)]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from app.decode.compiled.shapes import Action, Shapes
 from app.decode.compiled.tables import DECODED, UNTOUCHED, Names, tables
-from app.decode.framing import framed_ids
+from app.decode.framing import rows_by_schema
 from app.decode.plain import LEAST_RUN, PlainReceipts, none_plain
 from app.model import RawBatch, SinkTopic
 from cdc_receipts.codec import SCHEMAS
@@ -50,9 +50,10 @@ class ReceiptColumns:
         found = none_plain(len(raw))
         if len(raw) < LEAST_RUN:
             return found
-        ids, is_framed = framed_ids(raw)
-        ours = [number for number in np.unique(ids[is_framed]).tolist() if is_ours(number)]
-        rows = np.flatnonzero(is_framed & np.isin(ids, ours))
+        ours = [rows for schema_id, rows in rows_by_schema(raw) if is_ours(schema_id)]
+        if not ours:
+            return found
+        rows = np.concatenate(ours)
         codes, heads = np.full(len(raw), UNTOUCHED, np.uint8), np.zeros((MOST_HEADS, 5), np.int64)
         count = self._kernel.receipts(
             *self._program, raw.buffer, *map(np.ascontiguousarray, (raw.value_starts, raw.value_sizes)), rows, codes,
@@ -63,8 +64,8 @@ class ReceiptColumns:
         for sink, sink_size, topic, topic_size, partition in heads[:count].tolist():
             found.names.append(
                 SinkTopic(
-                    raw.buffer[sink : sink + sink_size].decode(),
-                    raw.buffer[topic : topic + topic_size].decode(),
+                    str(raw.buffer[sink : sink + sink_size], "utf-8"),
+                    str(raw.buffer[topic : topic + topic_size], "utf-8"),
                     partition,
                 )
             )

@@ -200,8 +200,16 @@ class Shapes:
         kind = _KINDS.get(inner["type"])
         if kind is None:
             raise Refused(f"a type {inner['type']!r}")
+        if str(inner.get("name")).rpartition(".")[2] in _KINDS:
+            raise Refused("a named type by a primitive's name, of which readers think differently")
         node = Node(kind=kind)
-        match kind:
+        self._fill(node, inner, namespace, depth)
+        _classify(node, inner)
+        return node
+
+    def _fill(self, node: Node, inner: Mapping[str, Any], namespace: str, depth: int) -> None:
+        """What a node of its kind has."""
+        match node.kind:
             case Kind.FIXED:
                 node.size = int(inner["size"])
             case Kind.ENUM:
@@ -214,8 +222,6 @@ class Shapes:
                 node.children = [self.of(inner["values"], namespace, depth + 1)]
             case Kind.RECORD:
                 self._fill_record(node, inner, namespace, depth)
-        _classify(node, inner)
-        return node
 
     def _union(self, branches: list[Any], namespace: str, depth: int) -> Node:
         """The first branch that is not null has the class; what stands in another one is not the kernel's."""

@@ -14,7 +14,7 @@ import numpy as np
 from xxhash import xxh64_intdigest
 
 from app.decode.compiled.placeholder import forms
-from app.decode.compiled.shapes import Kind, Node, Refused
+from app.decode.compiled.shapes import Action, Kind, Node, Refused
 from app.model.batches import Int64s
 from cdc_receipts.fingerprint import Placeholder
 
@@ -23,6 +23,8 @@ DECODED, UNTOUCHED, OTHER_TABLE = 0, 1, 2
 
 MOST_ACCUMULATORS = 64
 """As many as a mask has bits."""
+MOST_SLOTS = 32
+"""As many as the kernel has room for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ def _node_rows(root: Node, names: Names) -> list[list[int]]:
     rows: list[list[int]] = []
     waiting = [root]
     for node in waiting:  # it grows while it is read
+        if node.action is Action.SLOT and node.slot >= MOST_SLOTS:
+            raise Refused(f"more than {MOST_SLOTS} slots")
         first, count, number = len(waiting), len(node.children), node.number
         waiting += node.children
         if node.kind is Kind.FIXED:

@@ -1,6 +1,7 @@
 /* Arguments that are arrays: views of them, checked, and the program that the first four make. */
 #include "walk.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 enum { FIRST_ROOM = 4096 /* bytes of scratch; it grows */ };
@@ -51,14 +52,16 @@ struct program program_of(const struct array *arrays)
 /* NULL, with an exception set, where there is no memory. */
 struct work *new_work(const struct program *program)
 {
-    struct work *work = calloc(1, sizeof *work);
-    if (work != NULL)
-        work->out = malloc(FIRST_ROOM);
-    if (work == NULL || work->out == NULL) {
+    struct work *work = malloc(sizeof *work);
+    uint8_t *out = malloc(FIRST_ROOM);
+    if (work == NULL || out == NULL) {
         free(work);
+        free(out);
         PyErr_NoMemory();
         return NULL;
     }
+    memset(work, 0, offsetof(struct work, parts));
+    work->out = out;
     work->room = FIRST_ROOM;
     work->program = program;
     return work;

@@ -1,7 +1,7 @@
 /* Changes: Debezium's envelopes to the columns of a ChangeBatch. */
 #include "out.h"
 
-/* Slots that have a meaning of their own; app/decode/compiled/tables.py has them in this order. */
+/* Slots that have a meaning of their own; app/decode/compiled/envelopes.py has them in this order. */
 enum { OP, TABLE, COLLECTION, CONNECTOR, DATABASE_SERVER, DATABASE, SOURCE_TS };
 
 enum {

@@ -4,7 +4,6 @@
  * surrogate, long exponents), is the reference's: UNREAD or TOO_MUCH. The text is UTF-8, which was checked before. */
 #include "out.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { TAG_JSON = 0x0c, EXPONENT_DIGITS = 9 };
@@ -56,13 +55,26 @@ static int exponent(struct cursor *in, int64_t *number)
     return DECODED;
 }
 
+/* `e` and a whole number. */
+static int put_exponent(struct work *work, int64_t number)
+{
+    uint8_t text[24], *at = text + sizeof text; /* of 64 bits there are 20 digits at most, a sign and the e */
+    uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+    do
+        *--at = (uint8_t)('0' + rest % 10);
+    while ((rest /= 10) != 0);
+    if (number < 0)
+        *--at = '-';
+    *--at = 'e';
+    return put(work, at, text + sizeof text - at);
+}
+
 /* Digits without leading and trailing zeros, of the whole part and the fraction as if no point stood between them. The sum
  * of exponents is within int64: nine digits, and sizes of texts. */
 static int put_digits(struct work *work, const uint8_t *whole, int64_t wholes, const uint8_t *fraction, int64_t fractions,
                       int64_t power)
 {
     int64_t start = work->size, lead = 0, trail = 0;
-    char text[24];
     TRY(put(work, whole, wholes));
     TRY(put(work, fraction, fractions));
     int64_t count = wholes + fractions;
@@ -76,8 +88,7 @@ static int put_digits(struct work *work, const uint8_t *whole, int64_t wholes, c
         trail++;
     work->size -= trail;
     moved_back(work, start, start + lead);
-    int size = snprintf(text, sizeof text, "e%lld", (long long)(power + trail - fractions));
-    return put(work, text, size);
+    return put_exponent(work, power + trail - fractions);
 }
 
 static int put_json_number(struct work *work, struct cursor *in)
@@ -150,12 +161,14 @@ static int put_utf8(struct work *work, uint32_t code)
 
 static int put_character(struct work *work, uint32_t code)
 {
-    char text[8];
-    if (code >= 0x20 && code != '"' && code != '\\')
-        return put_utf8(work, code);
-    int size = code < 0x20 ? snprintf(text, sizeof text, "\\u%04x", (unsigned)code)
-                           : snprintf(text, sizeof text, "\\%c", (int)code);
-    return put(work, text, size);
+    static const char HEX[] = "0123456789abcdef";
+    if (code < 0x20) {
+        const uint8_t text[] = {'\\', 'u', '0', '0', (uint8_t)HEX[code >> 4], (uint8_t)HEX[code & 15]};
+        return put(work, text, sizeof text);
+    }
+    if (code == '"' || code == '\\')
+        TRY(put_byte(work, '\\'));
+    return put_utf8(work, code);
 }
 
 /* The character behind `\u`, of one escape or of two that are a surrogate pair. */

@@ -60,6 +60,7 @@ static int column(struct work *work, const struct node *node, int64_t index)
     TRY(put_atom(work, node));
     uint64_t hash = xxh64(work->out, work->size, (uint64_t)column->seed);
     work->total += hash;
+    work->is_partial |= column->without != 0;
     for (uint64_t left = (uint64_t)column->without; left != 0; left &= left - 1)
         work->without[__builtin_ctzll(left)] += hash; /* below ACCUMULATORS, as many as there are bits */
     return DECODED;
@@ -102,9 +103,10 @@ int walked(struct work *work, const uint8_t *body, int64_t size)
     work->total = 0;
     work->has_row = 0;
     work->parts_used = 0;
-    memset(work->without, 0, sizeof work->without);
-    for (int slot = 0; slot < SLOTS; slot++)
-        work->slots[slot].kind = IS_NULL;
+    memset(work->slots, 0, sizeof work->slots); /* all of them IS_NULL */
+    if (work->is_partial)
+        memset(work->without, 0, sizeof work->without);
+    work->is_partial = 0;
     TRY(fields(work, work->program->nodes));
     return work->in.at == work->in.end ? DECODED : LEFT_OVER;
 }

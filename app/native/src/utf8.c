@@ -33,14 +33,29 @@ static int64_t character(const uint8_t *at, int64_t left)
     return 0;
 }
 
+/* Whether no byte has its high bit; the last bytes of longer texts are looked at twice. */
+static inline int is_ascii(const uint8_t *at, int64_t size)
+{
+    uint64_t seen = 0;
+    if (size >= 8) {
+        for (int64_t place = 0; place <= size - 8; place += 8)
+            seen |= load_u64(at + place);
+        seen |= load_u64(at + size - 8);
+    } else if (size >= 4) {
+        seen = (uint64_t)load_u32(at) | load_u32(at + size - 4);
+    } else {
+        for (int64_t place = 0; place < size; place++)
+            seen |= at[place];
+    }
+    return (seen & HIGH_BITS) == 0;
+}
+
 int is_utf8(const uint8_t *at, int64_t size)
 {
     const uint8_t *end = at + size;
+    if (is_ascii(at, size)) /* nearly all are */
+        return 1;
     while (at < end) {
-        if (end - at >= 8 && (load_u64(at) & HIGH_BITS) == 0) {
-            at += 8;
-            continue;
-        }
         int64_t bytes = character(at, end - at);
         if (bytes == 0)
             return 0;

@@ -28,7 +28,7 @@ enum code {
     NOT_PLAIN,
 };
 
-/* The numbers of these three are app/decode/compiled/tables.py's. */
+/* The numbers of these three are app/decode/compiled/shapes.py's. */
 enum kind { NOTHING, BOOLEAN, INTEGER, FLOAT, DOUBLE, BYTES, STRING, FIXED, ENUM, ARRAY, MAP, RECORD, UNION };
 
 enum action { SKIP, SLOT, DESCEND, ROW, COLUMN };
@@ -96,10 +96,10 @@ struct part {
 };
 
 enum {
-    SLOTS = 32,         /* app/decode/compiled/tables.py uses fewer */
-    ACCUMULATORS = 64,  /* as many as a mask has bits; programs with more are not made */
-    PARTS = 2048,       /* members of one record's maps that are open at once */
-    JSON_DEPTH = 32,    /* deeper ones are the reference's */
+    SLOTS = 32,        /* programs have fewer: app/decode/compiled/tables.py refuses others */
+    ACCUMULATORS = 64, /* as many as a mask has bits; likewise */
+    PARTS = 2048,      /* members of one record's maps that are open at once */
+    JSON_DEPTH = 32,   /* deeper ones are the reference's */
 };
 
 /* What one call works with, for all its records. */
@@ -107,12 +107,12 @@ struct work {
     const struct program *program;
     struct cursor in;
     struct value slots[SLOTS];
-    uint64_t total, without[ACCUMULATORS];
-    int64_t has_row;
-    uint8_t *out; /* scratch: the atom that is being written */
+    uint64_t total, without[ACCUMULATORS]; /* the sum, and what is to be subtracted from it */
+    int64_t has_row, is_partial;           /* is_partial: some of `without` is not 0 */
+    uint8_t *out;                          /* scratch: the atom that is being written */
     int64_t size, room;
-    struct part parts[PARTS];
     int64_t parts_used;
+    struct part parts[PARTS]; /* last, since it is not cleared */
 };
 
 /* ---- avro.c, utf8.c */
