@@ -162,7 +162,7 @@ def _times(ts_ms: int) -> tuple[bytes, bytes, bytes]:
 def _content(number: int) -> dict[str, Any]:
     rng = random.Random(number)
     return {
-        "email": f"user{number:04d}.{rng.getrandbits(64):016x}@mail.customers.example.org",
+        "email": f"user{number:08d}.{rng.getrandbits(64):016x}@mail.customers.example.org",
         "amount": rng.randrange(1, 10**8).to_bytes(4, "big"),
         "updated_at": 1_767_225_600_000_000 + rng.randrange(10**13),
     }

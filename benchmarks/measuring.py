@@ -60,14 +60,11 @@ def measured(cluster: Cluster, launch: Launch, load: Load) -> Told:
     Raises:
         RuntimeError: it ended by itself before it was told to, or badly.
     """
-    program = launch.program()
-    program.start()
-    try:
+    with launch.program() as program:
         if launch.verdicts is None or launch.decode is None:
             drained_s, judged = _ended(program), None
         else:
             drained_s, judged = _judged(cluster, launch, program, load.planted.faults)
-    finally:
         status = program.stop()
     if status not in FINE or program.reading_s is None:
         raise RuntimeError(f"{launch.command[:3]} ended with {status}: {program.log()}")

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from benchmarks.machine import ROOT
 
@@ -27,7 +27,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Measured:
-    """A program; `start`, then `stop`.
+    """A program; a context manager that starts it, and leaves no process behind where nobody called `stop`.
 
     Args:
         command: what to run.
@@ -59,8 +59,16 @@ class Measured:
         assert self._process is not None
         return self._process.pid
 
-    def start(self) -> None:
-        """Start it; from here on it is watched."""
+    def __enter__(self) -> Self:
+        self._start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self.stop(signal.SIGKILL)
+
+    def _start(self) -> None:
+        """From here on it is watched."""
         self._state.mkdir(parents=True, exist_ok=True)
         self.began_s = time.time()
         with self._log.open("ab") as log:

@@ -35,7 +35,7 @@ COLUMNS = (
     Column("what", "what"),
     Column("changes/s, draining", "changes_per_s"),
     Column("CPU-s per million changes, draining", "drain_cpu_s_per_million"),
-    Column("CPU-s per million receipts and changes, draining", "drain_cpu_s_per_million_records"),
+    Column("CPU-s per million records, draining", "drain_cpu_s_per_million_records"),
     Column("peak RSS, MB", "peak_rss_mb"),
     Column("state on disk, MB", "state_mb"),
     Column("cores that all else took", "others_cores"),
@@ -56,7 +56,7 @@ def main() -> int:
     rows: list[Told] = []
     if lacking := is_missing():
         progress(f"workers on a broker are left out: {lacking}")
-    elif wanted := {what: shape for what, shape in shapes(told.changes).items() if what.split()[1] in parts}:
+    elif wanted := {what: shape for what, shape in shapes(told.changes).items() if what.partition(":")[0] in parts}:
         rows = workers(wanted)
     cells = open_cells(told.most_cells) if "cells" in parts else []
     result = {"machine": machine, "workers": rows, "open_cells": cells}
@@ -68,10 +68,10 @@ def shapes(changes: int) -> dict[str, Shape]:
     """The loads by what is told of them."""
     plain = Shape(changes=changes)
     names = tuple(f"sink-{number}" for number in range(max(SINKS)))
-    found = {f"{count} partitions": replace(plain, partitions=count) for count in PARTITIONS}
-    found |= {f"{count} sinks": replace(plain, sinks=names[:count]) for count in SINKS}
+    found = {f"partitions: {count}": replace(plain, partitions=count) for count in PARTITIONS}
+    found |= {f"sinks: {count}": replace(plain, sinks=names[:count]) for count in SINKS}
     topics = tuple(f"accounts.{number:03d}" for number in range(TOPICS))
-    return found | {f"{TOPICS} topics": replace(plain, topics=topics, partitions=1)}
+    return found | {f"topics: {TOPICS}": replace(plain, topics=topics, partitions=1)}
 
 
 def workers(wanted: dict[str, Shape]) -> list[Told]:

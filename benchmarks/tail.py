@@ -68,9 +68,7 @@ def run(told: argparse.Namespace) -> Told:
         cluster.create(shape.topics, shape.partitions)
         cluster.create(map(shape.receipts, shape.sinks), shape.partitions, APPENDED)
         launch = ours.launch(cluster, shape, NAME, cluster.directory / NAME)
-        program = launch.program()
-        program.start()
-        try:
+        with launch.program() as program:
             _await_reading(program)
             writer = Writer(cluster, shape)
             writer.write(WARM_S, told.rate)
@@ -79,7 +77,6 @@ def run(told: argparse.Namespace) -> Told:
             ended_s = time.time()
             fences = fences_of(cluster, shape, began_s, ended_s)
             waits = waits_ms(cluster, fences)
-        finally:
             program.stop()
     share = (program.cpu_at(ended_s) - program.cpu_at(began_s)) / (ended_s - began_s)
     return {

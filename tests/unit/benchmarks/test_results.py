@@ -65,18 +65,24 @@ while True: time.sleep(0.1)
 
 
 def test_processor_time_is_told_of_the_part_that_is_asked_for(tmp_path):
-    program = Measured([sys.executable, "-c", PROGRAM], tmp_path / "log", tmp_path / "state", b"reading")
-    program.start()
-    deadline = time.monotonic() + 30
-    while "idle" not in program.log():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    time.sleep(0.2)
-    over = time.time()
+    with Measured([sys.executable, "-c", PROGRAM], tmp_path / "log", tmp_path / "state", b"reading") as program:
+        deadline = time.monotonic() + 30
+        while "idle" not in program.log():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(0.2)
+        over = time.time()
+        assert program.stop() == 0
 
-    assert program.stop() == 0
     assert 0 <= program.cpu_at(over) - program.cpu_at(program.reading_s) <= program.cpu_s - 0.29  # what came before
     assert program.cpu_s >= 0.7
     assert program.peak_rss_bytes > 1 << 20
     assert program.others_cores(program.began_s + 0.1, over) >= -0.5
     assert program.cpu_at(program.began_s - 1) == 0.0
+
+
+def test_a_program_does_not_outlive_who_started_it(tmp_path):
+    with Measured([sys.executable, "-c", PROGRAM], tmp_path / "log", tmp_path / "state", b"reading") as program:
+        assert program.is_running()
+
+    assert not program.is_running()
