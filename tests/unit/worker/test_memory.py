@@ -66,6 +66,7 @@ def test_memory_stays_within_its_limit_while_a_sink_stands_still_for_two_million
     sink = worker.fold.sinks["still", "t"]
     assert int(watermarks.open_counts(sink)[State.PENDING]) == OPEN
     assert watermarks.difference(sink) == 0
+    Memory(LIMIT).share([worker])  # as every tick does
     assert worker.fold.residents.bytes <= LIMIT
 
 
