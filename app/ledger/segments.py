@@ -23,6 +23,11 @@ Read = Callable[[Names, int], bytes | None]
 """The block of a segment by its names and number, None where there is none."""
 
 
+RECENT = 8
+"""Segments used last that stay until the batch is over, even where what was written leaves no room: who goes through cells one
+by one asks for the same ones again and again."""
+
+
 class Sized(Protocol):
     """What `Segments` holds."""
 
@@ -96,9 +101,9 @@ class Residents:
         """It is written to, or gone: it is not forgotten."""
         self._idle.pop((segments, number), None)
 
-    def shrink(self) -> None:
-        """Forget what was used longest ago, down to the limit."""
-        while self.is_full and self._idle:
+    def shrink(self, recent: int = 0) -> None:
+        """Forget what was used longest ago, down to the limit, but for so many."""
+        while self.is_full and len(self._idle) > recent:
             (segments, number), _ = self._idle.popitem(last=False)
             segments.forget(number)
 
@@ -155,7 +160,7 @@ class Segments(Generic[S]):
                 return None
         if number not in self.changed:
             self._residents.used(self, number)
-            self._residents.shrink()
+            self._residents.shrink(RECENT)
         return segment
 
     def writable(self, number: int) -> S | None:
@@ -257,4 +262,4 @@ class Segments(Generic[S]):
         if number not in self.changed:
             self.changed.add(number)
             self._residents.keep(self, number)
-            self._residents.shrink()
+            self._residents.shrink(RECENT)

@@ -41,8 +41,6 @@ from app.worker.uploads import Uploads
 logger = logging.getLogger(__name__)
 
 WATERMARKS_S = 1.0
-TELL_PAUSES = 20
-"""What latest-state supersedes may need a look at every open cell: telling may take a twentieth of the time, no more."""
 END_LOOK_S = 1.0
 
 
@@ -364,7 +362,7 @@ class LiveWorker:
         if now >= self._next_watermarks:
             began = time.monotonic()
             self._tell()
-            self._next_watermarks = began + max(WATERMARKS_S, TELL_PAUSES * (time.monotonic() - began))
+            self._next_watermarks = began + max(WATERMARKS_S, self._teller.pause_s(time.monotonic() - began))
         await asyncio.sleep(0)
 
     def _checkpoint(self, place: Place, worker: PartitionWorker, now: float) -> None:

@@ -312,6 +312,7 @@ class PartitionWorker:
         puts.extend(self.effects.entries(made, is_held=self.is_catching_up))
         self.store.write([*puts, (HEAD, self.head.dump())], forget)  # 2
         self._rows += rows
+        self.fold.residents.shrink()
         limit = snapshots.UPLOAD_ROWS if self.checkpoints.is_busy else self.snapshot_rows
         if self._rows >= limit or self.fold.residents.is_full:  # 3
             self.snapshot()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.ledger import watermarks
+from app.ledger import segments, watermarks
 from app.ledger.rules import NOTHING, level_of
 from app.ledger.sink import SinkPartition
 from app.model import BAD, Level
@@ -17,6 +19,15 @@ from tests.laws.looking import PHASES
 from tests.laws.reading import How, read
 
 seeds = st.integers(0, 2**32)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forgets_at_once() -> Iterator[None]:
+    """Within a batch, too: each question finds nothing in memory but what was written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segments, "RECENT", 0)
+        yield
+
 
 ONE_SEGMENT = 300_000
 """Bytes: the changes of one segment, or the cells of one sink, and not both."""

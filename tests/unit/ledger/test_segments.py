@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 
 from app.errors import InvariantBroken
+from app.ledger import segments
 from app.ledger.segments import Residents, Segments
 
 NAMES = ("cs", "t")
 BYTES = 8
+
+
+@pytest.fixture(autouse=True)
+def forgets_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "RECENT", 0)
 
 
 class Block:
@@ -78,6 +84,22 @@ def test_a_segment_that_left_memory_comes_back_from_its_block_and_another_leaves
     assert found.content == 1
     assert disk.in_memory() == [1, 2]
     assert disk.residents.loaded == 1
+
+
+def test_what_was_used_last_stays_within_a_batch_though_memory_is_full_of_what_was_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(segments, "RECENT", 1)
+    disk = Disk(limit=BYTES)
+    disk.put(1, 2)
+    disk.snapshot()
+    disk.put(3, 4)
+
+    for number in (1, 1, 2, 2):
+        disk.segments.get(number)
+
+    assert disk.residents.loaded == 2
+    assert disk.in_memory() == [2, 3, 4]
 
 
 def test_all_numbers_are_known_whatever_is_in_memory() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from app.adapters.store import MemoryStore
-from app.ledger import blocks, watermarks
+from app.ledger import blocks, counting, watermarks
 from app.ledger.partition import PartitionFold
 from app.model import SEGMENT_OFFSETS, TAIL_OFFSETS, ChangeBatch, Contract, SinkTopic, State
 from app.testing import Row, evidence_batch, fence
@@ -66,6 +66,7 @@ def test_memory_stays_within_its_limit_while_a_sink_stands_still_for_two_million
     sink = worker.fold.sinks["still", "t"]
     assert int(watermarks.open_counts(sink)[State.PENDING]) == OPEN
     assert watermarks.difference(sink) == 0
+    Memory(LIMIT).share([worker])  # as every tick does
     assert worker.fold.residents.bytes <= LIMIT
 
 
@@ -99,6 +100,23 @@ def test_one_fence_over_all_that_was_left_open_judges_it_in_pieces() -> None:
     assert int(sink.tally.closed[State.ATTEMPTED]) == end - 1
     assert int(watermarks.open_counts(sink)[State.PENDING]) == 1
     assert worker.fold.residents.bytes <= LIMIT
+
+
+def test_after_a_start_open_cells_are_counted_a_few_segments_at_a_time_and_then_only_where_something_was_written() -> (
+    None
+):
+    store = MemoryStore()
+    run(opened(store), 100 * SEGMENT_OFFSETS)
+    worker = opened(store)
+    sink = worker.fold.sinks["still", "t"]
+
+    assert [counting.count(sink, 40) for _ in range(3)] == [False, False, True]
+    loaded = worker.fold.residents.loaded
+    worker.take_changes(changes(100 * SEGMENT_OFFSETS, 10))
+    counts = watermarks.open_counts(sink)
+
+    assert int(counts[State.PENDING]) == 100 * SEGMENT_OFFSETS + 10
+    assert worker.fold.residents.loaded == loaded
 
 
 def test_the_limit_is_divided_among_the_stores_that_are_open() -> None:
