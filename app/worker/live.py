@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import NamedTuple
@@ -30,7 +30,7 @@ from app.worker.memory import Memory
 from app.worker.partition import PartitionWorker
 from app.worker.ports import Assignment, Committed, Input, Shipping
 from app.worker.positions import Committed as CommittedOf
-from app.worker.positions import Positions, begin, first_offsets
+from app.worker.positions import Positions, begin, first_offsets, nothing_committed
 from app.worker.rereading import Rereader
 from app.worker.routing import Router, unreadable
 from app.worker.suspension import Suspension
@@ -82,7 +82,7 @@ class LiveWorker:
         self.metrics = metrics
         self.bounds: Callable[[Collection[Input]], Awaitable[Mapping[Input, tuple[int, int]]]] | None = None
         self.seek: Callable[[Input, int], Awaitable[None]] | None = None
-        self.committed: CommittedOf = _nothing
+        self.committed: CommittedOf = nothing_committed
         self.logs: Logs | None = None
         self.compacted: frozenset[str] = frozenset()
         self.rereader: Rereader | None = None
@@ -398,7 +398,3 @@ class LiveWorker:
         self.metrics.memory(*self._memory.used(self._workers.values()))
         if self._disk.look(size):
             self._hold()
-
-
-async def _nothing(_: str, __: Sequence[Input]) -> dict[tuple[str, int], int]:
-    return {}
