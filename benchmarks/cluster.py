@@ -121,7 +121,11 @@ class Tail:
 
     def __init__(self, bootstrap: str, topic: str) -> None:
         self._reader = _reader(bootstrap)
-        partitions = self._reader.list_topics(topic, timeout=WAIT_S).topics[topic].partitions
+        deadline = time.monotonic() + WAIT_S
+        while not (partitions := self._reader.list_topics(topic, timeout=WAIT_S).topics[topic].partitions):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no broker knows {topic}")
+            time.sleep(0.1)  # it was just made, and not every part of the broker has heard of it
         self._reader.assign([TopicPartition(topic, number, 0) for number in partitions])
 
     def read(self, timeout_s: float = 0.1) -> list[tuple[int, int, int, bytes]]:

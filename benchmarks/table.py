@@ -68,14 +68,21 @@ def report(
     Args:
         name: of the benchmark, as docs/performance.md marks its place; see `benchmarks.page`.
     """
-    line = machine_line(result["machine"])
+    line = f"{command_line(name, told)}: {machine_line(result['machine'])}"
     shown_tables = [(columns, rows) for columns, rows in tables if rows]
     markdown = "\n\n".join([line + ".", *(as_markdown(columns, rows) for columns, rows in shown_tables)])
     text = "\n\n".join([line, *(as_text(columns, rows) for columns, rows in shown_tables)])
     print(markdown if told.markdown else text)
     if told.json is not None:
-        written = {"benchmark": name, **result, "markdown": markdown}
+        written = {"benchmark": name, "command": command_line(name, told), **result, "markdown": markdown}
         told.json.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+
+
+def command_line(name: str, told: argparse.Namespace) -> str:
+    """What to type to measure the same again."""
+    chosen = {key: value for key, value in vars(told).items() if key not in {"json", "markdown"}}
+    options = [f"--{key.replace('_', '-')} {value}" for key, value in chosen.items()]
+    return f"`{' '.join([f'python -m benchmarks.{name}', *options])}`"
 
 
 def progress(line: str) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from argparse import Namespace
 
 from benchmarks.compare import summary
 from benchmarks.peers.peer import Peer
 from benchmarks.process import Measured
-from benchmarks.table import Column, as_markdown, as_text
+from benchmarks.table import Column, as_markdown, as_text, command_line
 
 RIGHT = {"verdicts": "right (4 of 4)", "is_right": True}
 WRONG = {"verdicts": "WRONG (1 of 4 missed, 0 false)", "is_right": False}
@@ -49,6 +50,12 @@ def test_tables_leave_out_what_was_not_measured():
 
     assert as_markdown(columns, rows).splitlines()[2:] == ["| one | 12,345 | yes |", "| two |  |  |"]
     assert as_text(columns, rows).splitlines()[1].split() == ["one", "12,345", "yes"]
+
+
+def test_what_was_measured_says_how_to_measure_it_again():
+    told = Namespace(json=None, markdown=True, open_cells=5, peers="a,b")
+
+    assert command_line("recovery", told) == "`python -m benchmarks.recovery --open-cells 5 --peers a,b`"
 
 
 PROGRAM = """
