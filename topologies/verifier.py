@@ -36,6 +36,7 @@ from app.worker.logs import Logs
 from app.worker.ports import Input
 from app.worker.rereading import Rereader
 from app.worker.routing import Router
+from topologies import fetching
 from topologies.again import StretchReader
 from topologies.counts import LOOK_S, CountWatch, PolicyWatch, policies_of, remember
 from topologies.ending import end_process
@@ -139,6 +140,7 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     for problem in lagging(settings.contracts(layout.inputs), prepared.compacted):
         logger.warning("%s", problem)
     app = build_app(_engine(settings, layout), worker)
+    metrics.fetch(is_raw=fetching.slow_because() is None)
     marks = Marks(layout, shipper, ids)
     for name, look in looks(settings, layout, registry, connection.admin, worker, marks, metrics).items():
         app.timer(settings.verifier.probe_interval_ms / 1000, name=name)(_on_timer(look))
@@ -204,6 +206,8 @@ def _engine(settings: Settings, layout: Layout) -> EngineSettings:
         data_dir=Path(settings.state.dir),
         instance_id=settings.verifier.instance_id,
         credentials=credentials(settings),
+        fetch_min_bytes=settings.kafka.fetch_min_bytes,
+        fetch_wait_ms=settings.kafka.fetch_wait_ms,
     )
 
 
@@ -235,7 +239,7 @@ def _registry(settings: Settings, metrics: Metrics) -> Registry:
 def _shipper(settings: Settings, metrics: Metrics, ids: Mapping[str, int], ledger_partitions: int) -> Shipper:
     producer = Producer(
         client_config(settings)
-        | {"enable.idempotence": True, "linger.ms": 20, "compression.type": "lz4", "message.timeout.ms": 0}
+        | {"enable.idempotence": True, "linger.ms": 5, "compression.type": "lz4", "message.timeout.ms": 0}
     )
     limits = {name: sink.commands_per_minute for name, sink in settings.sinks.items()}
     return Shipper(

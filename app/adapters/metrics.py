@@ -158,6 +158,15 @@ class Metrics(Collector):
         """Size of all stores of this worker."""
         self._set("cdc_verifier_store_bytes", (), ("", 0), size_bytes)
 
+    def fetch(self, *, is_raw: bool) -> None:
+        """How fetched records are read; said once, at the start."""
+        self._set("cdc_verifier_fetch_raw", (), ("", 0), is_raw)
+
+    def memory(self, size_bytes: int, loaded: int) -> None:
+        """Size of the segments in memory of this worker's stores, and how many came from disk since this was told last."""
+        self._set("cdc_verifier_segment_memory_bytes", (), ("", 0), size_bytes)
+        self._count("cdc_verifier_loaded_segments_total", (), loaded)
+
     def found(self, finding: Finding) -> None:
         """One finding beside cells."""
         match finding:

@@ -7,11 +7,12 @@ the array form for the common case of cells that hear their first receipt.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from app.model import SEGMENT_BITS, SEGMENT_OFFSETS, ReceiptStatus
-from app.model.batches import Bools, Int64s, UInt8s, UInt64s
+from app.model.batches import Bools, Int64s, Places, UInt8s, UInt64s
 
 NEVER = 2**63 - 1
 """A rank or sequence that is later than all."""
@@ -151,6 +152,18 @@ class CellSegment:
         self.apply_rank: Int64s = np.full(SEGMENT_OFFSETS, NEVER, np.int64)
         self.apply_sequence: Int64s = np.full(SEGMENT_OFFSETS, NEVER, np.int64)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays."""
+        return sum(getattr(self, name).nbytes for name in COLUMNS)
+
+    def below(self, end: int) -> CellSegment:
+        """The cells of the indices below ``end``, the others as new."""
+        found = CellSegment(self.base >> SEGMENT_BITS)
+        for name in COLUMNS:
+            getattr(found, name)[:end] = getattr(self, name)[:end]
+        return found
+
     def word(self, index: int) -> Word:
         """The cell's word as a scalar."""
         return Word(
@@ -173,28 +186,47 @@ class CellSegment:
         self.apply_sequence[index] = word.apply_sequence
         self.apply_at[index] = word.apply_at
 
-    def first(self, index: Int64s, receipts: ReceiptArrays, good: Bools, is_passed: Bools) -> None:
+    def first(self, index: Places, receipts: ReceiptArrays, good: Bools, is_passed: Bools) -> None:
         """Fold the first receipt of each cell of ``index`` (no cell twice, none with a receipt): `Word.after`, in arrays."""
-        status = receipts.status
-        reached = status <= ReceiptStatus.DELETED
-        bits = np.full(len(index), Bit.HAS_RECEIPT, np.uint16)
-        bits |= np.where(status != ReceiptStatus.REJECTED, np.uint16(Bit.NOT_REJECTED), np.uint16(0))
-        bits |= np.where(reached, np.uint16(Bit.REACHED), np.uint16(0))
-        bits |= np.where(receipts.has_fingerprint, np.uint16(Bit.WORD_HAS_FINGERPRINT), np.uint16(0))
-        bits |= np.where(receipts.names_command, np.uint16(Bit.WORD_NAMES_COMMAND), np.uint16(0))
-        bits |= np.where(good, np.uint16(Bit.GOOD | Bit.WAS_GOOD), np.uint16(0))
-        bits |= np.where(good & is_passed, np.uint16(Bit.RECOVERED), np.uint16(0))
-        bits |= np.where(good & receipts.names_command, np.uint16(Bit.MADE_GOOD_BY_COMMAND), np.uint16(0))
+        reached = receipts.status <= ReceiptStatus.DELETED
         applied = reached & ~receipts.names_command
-        bits |= np.where(applied & receipts.has_sequence, np.uint16(Bit.HAS_SEQUENCE), np.uint16(0))
-        bits |= np.where(receipts.read_back, np.uint16(Bit.READ_BACK), np.uint16(0))
-        self.bits[index] |= bits  # an operator's bits stay
-        self.status[index] = status
-        self.fingerprints[index] = np.where(receipts.has_fingerprint, receipts.fingerprints, np.uint64(0))
+        in_sequence = applied & receipts.has_sequence
+        self.bits[index] |= (  # an operator's bits stay
+            np.uint16(Bit.HAS_RECEIPT)
+            | _marked(receipts.status != ReceiptStatus.REJECTED, Bit.NOT_REJECTED)
+            | _marked(reached, Bit.REACHED)
+            | _marked(receipts.has_fingerprint, Bit.WORD_HAS_FINGERPRINT)
+            | _marked(receipts.names_command, Bit.WORD_NAMES_COMMAND)
+            | _marked(good, Bit.GOOD | Bit.WAS_GOOD)
+            | _marked(good & is_passed, Bit.RECOVERED)
+            | _marked(good & receipts.names_command, Bit.MADE_GOOD_BY_COMMAND)
+            | _marked(in_sequence, Bit.HAS_SEQUENCE)
+            | _marked(receipts.read_back, Bit.READ_BACK)
+        )
+        self.status[index] = receipts.status
+        self.fingerprints[index] = _where(receipts.has_fingerprint, receipts.fingerprints, 0)
         self.first_at[index] = receipts.applied_at
-        self.apply_rank[index] = np.where(applied, receipts.ranks, NEVER)
-        self.apply_at[index] = np.where(applied, receipts.applied_at, 0)
-        self.apply_sequence[index] = np.where(applied & receipts.has_sequence, receipts.sequences, NEVER)
+        self.apply_rank[index] = _where(applied, receipts.ranks, NEVER)
+        self.apply_at[index] = _where(applied, receipts.applied_at, 0)
+        self.apply_sequence[index] = _where(in_sequence, receipts.sequences, NEVER)
+
+
+def _marked(mask: Bools, bit: int) -> Any:
+    """``bit`` where the mask holds; one number where it holds everywhere or nowhere, as nearly always."""
+    if mask.all():
+        return np.uint16(bit)
+    return mask * np.uint16(bit) if mask.any() else np.uint16(0)
+
+
+def _where(mask: Bools, values: np.ndarray, other: int) -> Any:
+    """`np.where`; the values themselves, or the other alone, where the mask holds everywhere or nowhere."""
+    if mask.all():
+        return values
+    return np.where(mask, values, values.dtype.type(other)) if mask.any() else other
+
+
+COLUMNS = tuple(name for name in CellSegment.__slots__ if name != "base")
+"""The arrays of a segment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

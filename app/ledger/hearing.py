@@ -12,7 +12,7 @@ from app.ledger.changes import ChangeSegment, runs
 from app.ledger.lane import LaneRows
 from app.ledger.rules import View
 from app.model import SEGMENT_BITS, SEGMENT_OFFSETS, TAIL_OFFSETS, ChangeKind, EvidenceKind, ReceiptStatus, State
-from app.model.batches import Int64s, UInt8s
+from app.model.batches import Int64s, Places, UInt8s, side_by_side
 from app.model.words import ANY_KIND, INDEX
 
 MOST_ERRORS, MOST_CHARACTERS = 10_000, 500
@@ -43,16 +43,17 @@ def _hear_segment(sink: SinkPartition, number: int, receipts: ReceiptArrays) -> 
             _no_change(sink, receipts.receipt(row), int(receipts.offsets[row]), is_held=False)
         return
     cells = sink.cells_at(number)
-    index = receipts.offsets & INDEX
+    index = side_by_side(receipts.offsets & INDEX)
     kinds = changes.kinds[index]
     if np.any(receipts.status == ANY_KIND):
         receipts = _with_status(receipts, rules.name_kinds(kinds, receipts.status))
     absent = kinds == ChangeKind.ABSENT
     closed = cells.closed[index] > 0
     if absent.any() or closed.any():
-        _hear_odd(sink, changes, cells, receipts, index, absent, closed)
+        places = receipts.offsets & INDEX
+        _hear_odd(sink, changes, cells, receipts, places, absent, closed)
         keep = ~(absent | closed)
-        receipts, index, kinds = receipts[keep], index[keep], kinds[keep]
+        receipts, index, kinds = receipts[keep], side_by_side(places[keep]), kinds[keep]
     if len(receipts):
         _hear_open(sink, changes, cells, receipts, index, kinds)
 
@@ -79,7 +80,7 @@ def _hear_open(
     changes: ChangeSegment,
     cells: CellSegment,
     receipts: ReceiptArrays,
-    index: Int64s,
+    index: Places,
     kinds: UInt8s,
 ) -> None:
     sink.tally.rows["cells"] += len(receipts)
@@ -89,21 +90,22 @@ def _hear_open(
     for lo, hi in sink.skips:
         passed |= (receipts.offsets >= lo) & (receipts.offsets < hi)
     first = (cells.bits[index] & Bit.HAS_RECEIPT) == 0
-    if len(index) > 1 and not bool((np.diff(index) > 0).all()):
+    places = receipts.offsets & INDEX
+    if not isinstance(index, slice) and not bool((index[1:] > index[:-1]).all()):
         times = np.bincount(index, minlength=SEGMENT_OFFSETS)
         first &= times[index] == 1
     if first.all():
         cells.first(index, receipts, good, passed)
     else:
-        cells.first(index[first], receipts[first], good[first], passed[first])
+        cells.first(places[first], receipts[first], good[first], passed[first])
         for row in np.flatnonzero(~first).tolist():
-            place = int(index[row])
+            place = int(places[row])
             word = cells.word(place).after(receipts.receipt(row), bool(good[row]), bool(passed[row]))
             cells.put(place, word)
     if (kinds == ChangeKind.TRUNCATE).any():
-        _note_truncates(sink, changes, cells, index[kinds == ChangeKind.TRUNCATE])
+        _note_truncates(sink, changes, cells, places[kinds == ChangeKind.TRUNCATE])
     if len(sink.stragglers):
-        for offset in receipts.offsets.tolist():
+        for offset in sink.stragglers.among(changes.base >> SEGMENT_BITS, receipts.offsets):
             straggler_spoke(sink, offset)
         sink.touched.append(receipts.offsets)
 

@@ -100,6 +100,10 @@ class LaneRows:
                 found[row - lo] = self.has_fingerprint[row] or self.statuses[row] == ReceiptStatus.DELETED
         return found
 
+    def most_needed(self) -> int:
+        """No row needs more than this; for rows that may all be judged by, far cheaper than `needs`."""
+        return max(int(self.offsets.max()) + 1, int(self.to_offsets.max())) if len(self) else 0
+
     def needs(self) -> Int64s:
         """``int64[n]``: up to which offset the changes must have been read before a row may be judged by.
 
@@ -164,9 +168,13 @@ def lane_ranks(batch: EvidenceBatch, base: int = 0) -> Int64s:
     count = len(batch)
     if not count:
         return np.zeros(0, np.int64)
-    firsts = np.flatnonzero(np.r_[True, np.diff(batch.records) != 0])
+    places = (batch.records + base) << RANK_BITS
+    is_new = batch.records[1:] != batch.records[:-1]
+    if is_new.all():  # a row a record
+        return places
+    firsts = np.flatnonzero(np.r_[True, is_new])
     inside = np.arange(count) - np.repeat(firsts, np.diff(np.r_[firsts, count]))
-    return ((batch.records + base) << RANK_BITS) | inside
+    return places | inside
 
 
 def lost_rows(topic: str, partition: int, record: int, base: int = 0) -> LaneRows:

@@ -120,6 +120,8 @@ def plain_states(
     rules: Expectations, view: View, changes: ChangeSegment, cells: CellSegment | None, lo: int, hi: int
 ) -> UInt8s:
     """``uint8[hi - lo]``: the plain state of each offset of a segment's slice, `NOTHING` where there is no cell."""
+    if cells is not None and are_delivered(rules, view, changes, cells, lo, hi):
+        return np.full(hi - lo, State.DELIVERED, np.uint8)
     kinds = rules.kinds(changes, lo, hi)
     offsets = np.arange(changes.base + lo, changes.base + hi)
     passed = offsets < view.fence
@@ -149,6 +151,22 @@ def plain_states(
     return states
 
 
+def are_delivered(
+    rules: Expectations, view: View, changes: ChangeSegment, cells: CellSegment, lo: int, hi: int
+) -> bool:
+    """Whether `plain_states` of a slice are delivered, all of them: most segments of a healthy sink, told in five looks.
+
+    A cell is good only where its change is of a kind that can be delivered, and was decoded.
+    """
+    decisive = Bit.HAS_RECEIPT | Bit.GOOD | Bit.LOST | (Bit.REDELIVERED if rules.is_fault else 0)
+    return (
+        changes.base + lo >= view.beginning
+        and bool(((cells.bits[lo:hi] & decisive) == Bit.HAS_RECEIPT | Bit.GOOD).all())
+        and bool(rules.expected[changes.kinds[lo:hi]].all())
+        and not changes.left_out[lo:hi, rules.projection].any()
+    )
+
+
 def plain_state(rules: Expectations, view: View, kind: int, offset: int, word: Word) -> State:
     """`plain_states` for one cell."""
     heard = bool(word.bits & Bit.HAS_RECEIPT)
@@ -174,35 +192,42 @@ def plain_flags(
     rules: Expectations, view: View, changes: ChangeSegment, cells: CellSegment | None, states: UInt8s, lo: int, hi: int
 ) -> UInt8s:
     """``uint8[hi - lo]`` of `Flag`, all but out_of_order and guarded."""
-    flags = np.where(changes.duplicates[lo:hi], Flag.SOURCE_DUPLICATE, 0).astype(np.uint8)
+    flags = changes.duplicates[lo:hi] * np.uint8(Flag.SOURCE_DUPLICATE)
     if cells is None:
         return flags
     bits = cells.bits[lo:hi]
-    if not bits.any():
+    somewhere = int(np.bitwise_or.reduce(bits)) if len(bits) else 0
+    if not somewhere:
         return flags
     exempt = states == State.EXEMPT
-    offsets = np.arange(changes.base + lo, changes.base + hi)
-    reached = exempt & ((bits & Bit.REACHED) != 0) & (offsets >= view.beginning)
-    flags[reached & (changes.kinds[lo:hi] != ChangeKind.TOMBSTONE)] |= np.uint8(Flag.UNEXPECTED)
+    if exempt.any():
+        offsets = np.arange(changes.base + lo, changes.base + hi)
+        reached = exempt & ((bits & Bit.REACHED) != 0) & (offsets >= view.beginning)
+        flags[reached & (changes.kinds[lo:hi] != ChangeKind.TOMBSTONE)] |= np.uint8(Flag.UNEXPECTED)
     heard = ((bits & Bit.HAS_RECEIPT) != 0) & ~exempt
-    flags[heard & _is_late(rules, changes, cells, lo, hi)] |= np.uint8(Flag.LATE)
-    flags[heard & ((bits & Bit.REDELIVERED) != 0)] |= np.uint8(Flag.REDELIVERED)
-    flags[heard & ((bits & Bit.RECOVERED) != 0)] |= np.uint8(Flag.RECOVERED)
-    fine = (states == State.DELIVERED) | (states == State.DUPLICATED)
-    flags[fine & ((bits & Bit.MADE_GOOD_BY_COMMAND) != 0)] |= np.uint8(Flag.REPAIRED)
+    late = heard & _is_late(rules, changes, cells, lo, hi)
+    if late.any():
+        flags[late] |= np.uint8(Flag.LATE)
+    if somewhere & Bit.REDELIVERED:
+        flags[heard & ((bits & Bit.REDELIVERED) != 0)] |= np.uint8(Flag.REDELIVERED)
+    if somewhere & Bit.RECOVERED:
+        flags[heard & ((bits & Bit.RECOVERED) != 0)] |= np.uint8(Flag.RECOVERED)
+    if somewhere & Bit.MADE_GOOD_BY_COMMAND:
+        fine = (states == State.DELIVERED) | (states == State.DUPLICATED)
+        flags[fine & ((bits & Bit.MADE_GOOD_BY_COMMAND) != 0)] |= np.uint8(Flag.REPAIRED)
     return flags
 
 
 def level_counts(states: UInt8s, bits: np.ndarray) -> Int64s:
     """``int64[4]``: how many of some closed cells rest on evidence of each `Level`; of those delivered or attempted."""
-    words = bits[states == State.DELIVERED]
-    levels = np.where(
-        words & Bit.READ_BACK,
-        Level.READ_BACK,
-        np.where(words & Bit.WORD_HAS_FINGERPRINT, Level.FINGERPRINT, Level.PRESENT),
-    )
-    counts: Int64s = np.bincount(levels, minlength=len(Level))
-    counts[Level.ATTEMPTED] += np.count_nonzero(states == State.ATTEMPTED)
+    delivered = states == State.DELIVERED
+    read_back = np.count_nonzero(delivered & ((bits & Bit.READ_BACK) != 0))
+    content = np.count_nonzero(delivered & ((bits & (Bit.READ_BACK | Bit.WORD_HAS_FINGERPRINT)) != 0))
+    counts: Int64s = np.zeros(len(Level), np.int64)
+    counts[Level.READ_BACK] = read_back
+    counts[Level.FINGERPRINT] = content - read_back
+    counts[Level.PRESENT] = np.count_nonzero(delivered) - content
+    counts[Level.ATTEMPTED] = np.count_nonzero(states == State.ATTEMPTED)
     return counts
 
 
@@ -220,8 +245,10 @@ def level_of(state: State, bits: int) -> Level | None:
 
 
 def _is_late(rules: Expectations, changes: ChangeSegment, cells: CellSegment, lo: int, hi: int) -> Bools:
-    source = changes.source_ts_ms[lo:hi]
-    since: Int64s = np.where(source == NO_TIME, changes.timestamps[lo:hi], source)
+    since = changes.source_ts_ms[lo:hi]
+    unknown = since == NO_TIME
+    if unknown.any():
+        since = np.where(unknown, changes.timestamps[lo:hi], since)
     late: Bools = cells.first_at[lo:hi] - since > rules.late_after_ms
     return late
 

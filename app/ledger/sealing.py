@@ -16,6 +16,7 @@ from app.ledger.changes import ChangeSegment
 from app.ledger.rules import LEFT_OUT, level_counts
 from app.ledger.sink import SinkPartition
 from app.model import NO_TIME, SEGMENT_BITS, SEGMENT_OFFSETS, ChangeKind
+from app.model.batches import side_by_side
 
 SEAL_AFTER_MS = 3_600_000
 """An hour of mark time: a quiet topic is sealed all the same."""
@@ -61,15 +62,13 @@ def due_ranges(sink: SinkPartition, *, is_final: bool = False) -> Iterator[Close
 
 
 def _seal(sink: SinkPartition, number: int) -> ClosedRange | None:
-    changes, cells = sink.changes.segments.get(number), sink.cells.get(number)
+    changes, cells = sink.changes.segments.get(number), sink.cells.writable(number)
     if changes is None or cells is None:
         return None
-    fresh = (cells.closed > 0) & ((cells.bits & Bit.SEALED) == 0)
-    rows = np.flatnonzero(fresh)
+    rows = np.flatnonzero((cells.closed > 0) & ((cells.bits & Bit.SEALED) == 0))
     if not len(rows):
         return None
-    cells.bits[rows] |= Bit.SEALED
-    sink.changed.add(number)
+    cells.bits[side_by_side(rows)] |= Bit.SEALED
     passed = np.arange(cells.base, cells.base + SEGMENT_OFFSETS) < sink.fence
     left = np.flatnonzero((cells.closed == 0) & passed & (changes.kinds != ChangeKind.ABSENT))
     return _range(sink, changes, cells, rows, left, number)
@@ -78,20 +77,22 @@ def _seal(sink: SinkPartition, number: int) -> ClosedRange | None:
 def _range(
     sink: SinkPartition, changes: ChangeSegment, cells: CellSegment, rows: np.ndarray, left: np.ndarray, number: int
 ) -> ClosedRange:
-    times = changes.source_ts_ms[rows]
-    times = np.where(times == NO_TIME, changes.timestamps[rows], times)
-    flags, states = cells.flags[rows], cells.closed[rows] - 1
-    upserts = rows[(changes.kinds[rows] == ChangeKind.UPSERT) & (sink.terms.kinds(changes, rows) != LEFT_OUT)]
+    places = side_by_side(rows)
+    times = changes.source_ts_ms[places]
+    times = np.where(times == NO_TIME, changes.timestamps[places], times)
+    flags, states = cells.flags[places], cells.closed[places] - 1
+    is_upsert = (changes.kinds[places] == ChangeKind.UPSERT) & (sink.terms.kinds(changes, places) != LEFT_OUT)
+    upserts = places if is_upsert.all() else rows[is_upsert]
     return ClosedRange(
         segment=number,
         first_offset=cells.base + int(rows[0]),
         last_offset=cells.base + int(rows[-1]),
         counts=tuple(np.bincount(states, minlength=10).tolist()),
-        flags=tuple(int(((flags >> bit) & 1).sum()) for bit in range(8)),
-        levels=tuple(level_counts(states, cells.bits[rows]).tolist()),
+        flags=tuple(int(((flags >> bit) & 1).sum()) for bit in range(8)) if flags.any() else (0,) * 8,
+        levels=tuple(level_counts(states, cells.bits[places]).tolist()),
         open_offsets=tuple((left + cells.base).tolist()),
         source_sum=int(sink.terms.expected_fingerprints(changes, upserts).sum(dtype=np.uint64)) & _M64,
-        sink_sum=int(cells.fingerprints[rows].sum(dtype=np.uint64)) & _M64,
+        sink_sum=int(cells.fingerprints[places].sum(dtype=np.uint64)) & _M64,
         first_ts_ms=int(times.min()),
         last_ts_ms=int(times.max()),
     )

@@ -6,7 +6,7 @@ range* ``[start, next)``: offsets without a record inside it (transactions, comp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -20,6 +20,20 @@ UInt8s = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
 
 Headers = Sequence[tuple[str, bytes | None]]
+
+
+Places = slice | Int64s
+"""Rows of an array: a slice where they stand side by side, which is most of the time and ten times as fast."""
+
+
+def side_by_side(numbers: Int64s) -> Places:
+    """The same places as a slice, where each is one more than the one before it."""
+    if not len(numbers):
+        return slice(0, 0)
+    first, last = int(numbers[0]), int(numbers[-1])
+    if last - first + 1 == len(numbers) and bool((numbers[1:] > numbers[:-1]).all()):
+        return slice(first, last + 1)
+    return numbers
 
 
 class RawRecord(NamedTuple):
@@ -39,7 +53,7 @@ class RawBatch:
     Attributes:
         start, next: the position range ``[start, next)`` in offsets that reading this batch covers.
         offsets, timestamps: ``int64[n]``; timestamps are the records' own, in ms since the epoch.
-        buffer: all keys and values, back to back.
+        buffer: all keys and values, and whatever stands between them; what a row's bytes are is said by the next four alone.
         key_starts, key_sizes, value_starts, value_sizes: ``int64[n]`` into ``buffer``; size -1 is null.
         headers: by row index, only for rows that have headers.
     """
@@ -55,7 +69,7 @@ class RawBatch:
     key_sizes: Int64s
     value_starts: Int64s
     value_sizes: Int64s
-    headers: dict[int, Headers] = field(default_factory=dict)
+    headers: Mapping[int, Headers] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.offsets)

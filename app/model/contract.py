@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from dataclasses import asdict, dataclass
@@ -64,6 +65,7 @@ class Contract:
             before=self.before,
         )
 
+    @functools.cache  # noqa: B019 - a few contracts live as long as the process
     def digest(self) -> str:
         """SHA-256 of the contract's canonical JSON, 16 hex digits; stands in seals and checkpoints.
 

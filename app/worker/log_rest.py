@@ -25,7 +25,7 @@ from app.ledger.changes import KEY
 from app.ledger.sink import SinkPartition
 from app.model import SEGMENT_BITS, ChangeKind
 from app.model.words import INDEX
-from app.worker.histories import Histories, Stretch, held, is_among
+from app.worker.histories import Histories, Stretch, is_among, pieces, stretches_of
 from app.worker.log_rows import LoggedSink, LogRows
 from app.worker.looks import Looks
 from app.worker.placing import FRAMING_BYTES, is_placed_here
@@ -163,8 +163,9 @@ class LogRest:
         for key in keys[: MOST_STRANGERS - len(waiting)]:
             waiting.setdefault(key, -1)
         hashes = {key: found for key in waiting if (found := self._hash_here(source, key)) is not None}
-        stretches = held(sink.changes, max(sink.changes.first, 0), sink.changes.next)
-        known = await asyncio.to_thread(_held_among, stretches, hashes.values())
+        known: set[int] = set()
+        for slices in pieces(sink.changes, max(sink.changes.first, 0), sink.changes.next):
+            known |= await asyncio.to_thread(_held_among, stretches_of(slices), hashes.values())
         end = await self._changes.log.end(source, sink.changes.next)
         for key, seen_end in list(waiting.items()):
             is_here = key in hashes and hashes[key] not in known
@@ -218,8 +219,7 @@ def _held_among(stretches: Sequence[Stretch], halves: Iterable[int]) -> set[int]
 
 def _is_readable(sink: SinkPartition) -> bool:
     """Whether no change is held that may be of any key."""
-    hidden = (ChangeKind.UNREADABLE, ChangeKind.LOST)
-    return not any(np.isin(segment.kinds, hidden).any() for segment in sink.changes.segments.values())
+    return not sink.changes.numbers_of(ChangeKind.UNREADABLE, ChangeKind.LOST)
 
 
 def _is_closed(sink: SinkPartition, offset: int) -> bool:

@@ -16,7 +16,7 @@ from app.evidence.change_log import NOWHERE, Coverage, Reach
 from app.ledger.changes import ChangeSegment
 from app.ledger.sink import SinkPartition
 from app.model.words import INDEX
-from app.worker.histories import is_among
+from app.worker.histories import is_among, pieces
 from app.worker.ports import Input
 
 WITNESSES = 5
@@ -37,23 +37,24 @@ async def combined(sink: SinkPartition, reaches: Sequence[Mapping[Input, Reach]]
 
 async def unique(sink: SinkPartition, offsets: Iterable[int]) -> set[int]:
     """Those of some changes of which no earlier one of the key that is held made the same row."""
-    asked = {offset: found for offset in offsets if (found := sink.changes.segment_of(offset)) is not None}
-    slices = list(sink.changes.slices(max(sink.changes.first, 0), max(asked, default=0)))
-    return await asyncio.to_thread(_first_of_their_kinds, slices, asked)
+    asked = {offset: own for offset in offsets if (own := sink.changes.segment_of(offset)) is not None}
+    found = set(asked)
+    for slices in pieces(sink.changes, max(sink.changes.first, 0), max(asked, default=0)):
+        found -= await asyncio.to_thread(_repeated, slices, asked)
+    return found
 
 
-def _first_of_their_kinds(
-    slices: Sequence[tuple[ChangeSegment, int, int]], asked: Mapping[int, ChangeSegment]
-) -> set[int]:
+def _repeated(slices: Sequence[tuple[ChangeSegment, int, int]], asked: Mapping[int, ChangeSegment]) -> set[int]:
+    """Those of which some slices hold an earlier change that was the same."""
     rows: dict[tuple[bytes, int, bytes], list[int]] = {}
     for offset, own in asked.items():
         rows.setdefault(_row(own, offset & INDEX), []).append(offset)
     halves = np.unique(np.array([own.key_hashes[o & INDEX, 0] for o, own in asked.items()], np.uint64))
-    found = set(asked)
+    found: set[int] = set()
     for segment, lo, hi in slices:
         for index in (np.flatnonzero(is_among(segment.key_hashes[lo:hi, 0], halves)) + lo).tolist():
             same = rows.get(_row(segment, index), ())
-            found.difference_update(offset for offset in same if offset > segment.base + index)
+            found.update(offset for offset in same if offset > segment.base + index)
     return found
 
 

@@ -7,9 +7,11 @@
 
 static int filled(PyObject *module)
 {
-    PyMethodDef *parts[] = {hash_methods, framing_methods, changes_methods, receipts_methods};
-    for (size_t place = 0; place < sizeof parts / sizeof *parts; place++)
-        if (PyModule_AddFunctions(module, parts[place]) < 0)
+    PyMethodDef *parts[] = {crc32c_methods,  framing_methods,  hash_methods, changes_methods,
+                            receipts_methods, records_methods, window_methods};
+    choose_crc32c();
+    for (size_t part = 0; part < sizeof parts / sizeof *parts; part++)
+        if (PyModule_AddFunctions(module, parts[part]))
             return -1;
     return 0;
 }
