@@ -95,7 +95,7 @@ def best_us(decode: Callable[[RawBatch], Any], raw: RawBatch, rounds: int) -> fl
 
 
 def run() -> dict[str, float]:
-    """Every number by what it is of; changes are recorded ones of nine columns, some of them JSON."""
+    """Every number by what it is of; changes are recorded ones of six columns, one of them JSON."""
     schemas, raw = changes()
     answers, evidence = receipts()
     writers, updated = updates()

@@ -106,7 +106,8 @@ def _row(sink: SinkPartition, number: int) -> Int64s:
     for part in parts:
         row[SILENT] += np.count_nonzero(silent(part))
         row[ANSWERED] += np.count_nonzero(answered(part))
-    row[KNOWN] = len(_known(sink, changes, cells, NEVER)[1])
+    if any(terms.expectations.is_latest_state for terms in sink.terms):
+        row[KNOWN] = len(_known(sink, changes, cells, NEVER)[1])
     for offset in sink.stragglers.of_segment(number):
         state = sink.stragglers.by_offset[offset].state
         row[OPEN.start + state] += 1

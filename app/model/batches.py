@@ -36,6 +36,11 @@ def side_by_side(numbers: Int64s) -> Places:
     return numbers
 
 
+def numbers_of(places: Places) -> Int64s:
+    """Places as numbers."""
+    return np.arange(places.start, places.stop) if isinstance(places, slice) else places
+
+
 class RawRecord(NamedTuple):
     """One record as a log holds it; exists at the edges only (recordings, tests, routers)."""
 

@@ -326,8 +326,7 @@ class LiveWorker:
 
     def store_of(self, source: Input) -> Store | None:
         """The store of a source partition that is judged here."""
-        worker = self._worker_of(source)
-        return None if worker is None else worker.store
+        return None if (worker := self._worker_of(source)) is None else worker.store
 
     def routed_position(self, source: Input) -> int | None:
         """How far a routed log is in its lanes; None where another worker reads it, or nobody."""
@@ -367,11 +366,12 @@ class LiveWorker:
 
     def _checkpoint(self, place: Place, worker: PartitionWorker, now: float) -> None:
         """A snapshot now and then also where little moves: retention does not wait for it."""
-        interval_s = self.settings.state.checkpoint_interval_ms / 1000
-        if now >= self._next_snapshot.setdefault(place, now + interval_s):
-            self._next_snapshot[place] = now + interval_s
+        then = now + self.settings.state.checkpoint_interval_ms / 1000
+        if now >= self._next_snapshot.setdefault(place, then):
+            self._next_snapshot[place] = then
             if worker.has_news():
                 worker.snapshot()
+            worker.checkpoints.due()
         self._uploads.advance(place.width, worker)
 
     async def _look_for_ends(self) -> None:
