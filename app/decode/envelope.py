@@ -135,7 +135,9 @@ class EnvelopePlan:
         if plan is None:
             try:
                 plan = self._make_row_plan(table)
-            except Exception as error:  # noqa: BLE001 - a decimal without a scale, a type that refers to itself
+            except RecursionError:  # its own words depend on how deep the caller stands
+                plan = f"rows of {table!r} can't be fingerprinted: a type refers to itself"
+            except Exception as error:  # noqa: BLE001 - a decimal without a scale
                 plan = f"rows of {table!r} can't be fingerprinted: {error}"
             self._rows[table] = plan
         if isinstance(plan, str):
