@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -92,6 +93,8 @@ async def _run(settings: Settings) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     running = await _started(settings, stopped)
+    gc.collect()
+    gc.freeze()  # what a start makes lives as long as the process, and is not to be walked again and again
     await until_stopped(running.app, stopped)
     try:
         async with asyncio.timeout(STOP_S):

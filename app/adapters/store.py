@@ -14,7 +14,7 @@ from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, Read
 
 from app.errors import Unavailable
 
-WRITE_BUFFER_BYTES = 16 << 20
+WRITE_BUFFER_BYTES = 8 << 20
 """Memtable: some hundred input batches; a flush is then rare, and the log of it short."""
 BLOCK_CACHE_BYTES = 8 << 20
 

@@ -61,7 +61,7 @@ def framed_ids(raw: RawBatch) -> tuple[Int32s, Bools]:
 def schema_ids(raw: RawBatch) -> set[int]:
     """Ids that a batch's values name, so that they can be fetched ahead of decoding."""
     ids, is_framed = framed_ids(raw)
-    return set(np.unique(ids[is_framed]).tolist())
+    return set(_distinct(ids[is_framed]))
 
 
 def rows_by_schema(raw: RawBatch) -> Iterator[tuple[int, Int64s]]:
@@ -71,8 +71,14 @@ def rows_by_schema(raw: RawBatch) -> Iterator[tuple[int, Int64s]]:
     if not len(rows):
         return
     ids = ids[rows]
-    if (ids == ids[0]).all():  # nearly always
-        yield int(ids[0]), rows
-        return
-    for number in np.unique(ids).tolist():
-        yield number, rows[ids == number]
+    numbers = _distinct(ids)
+    for number in numbers:
+        yield number, rows if len(numbers) == 1 else rows[ids == number]
+
+
+def _distinct(ids: Int32s) -> list[int]:
+    """Each number once; nearly always there is only one."""
+    if len(ids) and bool((ids == ids[0]).all()):
+        return [int(ids[0])]
+    found: list[int] = np.unique(ids).tolist()
+    return found

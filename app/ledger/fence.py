@@ -164,9 +164,7 @@ def _forget_errors(sink: SinkPartition, part: Slice, settled: np.ndarray) -> Non
 def _count(sink: SinkPartition, states: UInt8s, flags: UInt8s, bits: np.ndarray) -> None:
     sink.tally.levels += rules.level_counts(states, bits)
     sink.tally.closed += np.bincount(states, minlength=10)
-    if flags.any():
-        for bit in range(8):
-            sink.tally.flags[bit] += int(((flags >> bit) & 1).sum())
+    sink.tally.flags += rules.flag_counts(flags)
 
 
 def _inform_stragglers(sink: SinkPartition, slices: list[Slice]) -> None:

@@ -54,6 +54,8 @@ class LaneRows:
     to_offsets: Int64s
     generations: Int32s
     texts: dict[int, tuple[str | None, ...]] = field(default_factory=dict)
+    _needs: Int64s | None = field(default=None, init=False, repr=False, compare=False)
+    """What `needs` has found, since it is asked again with every batch of changes that a lane waits for."""
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -62,7 +64,10 @@ class LaneRows:
         """The rows ``[lo, hi)``."""
         columns = {name: getattr(self, name)[lo:hi] for name in ROW_COLUMNS}
         texts = {row - lo: text for row, text in self.texts.items() if lo <= row < hi} if self.texts else {}
-        return LaneRows(logs=self.logs, texts=texts, **columns)
+        found = LaneRows(logs=self.logs, texts=texts, **columns)
+        if self._needs is not None:
+            object.__setattr__(found, "_needs", self._needs[lo:hi])
+        return found
 
     def picked(self, rows: list[int]) -> LaneRows:
         """Some rows, in their order."""
@@ -109,6 +114,13 @@ class LaneRows:
 
         A row that names more than its recorded end needs no more than that end.
         """
+        needs = self._needs
+        if needs is None:
+            needs = self._needed()
+            object.__setattr__(self, "_needs", needs)
+        return needs
+
+    def _needed(self) -> Int64s:
         kinds = self.kinds
         named = self.offsets + ((kinds == EvidenceKind.RECEIPT) | (kinds == EvidenceKind.WAIVER))
         named = np.where(kinds == EvidenceKind.SKIP, self.to_offsets, named)
@@ -116,7 +128,7 @@ class LaneRows:
         return np.minimum(named, self.ends)
 
 
-ROW_COLUMNS = tuple(f.name for f in fields(LaneRows) if f.name not in {"logs", "texts"})
+ROW_COLUMNS = tuple(f.name for f in fields(LaneRows) if f.name not in {"logs", "texts", "_needs"})
 
 
 def split(

@@ -218,6 +218,18 @@ def plain_flags(
     return flags
 
 
+_BITS = (np.arange(256)[:, None] >> np.arange(8)) & 1
+"""``int64[256, 8]``: which flags a byte stands for."""
+
+
+def flag_counts(flags: UInt8s) -> Int64s:
+    """``int64[8]``: how many of some cells have each `Flag`."""
+    if not flags.any():
+        return np.zeros(8, np.int64)
+    counts: Int64s = np.bincount(flags, minlength=256) @ _BITS
+    return counts
+
+
 def level_counts(states: UInt8s, bits: np.ndarray) -> Int64s:
     """``int64[4]``: how many of some closed cells rest on evidence of each `Level`; of those delivered or attempted."""
     delivered = states == State.DELIVERED

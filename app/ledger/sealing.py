@@ -13,7 +13,7 @@ import numpy as np
 
 from app.ledger.cells import Bit, CellSegment
 from app.ledger.changes import ChangeSegment
-from app.ledger.rules import LEFT_OUT, level_counts
+from app.ledger.rules import LEFT_OUT, flag_counts, level_counts
 from app.ledger.sink import SinkPartition
 from app.model import NO_TIME, SEGMENT_BITS, SEGMENT_OFFSETS, ChangeKind
 from app.model.batches import side_by_side
@@ -88,7 +88,7 @@ def _range(
         first_offset=cells.base + int(rows[0]),
         last_offset=cells.base + int(rows[-1]),
         counts=tuple(np.bincount(states, minlength=10).tolist()),
-        flags=tuple(int(((flags >> bit) & 1).sum()) for bit in range(8)) if flags.any() else (0,) * 8,
+        flags=tuple(flag_counts(flags).tolist()),
         levels=tuple(level_counts(states, cells.bits[places]).tolist()),
         open_offsets=tuple((left + cells.base).tolist()),
         source_sum=int(sink.terms.expected_fingerprints(changes, upserts).sum(dtype=np.uint64)) & _M64,

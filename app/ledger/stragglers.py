@@ -114,11 +114,8 @@ class Stragglers:
             keys = np.frombuffer(b"".join(self.by_key), np.uint64).reshape(-1, 2)
             self._halves = np.unique(keys[:, 0])
             self._fresh.clear()
-        found = np.isin(halves, np.fromiter(self._fresh, np.uint64, len(self._fresh)))
-        if len(self._halves):
-            places = np.minimum(np.searchsorted(self._halves, halves), len(self._halves) - 1)
-            found |= self._halves[places] == halves
-        return found
+        fresh = np.sort(np.fromiter(self._fresh, np.uint64, len(self._fresh)))
+        return _are_among(fresh, halves) | _are_among(self._halves, halves)
 
     def among(self, number: int, offsets: Int64s) -> list[int]:
         """Which of some offsets of one segment are stragglers'; each once."""
@@ -146,6 +143,14 @@ class Stragglers:
         """What commands named so far, if any did, was only to be looked at: the next fence commands it."""
         for offset in self.by_offset:
             self.withdraw_command(offset)
+
+
+def _are_among(few: UInt64s, many: UInt64s) -> Bools:
+    """``bool[n]``: which of many values, in any order, stand among a few that are sorted."""
+    if not len(few):
+        return np.zeros(len(many), np.bool_)
+    found: Bools = few[np.minimum(np.searchsorted(few, many), len(few) - 1)] == many
+    return found
 
 
 def found_in(few: Int64s, many: Int64s) -> list[int]:
