@@ -8,7 +8,7 @@ import numpy as np
 
 from app.decode.plain import PlainReceipts
 from app.model import EvidenceBatch, EvidenceKind, Origin, RawBatch, ReceiptStatus, SinkTopic
-from app.model.batches import Int64s
+from app.model.batches import Int64s, side_by_side
 
 _COLUMNS: tuple[tuple[str, type], ...] = (
     ("rows", np.int64),
@@ -132,28 +132,27 @@ class EvidenceRows:
     def add_plain(self, plain: PlainReceipts, lo: int, hi: int) -> None:
         """Plain receipts of records ``[lo, hi)``, which follow what was added before."""
         self._flush()
-        heads, firsts = np.unique(plain.name_index[lo:hi], return_index=True)
-        numbers = np.zeros(len(plain.names), np.int32)
-        for head in heads[np.argsort(firsts)].tolist():
-            numbers[head] = self._name(plain.names[head])
-        block: dict[str, np.ndarray] = {column: np.zeros(hi - lo, dtype) for column, dtype in _COLUMNS}
-        block["rows"] = np.arange(lo, hi)
-        block["name_index"] = numbers[plain.name_index[lo:hi]]
-        block["to_offsets"][:] = -1
-        block |= {column: getattr(plain, column)[lo:hi] for column in _PLAIN_COLUMNS}
-        self._blocks.append(block)
+        self._blocks.append(
+            {
+                "rows": np.arange(lo, hi),
+                "name_index": self._numbered(plain, lo, hi),
+                "kinds": np.zeros(hi - lo, np.uint8),
+                "names_command": np.zeros(hi - lo, np.bool_),
+                "to_offsets": np.full(hi - lo, -1, np.int64),
+                "generations": np.zeros(hi - lo, np.int32),
+                **{column: getattr(plain, column)[lo:hi] for column in _PLAIN_COLUMNS},
+            }
+        )
         self._count += hi - lo
 
     def batch(self, raw: RawBatch, origins: dict[int, Origin]) -> EvidenceBatch:
         """The batch; origins by raw row."""
         self._flush()
         columns: dict[str, np.ndarray] = {
-            column: np.concatenate([block[column] for block in self._blocks]).astype(dtype, copy=False)
-            if self._blocks
-            else np.zeros(0, dtype)
-            for column, dtype in _COLUMNS
+            column: _joined([block[column] for block in self._blocks], dtype) for column, dtype in _COLUMNS
         }
         rows = columns.pop("rows")
+        places = side_by_side(rows)
         by_row = {}
         if origins:
             by_row = {place: origins[row] for place, row in enumerate(rows.tolist()) if row in origins}
@@ -163,13 +162,24 @@ class EvidenceRows:
             start=raw.start,
             next=raw.next,
             names=list(self._names),
-            records=raw.offsets[rows],
-            timestamps=raw.timestamps[rows],
+            records=raw.offsets[places],
+            timestamps=raw.timestamps[places],
             origins=by_row,
             unreadable=self.unreadable,
             **columns,  # type: ignore[arg-type]
             **self._texts,  # type: ignore[arg-type]
         )
+
+    def _numbered(self, plain: PlainReceipts, lo: int, hi: int) -> np.ndarray:
+        """``int32[hi - lo]``: our numbers of whom some plain receipts speak of, given in the order of their coming."""
+        if len(plain.names) == 1:
+            return np.full(hi - lo, self._name(plain.names[0]), np.int32)
+        heads, firsts = np.unique(plain.name_index[lo:hi], return_index=True)
+        numbers = np.zeros(len(plain.names), np.int32)
+        for head in heads[np.argsort(firsts)].tolist():
+            numbers[head] = self._name(plain.names[head])
+        found: np.ndarray = numbers[plain.name_index[lo:hi]]
+        return found
 
     def _name(self, name: SinkTopic) -> int:
         return self._names.setdefault(name, len(self._names))
@@ -181,3 +191,10 @@ class EvidenceRows:
                 {name: np.array(values, dtype) for (name, dtype), values in zip(_COLUMNS, columns, strict=True)}
             )
             self._singles.clear()
+
+
+def _joined(parts: list[np.ndarray], dtype: type) -> np.ndarray:
+    """One column of all blocks; of one block, as it mostly is, without a copy."""
+    if len(parts) == 1:
+        return parts[0].astype(dtype, copy=False)
+    return np.concatenate(parts).astype(dtype, copy=False) if parts else np.zeros(0, dtype)
