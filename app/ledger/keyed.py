@@ -15,7 +15,7 @@ import numpy as np
 from app.ledger.cells import NEVER, Bit, CellSegment
 from app.ledger.changes import KEY, Changes, ChangeSegment
 from app.model import State
-from app.model.batches import Int64s
+from app.model.batches import Bools, Int64s, UInt64s
 
 FINE = (State.DELIVERED, State.DUPLICATED)
 """States whose cell holds the expected content; a duplicated cell fits the rule of delivered, too."""
@@ -89,22 +89,32 @@ CellsOf = Callable[[ChangeSegment], CellSegment | None]
 StatesOf = Callable[[ChangeSegment, CellSegment | None, int, int], np.ndarray]
 
 
+def are_among(few: UInt64s, many: UInt64s) -> Bools:
+    """``bool[n]``: which of many values, in any order, stand among a few that are sorted."""
+    if not len(few):
+        return np.zeros(len(many), np.bool_)
+    near = few[0] if len(few) == 1 else few[np.minimum(np.searchsorted(few, many), len(few) - 1)]
+    found: Bools = many == near
+    return found
+
+
 def facts(
     changes: Changes, cells_of: CellsOf, states_of: StatesOf, keys: Iterable[bytes], lo: int, hi: int
 ) -> Iterator[Fact]:
     """The facts of every change of ``keys`` at offsets ``[lo, hi)``, ascending."""
-    wanted = np.array(sorted(keys), KEY)
-    if not len(wanted):
+    wanted = set(keys)
+    if not wanted:
         return
+    halves = np.unique(np.frombuffer(b"".join(wanted), np.uint64)[::2])
     for segment, start, end in changes.slices(lo, hi):
-        match = segment.has_key[start:end] & np.isin(segment.keys[start:end], wanted)
-        rows = np.flatnonzero(match) + start
-        if not len(rows):
+        may_be = segment.has_key[start:end] & are_among(halves, segment.key_hashes[start:end, 0])
+        rows = [row for row in (np.flatnonzero(may_be) + start).tolist() if segment.key_hashes[row].tobytes() in wanted]
+        if not rows:
             continue
         cells = cells_of(segment)
-        states = states_of(segment, cells, start, end)
-        for index in rows.tolist():
-            state = int(states[index - start])
+        states = states_of(segment, cells, rows[0], rows[-1] + 1)
+        for index in rows:
+            state = int(states[index - rows[0]])
             yield Fact(
                 key=segment.key_hashes[index].tobytes(),
                 offset=segment.base + index,

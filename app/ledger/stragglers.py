@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 
-from app.ledger.keyed import Fact, Later
+from app.ledger.keyed import Fact, Later, are_among
 from app.ledger.segments import Log
 from app.model import SEGMENT_BITS, State
 from app.model.batches import Bools, Int64s, UInt64s
@@ -115,7 +115,7 @@ class Stragglers:
             self._halves = np.unique(keys[:, 0])
             self._fresh.clear()
         fresh = np.sort(np.fromiter(self._fresh, np.uint64, len(self._fresh)))
-        return _are_among(fresh, halves) | _are_among(self._halves, halves)
+        return are_among(fresh, halves) | are_among(self._halves, halves)
 
     def among(self, number: int, offsets: Int64s) -> list[int]:
         """Which of some offsets of one segment are stragglers'; each once."""
@@ -143,14 +143,6 @@ class Stragglers:
         """What commands named so far, if any did, was only to be looked at: the next fence commands it."""
         for offset in self.by_offset:
             self.withdraw_command(offset)
-
-
-def _are_among(few: UInt64s, many: UInt64s) -> Bools:
-    """``bool[n]``: which of many values, in any order, stand among a few that are sorted."""
-    if not len(few):
-        return np.zeros(len(many), np.bool_)
-    found: Bools = few[np.minimum(np.searchsorted(few, many), len(few) - 1)] == many
-    return found
 
 
 def found_in(few: Int64s, many: Int64s) -> list[int]:
