@@ -1,62 +1,144 @@
 """How far a sink's change log reaches, live: which changes' writes it is sure to show, told by those that it shows.
 
-What proves it is `app.evidence.change_log.coverage`'s. Here beside it: a log has several partitions, and all of them must have
-come so far; and a record shows a change only if no earlier one that is held made the same row of its key, else it may be a
-record of then, and the log hours behind.
+What proves it is `app.evidence.change_log.reach`'s. Here beside it: a log has several partitions; and a record shows a change
+only if no earlier one that is held made the same row of its key by what this sink takes, else it may be a record of then,
+and the log hours behind.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
-from app.evidence.change_log import NOWHERE, Coverage, Reach
+from app.decode.images import Image
+from app.evidence.change_log import NOWHERE, Reach, Witness
 from app.ledger.changes import ChangeSegment
 from app.ledger.sink import SinkPartition
+from app.model import ChangeKind, LeftOut
+from app.model.batches import Bools, Int64s, UInt8s, UInt64s
 from app.model.words import INDEX
-from app.worker.histories import is_among
 from app.worker.ports import Input
 
-WITNESSES = 5
-"""So many of the newest changes that a partition shows are asked whether an earlier one was the same."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """What several looks at keys of one source partition prove together.
+
+    Attributes:
+        after: the writes of changes above it are in the log, as far as it has come, if nothing of it was forgotten.
+        shown: by partition of the log, the records that show how far it has come.
+    """
+
+    after: int = NOWHERE.after
+    shown: Mapping[Input, Sequence[Witness]] = field(default_factory=dict)
+
+    def must_tell(self, offset: int) -> bool:
+        """Whether the log would tell of a change by now: wherever it would, a later one is shown."""
+        latest = (max((one.change for one in shown), default=-1) for shown in self.shown.values())
+        return self.after < offset <= min(latest, default=-1)
+
+    def is_beyond(self, offset: int, last: Image) -> bool:
+        """Whether the last record of a key is followed, in its partition, by the first that shows a later change.
+
+        A sink that begins again after a crash writes older rows behind newer ones: those say nothing of what comes then.
+        """
+        shown = self.shown.get(Input(last.topic, last.partition), ())
+        return any(one.is_new and one.place > last.offset and one.change >= offset for one in shown)
 
 
-async def combined(sink: SinkPartition, reaches: Sequence[Mapping[Input, Reach]]) -> Coverage:
+async def combined(sink: SinkPartition, reaches: Sequence[Mapping[Input, Reach]]) -> Reached:
     """What several looks at keys of one source partition prove together; each names every partition of the log."""
-    after, below = [], []
+    after, found = [], {}
     for place in {place for reach in reaches for place in reach}:
         mine = [reach[place] for reach in reaches if place in reach]
         after.append(min(one.after for one in mine))
-        shown = sorted({offset for one in mine for offset in one.shown}, reverse=True)[:WITNESSES]
-        sure = await unique(sink, shown)
-        below.append(max(sure, default=-1) + 1)
-    return Coverage(after=max(after), below=min(below)) if after else NOWHERE
+        found[place] = [witness for one in mine for witness in one.shown]
+    shown = {witness.change: witness.is_whole for witnesses in found.values() for witness in witnesses}
+    sure = await unique(sink, shown)
+    return Reached(
+        after=max(after, default=NOWHERE.after),
+        shown={place: [one for one in witnesses if one.change in sure] for place, witnesses in found.items()},
+    )
 
 
-async def unique(sink: SinkPartition, offsets: Iterable[int]) -> set[int]:
-    """Those of some changes of which no earlier one of the key that is held made the same row."""
-    asked = {offset: found for offset in offsets if (found := sink.changes.segment_of(offset)) is not None}
-    slices = list(sink.changes.slices(max(sink.changes.first, 0), max(asked, default=0)))
-    return await asyncio.to_thread(_first_of_their_kinds, slices, asked)
-
-
-def _first_of_their_kinds(
-    slices: Sequence[tuple[ChangeSegment, int, int]], asked: Mapping[int, ChangeSegment]
-) -> set[int]:
-    rows: dict[tuple[bytes, int, bytes], list[int]] = {}
-    for offset, own in asked.items():
-        rows.setdefault(_row(own, offset & INDEX), []).append(offset)
-    halves = np.unique(np.array([own.key_hashes[o & INDEX, 0] for o, own in asked.items()], np.uint64))
-    found = set(asked)
-    for segment, lo, hi in slices:
-        for index in (np.flatnonzero(is_among(segment.key_hashes[lo:hi, 0], halves)) + lo).tolist():
-            same = rows.get(_row(segment, index), ())
-            found.difference_update(offset for offset in same if offset > segment.base + index)
+def affordable(counts: Int64s, most: int) -> Int64s:
+    """Which keys are looked at where their changes are so many, ascending: those with the fewest, up to ``most`` in all."""
+    order = np.argsort(counts, kind="stable")
+    found: Int64s = np.sort(order[np.cumsum(counts[order]) <= most])
     return found
 
 
-def _row(segment: ChangeSegment, index: int) -> tuple[bytes, int, bytes]:
-    """What makes two changes the same: key, kind and content."""
-    return segment.key_hashes[index].tobytes(), int(segment.kinds[index]), segment.fingerprints[index].tobytes()
+# ---------------------------------------------------------------- what no earlier change made
+
+
+class _Asked(NamedTuple):
+    """Changes of different keys, by the first halves of their hashes, ascending; one element for each."""
+
+    halves: UInt64s
+    others: UInt64s
+    offsets: Int64s
+    kinds: UInt8s
+    projections: Int64s
+    fingerprints: UInt64s
+    is_whole: Bools
+
+
+async def unique(sink: SinkPartition, asked: Mapping[int, bool]) -> set[int]:
+    """Those of some changes of which no earlier one of the key that is held made the same row.
+
+    Args:
+        asked: whether the row tells of every column; of one that does not, any other row of its key is the same.
+    """
+    rounds: list[dict[int, tuple[ChangeSegment, int]]] = []
+    met: dict[int, int] = {}
+    for offset in sorted(asked):  # of each half of a hash one change in a round
+        segment = sink.changes.segment_of(offset)
+        if segment is not None and sink.terms.at(offset).projection < segment.fingerprints.shape[1]:
+            half = int(segment.key_hashes[offset & INDEX, 0])
+            number = met[half] = met.get(half, -1) + 1
+            rounds.extend({} for _ in range(number + 1 - len(rounds)))
+            rounds[number][half] = segment, offset
+    known = [_asked(sink, one, asked) for one in rounds]
+    slices = list(sink.changes.slices(max(sink.changes.first, 0), max(asked, default=0)))
+    return await asyncio.to_thread(lambda: {offset for one in known for offset in _first_of_their_kinds(slices, one)})
+
+
+def _asked(sink: SinkPartition, of: Mapping[int, tuple[ChangeSegment, int]], asked: Mapping[int, bool]) -> _Asked:
+    own = [of[half] for half in sorted(of)]
+    projections = [sink.terms.at(offset).projection for _, offset in own]
+    places = [
+        (segment, offset & INDEX, projection) for (segment, offset), projection in zip(own, projections, strict=True)
+    ]
+    return _Asked(
+        halves=np.array([segment.key_hashes[index, 0] for segment, index, _ in places], np.uint64),
+        others=np.array([segment.key_hashes[index, 1] for segment, index, _ in places], np.uint64),
+        offsets=np.array([offset for _, offset in own], np.int64),
+        kinds=np.array([segment.kinds[index] for segment, index, _ in places], np.uint8),
+        projections=np.array(projections, np.int64),
+        fingerprints=np.array([segment.fingerprints[index, column] for segment, index, column in places], np.uint64),
+        is_whole=np.array([asked[offset] for _, offset in own], np.bool_),
+    )
+
+
+def _first_of_their_kinds(slices: Sequence[tuple[ChangeSegment, int, int]], asked: _Asked) -> list[int]:
+    """In a thread: what is not known by the sink's projection may have been the same."""
+    is_first = np.ones(len(asked.halves), np.bool_)
+    for segment, lo, hi in slices if len(is_first) else ():
+        halves = segment.key_hashes[lo:hi, 0]
+        at = np.minimum(np.searchsorted(asked.halves, halves), len(is_first) - 1)
+        rows = np.flatnonzero((asked.halves[at] == halves) & segment.has_key[lo:hi])
+        at, rows = at[rows], rows + lo
+        columns = np.minimum(asked.projections[at], segment.fingerprints.shape[1] - 1)
+        is_told = (columns == asked.projections[at]) & (segment.left_out[rows, columns] != LeftOut.UNKNOWN)
+        is_same = segment.fingerprints[rows, columns] == asked.fingerprints[at]
+        is_same |= ~is_told | ~asked.is_whole[at]
+        is_same &= segment.kinds[rows] == asked.kinds[at]
+        is_same |= segment.kinds[rows] == ChangeKind.UNREADABLE
+        is_same &= segment.key_hashes[rows, 1] == asked.others[at]
+        is_first[at[is_same & (rows + segment.base < asked.offsets[at])]] = False
+    found: list[int] = asked.offsets[is_first].tolist()
+    return found
