@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from app.decode.images import Image
+from app.evidence.agreement import Verdict
 from app.evidence.keys import KeyText, shared_text
 from app.evidence.states import PLACEHOLDER, UNKNOWN, Different, Equal, State, agreement, placeholders
 from app.evidence.tables import StoreTerms, named
@@ -237,20 +238,24 @@ def _fitting(
 
 def shows_only(
     known: Sequence[State], finding: Equal | Different, row: Mapping[str, bytes] | None, terms: StoreTerms
-) -> bool:
-    """Whether a row is that of one change in every column, but for texts that stand for values, and of no earlier one at hand."""
+) -> Verdict:
+    """Whether a row is that of one change, but for texts that stand for values, and of no earlier one at hand.
+
+    Returns:
+        None where it is so by those columns alone that can be compared.
+    """
     own = next(state for state in known if state.offset == finding.offset)
-    if isinstance(finding, Equal):
-        is_whole = finding.is_whole
-    else:
-        rest = {name: atom for name, atom in (own.columns or {}).items() if name not in finding.columns}
-        shown = replace(own, columns=rest, unknown=own.unknown - finding.columns.keys())
-        is_spoiled = set(finding.columns.values()) == {PLACEHOLDER}
-        is_whole = is_spoiled and not shown.unknown and agreement(shown, row, terms) is True
     earlier = [state for state in known if state.offset < finding.offset]
-    return is_whole and all(
-        agreement(state, row, terms) is False and placeholders(state, row, terms) is None for state in earlier
-    )
+    if any(agreement(one, row, terms) is not False or placeholders(one, row, terms) is not None for one in earlier):
+        return False
+    if isinstance(finding, Equal):
+        return finding.is_whole or None
+    if set(finding.columns.values()) != {PLACEHOLDER}:
+        return False
+    rest = {name: atom for name, atom in (own.columns or {}).items() if name not in finding.columns}
+    unknown = own.unknown - finding.columns.keys()
+    verdict = agreement(replace(own, columns=rest, unknown=unknown), row, terms)
+    return None if verdict and unknown else verdict
 
 
 def shows_none_below(known: Sequence[State], offset: int, row: Mapping[str, bytes] | None, terms: StoreTerms) -> bool:

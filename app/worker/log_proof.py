@@ -85,10 +85,11 @@ class LogProof:
         Raises:
             Unavailable: the changes can't be had now.
         """
-        told, silent = self._split(sink, sights)
-        own = await unique(
-            sink, {sight.finding.offset: True for _, sight, last in told if self._shows_only(sight, last)}
-        )
+        has_absent = any(isinstance(sight.finding, Absent) for _, sight in sights)
+        is_whole = has_absent and holds_every_change(sink)
+        told, silent = await asyncio.to_thread(self._split, sink, sights, is_whole=is_whole)
+        alone = await asyncio.to_thread(self._alone, told)
+        own = await unique(sink, alone)
         rest = [(offset, sight, last) for offset, sight, last in told if sight.finding.offset not in own]
         found = [(offset, sight) for offset, sight, _ in told if sight.finding.offset in own]
         asked = [sight.finding.offset for _, sight in (*silent, *((offset, sight) for offset, sight, _ in rest))]
@@ -106,7 +107,7 @@ class LogProof:
         Args:
             passed_ms: by offset asked for, since when the sink is known to have passed the change, ms since the epoch.
         """
-        told = self._split(sink, sights)[0]
+        told, _ = await asyncio.to_thread(self._split, sink, sights, is_whole=False)
         found, rest = [], []
         for offset, sight, last in told:
             is_late = last.at > passed_ms[offset] + CLOCKS_MS
@@ -119,8 +120,10 @@ class LogProof:
             found += [(offset, sight) for offset, sight, last in rest if reached.is_beyond(sight.finding.offset, last)]
         return sorted(found, key=lambda one: one[0])
 
-    def _split(self, sink: SinkPartition, sights: Sights) -> tuple[list[tuple[int, Sight, Image]], Sights]:
-        """Rows that the log shows still as they were seen, each with its last record; and keys whose silence may prove something."""
+    def _split(
+        self, sink: SinkPartition, sights: Sights, *, is_whole: bool
+    ) -> tuple[list[tuple[int, Sight, Image]], Sights]:
+        """In a thread: rows that the log shows still as they were seen, each with its last record; and keys whose silence may prove something."""
         told, silent = [], []
         for offset, sight in sights:
             row, last = self._rows.last(self._terms.table_of(sight.image), self.key_there(sight.image))
@@ -128,27 +131,29 @@ class LogProof:
                 continue  # of a truncate one row proves nothing
             if last is not None:
                 told.append((offset, sight, last))
-            elif self._may_silence_prove(sink, sight):
+            elif self._may_silence_prove(sink, sight, is_whole=is_whole):
                 silent.append((offset, sight))
         return told, silent
 
-    def _shows_only(self, sight: Sight, last: Image) -> bool:
-        """Whether a row is that of its change, and not of an earlier one at hand, nor written before it."""
-        finding = sight.finding
-        has_happened = last.at >= sight.image.at - CLOCKS_MS
-        return (
-            not isinstance(finding, Absent)
-            and has_happened
-            and shows_only(sight.known, finding, sight.row, self._terms)
-        )
+    def _alone(self, told: Sequence[tuple[int, Sight, Image]]) -> dict[int, bool]:
+        """In a thread: the changes whose rows are those of no earlier one at hand, nor written before them; whether in every column."""
+        found: dict[int, bool] = {}
+        for _, sight, last in told:
+            finding = sight.finding
+            if isinstance(finding, Absent) or last.at < sight.image.at - CLOCKS_MS:
+                continue
+            verdict = shows_only(sight.known, finding, sight.row, self._terms)
+            if verdict is not False:
+                found[finding.offset] = verdict is True
+        return found
 
-    def _may_silence_prove(self, sink: SinkPartition, sight: Sight) -> bool:
+    def _may_silence_prove(self, sink: SinkPartition, sight: Sight, *, is_whole: bool) -> bool:
         image, segment = sight.image, sink.changes.segment_of(sight.image.offset)
         forgotten_ms = self._rows.forgotten_ms(self._terms.table_of(image))
         if not isinstance(sight.finding, Absent) or segment is None or forgotten_ms is None:
             return False
         is_first = sight.known[0].offset == image.offset and not segment.duplicates[image.offset & INDEX]
-        is_insert = image.op in INSERTS and (image.op == "c" or holds_every_change(sink))
+        is_insert = image.op in INSERTS and (image.op == "c" or is_whole)
         was_forgotten = forgotten_ms >= 0 and image.at <= forgotten_ms + CLOCKS_MS
         return is_first and is_insert and not was_forgotten
 

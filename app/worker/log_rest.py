@@ -31,7 +31,7 @@ from app.worker.looks import Looks, Sight
 from app.worker.placing import FRAMING_BYTES, Placing
 from app.worker.ports import Input
 from app.worker.readback import KEYS_AT_ONCE, Changes, HeldPast, by_its_contract, histories_of
-from app.worker.scrub import is_closed
+from app.worker.scrub import is_closed, is_waived
 from app.worker.wanted import Wanted
 from cdc_receipts.codec import Mark, Receipt
 
@@ -110,7 +110,7 @@ class LogRest:
         self._strangers: dict[Input, dict[KeyText, int]] = {}
 
     def remember(self, source: Input, below: int, sights: Sights) -> None:
-        """Whose rows they are that the log may tell of later: of each key the newest change that was compared with it.
+        """In a thread: whose rows they are that the log may tell of later: of each key the newest change that was compared with it.
 
         Args:
             below: the sink's progress.
@@ -148,10 +148,7 @@ class LogRest:
             for key in {*fresh, *self._pending.get(source, ())}
             if (found := self._compared.get((source, key)))
         }
-        closed = {
-            found.offset: key for key, found in known.items()
-            if is_closed(sink, found.offset) and sink.changes.key(found.offset) is not None
-        }  # fmt: skip
+        closed = {found.offset: key for key, found in known.items() if _is_at_rest(sink, found.offset)}
         pending = {key for key, found in known.items() if found.offset >= sink.fence}
         passed_ms = {offset: known[key].passed_ms for offset, key in closed.items()}
         said: list[Receipt | Mark] = []
@@ -269,3 +266,8 @@ def _held_among(stretches: Sequence[Stretch], halves: Iterable[int]) -> set[int]
     for stretch in stretches:
         found.update(stretch.halves[is_among(stretch.halves, asked) & stretch.has_key].tolist())
     return found
+
+
+def _is_at_rest(sink: SinkPartition, offset: int) -> bool:
+    """Whether a cell is closed, its row was right, and its change is held."""
+    return is_closed(sink, offset) and not is_waived(sink, offset) and sink.changes.key(offset) is not None

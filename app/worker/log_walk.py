@@ -102,7 +102,7 @@ class LogWalk:
             for start in range(0, len(asked.offsets), KEYS_AT_ONCE):
                 part = asked.offsets[start : start + KEYS_AT_ONCE].tolist()
                 sights = await self._looks.settle(past, source, below, part, may_be_gone=may_be_gone)
-                self._rest.remember(source, below, sights)
+                await asyncio.to_thread(self._rest.remember, source, below, sights)
                 sure = await self._proof.sure(sink, source, sights)
                 left += len(part) - len(sure)
                 self._looks.count([sight.finding for _, sight in sure])

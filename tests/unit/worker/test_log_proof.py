@@ -15,7 +15,14 @@ from app.worker.ports import Input
 from cdc_receipts.fingerprint import UNAVAILABLE_VALUE
 from tests.unit.decode.envelopes import change, framed
 from tests.unit.worker.test_log_walk import (
-    LogWorld, contradicted, insert, pairs, settled, upsert, waited, waited_or_not,
+    LogWorld,
+    contradicted,
+    insert,
+    pairs,
+    settled,
+    upsert,
+    waited,
+    waited_or_not,
 )  # fmt: skip
 from tests.unit.worker.test_readback import KEY, KEY_ID, NARROW, NARROW_ID
 
@@ -227,6 +234,16 @@ def test_a_row_whose_value_the_log_leaves_out_may_be_of_another_change() -> None
     world.writes(upsert(1, "on", UNAVAILABLE_VALUE))
 
     assert "delivered" not in looked(world, 3)
+
+
+def test_a_row_whose_value_the_log_leaves_out_is_there_where_no_earlier_change_of_its_key_is_held() -> None:
+    world = LogWorld(insert(1, "on", "1"))
+    world.writes(upsert(1, "on", UNAVAILABLE_VALUE))
+
+    (said,) = world.walks(1)
+
+    assert looked(world, 1) == {"delivered"}
+    assert said.fingerprint is None  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("body", ["long", UNAVAILABLE_VALUE])

@@ -12,7 +12,7 @@ import pytest
 from app.decode.images import ImageDecoder
 from app.decode.schemas import RecordedSchemas
 from app.evidence.installation.partitioner import partition_of
-from app.model import ChangeKind, RawBatch, RawRecord
+from app.model import ChangeKind, RawBatch, RawRecord, State
 from app.worker import log_rest
 from app.worker.ports import Input
 from app.worker.sink_log import SinkLog
@@ -20,9 +20,20 @@ from cdc_receipts.fingerprint import UNAVAILABLE_VALUE
 from tests.unit.decode.envelopes import change, framed
 from tests.unit.worker import test_readback
 from tests.unit.worker.test_log_walk import (
-    BOTH, LONG_S, LogWorld, contradicted, delete, insert, pairs, settled, strangers, upsert, waited_or_not,
+    BOTH,
+    LONG_S,
+    NARROWED_ID,
+    LogWorld,
+    contradicted,
+    delete,
+    insert,
+    pairs,
+    settled,
+    strangers,
+    upsert,
+    waited_or_not,
 )  # fmt: skip
-from tests.unit.worker.test_readback import KEY, KEY_ID, NARROW, NARROW_ID, VALUE, VALUE_ID
+from tests.unit.worker.test_readback import KEY, KEY_ID, NARROW, VALUE, VALUE_ID
 
 NEW_KEY_ID = 11
 
@@ -133,12 +144,22 @@ def test_a_column_that_was_dropped_from_the_sink_contradicts_nothing() -> None:
     world = settled(*pairs("a", "b", "c", "d"))
     world.passes(LONG_S)
     source = {"table": "t", "ts_ms": 1_000 * world.written, "lsn": 1_000}
-    value = framed(NARROW, change("u", {"id": 1, "name": "b"}, source), NARROW_ID)
+    value = framed(NARROW, change("u", {"id": 1, "name": "b"}, source), NARROWED_ID)
     world.tells(framed(KEY, {"id": 1}, KEY_ID), value)
 
     world.walks(4, has_bad=True)
 
     assert contradicted(world) == []
+
+
+def test_a_cell_that_an_operator_has_settled_as_it_is_is_not_contradicted_by_that() -> None:
+    world = settled(*pairs("a", "b", "c", "d"))
+    world.sink.cells[0].closed[1] = State.MISSING + 1
+    long_after(world, delete(1), delete(2))
+
+    world.walks(4, has_bad=True)
+
+    assert contradicted(world) == [2]
 
 
 # ---------------------------------------------------------------- rows of keys that no change has

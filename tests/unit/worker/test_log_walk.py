@@ -24,12 +24,20 @@ from app.worker.sink_log import SinkLog
 from cdc_receipts.codec import Mark, Receipt
 from cdc_receipts.fingerprint import UNAVAILABLE_VALUE
 from tests.unit.decode.envelopes import change, framed, record
-from tests.unit.worker.test_readback import KEY, KEY_ID, SOURCE, VALUE, VALUE_ID, WRITERS, World, delete, upsert
+from tests.unit.worker.test_readback import KEY, KEY_ID, NARROW, SOURCE, VALUE, VALUE_ID, WRITERS, World, delete, upsert
 
 WAIT_S = 30.0
 TEXT_KEY_ID = 9
 TEXT_KEY = record("Key", (("id", "string"),))
-BOTH = RecordedSchemas({VALUE_ID: json.dumps(VALUE), KEY_ID: json.dumps(KEY), TEXT_KEY_ID: json.dumps(TEXT_KEY)})
+NARROWED_ID = 10
+BOTH = RecordedSchemas(
+    {
+        VALUE_ID: json.dumps(VALUE),
+        KEY_ID: json.dumps(KEY),
+        TEXT_KEY_ID: json.dumps(TEXT_KEY),
+        NARROWED_ID: json.dumps(NARROW),
+    }
+)
 
 
 def insert(key: int, name: str | None, body: str | None = "b") -> tuple[int, str, dict[str, Any] | None]:
