@@ -25,7 +25,7 @@ import numpy as np
 from app.decode.images import Image
 from app.evidence.change_log import CLOCKS_MS, INSERTS, Reach, reach, shows_none_below, shows_only
 from app.evidence.keys import KeyText, row_key
-from app.evidence.states import Absent
+from app.evidence.states import Absent, Equal, agreement
 from app.evidence.tables import StoreTerms
 from app.ledger.sink import SinkPartition
 from app.model import ChangeKind, SinkTopic
@@ -75,10 +75,6 @@ class LogProof:
         is_loose = any(terms.allowed(image.table, column) for column in row_key(image, terms) or ())
         return not is_loose and len(self._fillers(terms.table_of(image), image.topic)) < 2
 
-    def last(self, image: Image) -> Image | None:
-        """The last record of a change's key, None where the log does not know it."""
-        return self._rows.last(self._terms.table_of(image), self.key_there(image))[1]
-
     async def sure(self, sink: SinkPartition, source: Input, sights: Sights) -> Sights:
         """What rows prove something. The log was not read on since the last of them was seen.
 
@@ -127,13 +123,19 @@ class LogProof:
         told, silent = [], []
         for offset, sight in sights:
             row, last = self._rows.last(self._terms.table_of(sight.image), self.key_there(sight.image))
-            if sight.image.kind is ChangeKind.TRUNCATE or row != sight.row:
+            if sight.image.kind is ChangeKind.TRUNCATE or row != sight.row or not self._is_so_still(sight):
                 continue  # of a truncate one row proves nothing
             if last is not None:
                 told.append((offset, sight, last))
             elif self._may_silence_prove(sink, sight, is_whole=is_whole):
                 silent.append((offset, sight))
         return told, silent
+
+    def _is_so_still(self, sight: Sight) -> bool:
+        """Whether a row that is right is so as it was seen last, and was not only at the look before."""
+        finding = sight.finding
+        own = (state for state in sight.known if state.offset == finding.offset)
+        return not isinstance(finding, Equal) or any(agreement(one, sight.row, self._terms) is not False for one in own)
 
     def _alone(self, told: Sequence[tuple[int, Sight, Image]]) -> dict[int, bool]:
         """In a thread: the changes whose rows are those of no earlier one at hand, nor written before them; whether in every column."""

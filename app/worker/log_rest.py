@@ -26,7 +26,7 @@ from app.ledger.sink import SinkPartition
 from app.model import ChangeKind
 from app.worker.histories import Histories, Stretch, held, is_among
 from app.worker.log_proof import LogProof, Sights, holds_every_change
-from app.worker.log_rows import LoggedSink, LogRows, Position
+from app.worker.log_rows import LoggedSink, LogRows, Place, Position
 from app.worker.looks import Looks, Sight
 from app.worker.placing import FRAMING_BYTES, Placing
 from app.worker.ports import Input
@@ -66,13 +66,19 @@ class LoggedPast(HeldPast):
 
 
 class Compared(NamedTuple):
-    """The newest change of a key that was compared with the log; since when the sink is known to have passed it, ms."""
+    """The newest change of a key that was compared with the log.
+
+    Attributes:
+        passed_ms: since when the sink is known to have passed it, ms since the epoch.
+        place: of the record that was right then; None where none was.
+    """
 
     offset: int
     passed_ms: int
+    place: Place | None
 
 
-NEVER = Compared(-1, 1 << 62)
+NOT_YET_MS = 1 << 62
 
 
 class LogRest:
@@ -117,17 +123,25 @@ class LogRest:
         """
         if self._terms.is_table_by_value(source.topic) or self._terms.keys:
             return
-        found = [sight.image for _, sight in sights if sight.image.key and self._proof.is_matched(sight.image)]
-        for image in found:
-            key = source, self._proof.key_there(image)
-            before = self._compared.pop(key, NEVER)
-            passed_ms = self._wall_ms() if image.offset < below else NEVER.passed_ms
-            now = Compared(image.offset, passed_ms)
-            self._compared[key] = min(before, now) if before.offset == now.offset else max(before, now)
-            self._tables[source.topic] = self._terms.table_of(image)
+        found = [sight for _, sight in sights if sight.image.key and self._proof.is_matched(sight.image)]
+        for sight in found:
+            image, key = sight.image, self._proof.key_there(sight.image)
+            table = self._tables[source.topic] = self._terms.table_of(image)
+            is_right = isinstance(sight.finding, Equal) and self._rows.last(table, key)[0] == sight.row
+            place = self._rows.place(table, key) if is_right else None
+            before = self._compared.pop((source, key), Compared(-1, NOT_YET_MS, None))
+            offset = max(before.offset, image.offset)
+            passed_ms = self._wall_ms() if offset < below else NOT_YET_MS
+            if before.offset == offset:
+                passed_ms = min(before.passed_ms, passed_ms)
+            self._compared[source, key] = Compared(offset, passed_ms, place if image.offset == offset else None)
         while len(self._compared) > MOST_KEYS:
             self._compared.popitem(last=False)
-        samples = {image.offset: image for image in (*self._samples.get(source, ()), *found) if image.key_bytes}
+        samples = {
+            image.offset: image
+            for image in (*self._samples.get(source, ()), *(one.image for one in found))
+            if image.key_bytes
+        }
         self._samples[source] = [samples[offset] for offset in sorted(samples, reverse=True)[:SAMPLE]]
 
     async def look(self, sink: SinkPartition, source: Input, *, may_be_gone: bool) -> list[Receipt | Mark]:
@@ -143,14 +157,9 @@ class LogRest:
         positions = self._logged.positions()
         since = self._from.setdefault(source, positions)
         fresh = await asyncio.to_thread(self._rows.fresh, self._tables.get(source.topic, ""), since)
-        known = {
-            key: found
-            for key in {*fresh, *self._pending.get(source, ())}
-            if (found := self._compared.get((source, key)))
-        }
-        closed = {found.offset: key for key, found in known.items() if _is_at_rest(sink, found.offset)}
-        pending = {key for key, found in known.items() if found.offset >= sink.fence}
-        passed_ms = {offset: known[key].passed_ms for offset, key in closed.items()}
+        keys = fresh | self._pending.get(source, set())
+        closed, pending = await asyncio.to_thread(self._at_rest, sink, source, keys)
+        passed_ms = {offset: self._compared[source, key].passed_ms for offset, key in closed.items()}
         said: list[Receipt | Mark] = []
         asked = sorted(closed)
         for start in range(0, len(asked), KEYS_AT_ONCE):
@@ -163,6 +172,22 @@ class LogRest:
         self._pending[source] = set(list(pending)[:MOST_PENDING])
         self._count("passed_over", len(pending) - len(self._pending[source]))
         return said
+
+    def _at_rest(
+        self, sink: SinkPartition, source: Input, keys: Iterable[KeyText]
+    ) -> tuple[dict[int, KeyText], set[KeyText]]:
+        """In a thread: closed cells whose keys the log told of since they were compared, and keys whose cells no fence has come to."""
+        closed, pending = {}, set()
+        table = self._tables.get(source.topic, "")
+        for key in keys:
+            found = self._compared.get((source, key))
+            if found is None or (found.place is not None and self._rows.place(table, key) == found.place):
+                continue
+            if found.offset >= sink.fence:
+                pending.add(key)
+            elif _is_at_rest(sink, found.offset):
+                closed[found.offset] = key
+        return closed, pending
 
     async def _wrong(self, sink: SinkPartition, source: Input, asked: Sequence[int], *, may_be_gone: bool) -> Sights:
         """The rows of some closed cells that were seen to be wrong twice."""
@@ -215,13 +240,13 @@ class LogRest:
         stretches = held(sink.changes, max(sink.changes.first, 0), upto)
         known = await asyncio.to_thread(_held_among, stretches, hashes.values())
         end = await self._changes.log.end(source, upto)
-        strangers = [key for key, found in hashes.items() if found not in known]
+        strangers = {key for key, found in hashes.items() if found not in known}
         for key, seen_end in list(waiting.items()):
             if key not in strangers or upto >= seen_end:
                 del waiting[key]
                 if key in strangers:
                     self._tell(sink, source, key)
-        new = [key for key in unknown if key in hashes and hashes[key] not in known]
+        new = [key for key in unknown if key in strangers]
         room = max(MOST_STRANGERS - len(waiting), 0)
         waiting.update(dict.fromkeys(new[:room], end))
         self._count("passed_over", len(new[room:]))

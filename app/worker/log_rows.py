@@ -57,6 +57,14 @@ class Position(NamedTuple):
     next: int
 
 
+class Place(NamedTuple):
+    """Where a record stands."""
+
+    log: Input
+    life: int
+    offset: int
+
+
 class LoggedSink:
     """A sink's log as far as it was read; one at a time looks at it."""
 
@@ -130,6 +138,14 @@ class LogRows:
         """When the last transaction was made that a partition of a table's log tells of, of any key, ms; 0 for none."""
         kept = self._logged.log.table(table)
         return max((image.at for image in islice(reversed(kept.records.get(log, ())), LATE)), default=0) if kept else 0
+
+    def place(self, table: str, key: KeyText) -> Place | None:
+        """Where the last record of a key stands; None where the log tells nothing of it."""
+        found = self.records_of(table, key)
+        if not found:
+            return None
+        log = Input(found[-1].topic, found[-1].partition)
+        return Place(log, self._logged.log.life(log), found[-1].offset)
 
     def last(self, table: str, key: KeyText) -> tuple[Row | None, Image | None]:
         """The row of a key and its last record; none where the log tells nothing of it."""

@@ -130,8 +130,9 @@ class SinkLog:
         return self._lives[log]
 
     def forgotten_ms(self, table: TableLog) -> int:
-        """Up to when writes to a table were made that are not held, ms since the epoch; -1 where there is none of which is known."""
-        return max((self._forgotten.get(log, -1) for log in self.partitions(table)), default=-1)
+        """Up to when writes to a table were made that are not held, ms since the epoch; -1 where none is known of."""
+        topics = {log.topic for log in table.records}
+        return max((at for log, at in self._forgotten.items() if log.topic in topics), default=-1)
 
     def problem(self) -> str:
         """Why some table proves nothing; empty where all do."""

@@ -92,22 +92,30 @@ def test_all_that_was_compared_is_looked_at_again(monkeypatch: pytest.MonkeyPatc
     assert contradicted(world) == [15, 16]
 
 
+def test_rows_that_were_right_when_the_log_told_of_them_are_not_fetched_again() -> None:
+    world = LogWorld(*pairs("a", "b", "c", "d"))
+    world.writes(*pairs("a", "b", "c", "d"))
+    world.walks(4)
+    world.walks(4, has_bad=True)
+    world.happens(insert(5, "e"))
+    world.writes(insert(5, "e"))
+    world.walks(5)
+    world.asked_for.clear()
+
+    world.walks(5, has_bad=True)
+
+    assert world.asked_for == []
+
+
 def test_many_rows_at_rest_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_rest, "KEYS_AT_ONCE", 4)
     world = settled(*(insert(key, "a") for key in range(10)))
-    sizes: list[int] = []
-    fetch = world.fetch
-
-    async def counted(source: Input, offsets: Sequence[int]) -> RawBatch:
-        sizes.append(len(offsets))
-        return await fetch(source, offsets)
-
-    world.fetch = counted  # type: ignore[method-assign]
+    world.asked_for.clear()
     long_after(world, *(insert(key, "a") for key in range(10)))
 
     world.walks(10, has_bad=True)
 
-    assert sizes == [4, 4, 2]
+    assert world.asked_for == [4, 4, 2]
 
 
 def test_a_key_that_stands_on_another_partition_today_contradicts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

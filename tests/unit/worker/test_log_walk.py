@@ -58,6 +58,7 @@ class LogWorld(World):
     def __init__(self, *changes: tuple[int, str, Any], partitions: int = 1, most: int = 1_000, **terms: Any) -> None:
         rest = {name: terms.pop(name) for name in ("evidence", "redelivery") if name in terms}
         self.source_ms = 5
+        self.asked_for: list[int] = []
         super().__init__(*changes, **rest)
         self.now = 0.0
         self.unread_ms = -1
@@ -125,6 +126,10 @@ class LogWorld(World):
         return said
 
     # what the walk asks
+
+    async def fetch(self, source: Input, offsets: Sequence[int]) -> RawBatch:
+        self.asked_for.append(len(offsets))
+        return await super().fetch(source, offsets)
 
     def ends(self, *, is_fresh: bool = False) -> Mapping[Input, int]:
         return {Input("log", number): len(log) for number, log in enumerate(self.log)}
