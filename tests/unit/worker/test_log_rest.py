@@ -18,7 +18,7 @@ from app.worker.ports import Input
 from app.worker.sink_log import SinkLog
 from cdc_receipts.fingerprint import UNAVAILABLE_VALUE
 from tests.unit.decode.envelopes import change, framed
-from tests.unit.worker import test_readback
+from tests.unit.worker import test_log_walk, test_readback
 from tests.unit.worker.test_log_walk import (
     BOTH,
     LONG_S,
@@ -121,7 +121,8 @@ def test_many_rows_at_rest_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatc
 def test_a_key_that_stands_on_another_partition_today_contradicts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its schema has got another id: a newer change may have been written there."""
     schemas = {VALUE_ID: json.dumps(VALUE), KEY_ID: json.dumps(KEY), NEW_KEY_ID: json.dumps(KEY)}
-    monkeypatch.setattr(test_readback, "WRITERS", RecordedSchemas(schemas))
+    for module in (test_readback, test_log_walk):
+        monkeypatch.setattr(module, "WRITERS", RecordedSchemas(schemas))
     before, now = (
         [key for key in range(4_000) if partition_of(framed(KEY, {"id": key}, one), 4) == 0]
         for one in schemas
@@ -134,8 +135,6 @@ def test_a_key_that_stands_on_another_partition_today_contradicts_nothing(monkey
         value = framed(VALUE, change("c", {"id": key, "name": "a", "body": "b"}, {"lsn": key}), VALUE_ID)
         world.records.append(RawRecord(len(world.records), 100, framed(KEY, {"id": key}, number), value))
     world.reads_on()
-    decoder = ImageDecoder(RecordedSchemas(schemas), UNAVAILABLE_VALUE)
-    object.__setattr__(world.walk._rest._changes, "decoder", decoder)
     rows = [insert(key, "a") for key in (moved, *now[:60])]
     world.writes(*rows)
     world.walks(len(rows))
