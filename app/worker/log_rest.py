@@ -158,7 +158,9 @@ class LogRest:
         since = self._from.setdefault(source, positions)
         fresh = await asyncio.to_thread(self._rows.fresh, self._tables.get(source.topic, ""), since)
         keys = fresh | self._pending.get(source, set())
-        closed, pending = await asyncio.to_thread(self._at_rest, sink, source, keys)
+        told = await asyncio.to_thread(self._told, source, keys)
+        self._count("passed_over", len(keys) - len(told))  # the log was forgotten meanwhile
+        closed, pending = await asyncio.to_thread(self._at_rest, sink, source, told)
         passed_ms = {offset: self._compared[source, key].passed_ms for offset, key in closed.items()}
         said: list[Receipt | Mark] = []
         asked = sorted(closed)
@@ -173,15 +175,19 @@ class LogRest:
         self._count("passed_over", len(pending) - len(self._pending[source]))
         return said
 
+    def _told(self, source: Input, keys: Iterable[KeyText]) -> dict[KeyText, Place]:
+        """In a thread: where the last records of some keys stand, of those that the log knows yet."""
+        table = self._tables.get(source.topic, "")
+        return {key: place for key in keys if (place := self._rows.place(table, key)) is not None}
+
     def _at_rest(
-        self, sink: SinkPartition, source: Input, keys: Iterable[KeyText]
+        self, sink: SinkPartition, source: Input, told: Mapping[KeyText, Place]
     ) -> tuple[dict[int, KeyText], set[KeyText]]:
         """In a thread: closed cells whose keys the log told of since they were compared, and keys whose cells no fence has come to."""
         closed, pending = {}, set()
-        table = self._tables.get(source.topic, "")
-        for key in keys:
+        for key, place in told.items():
             found = self._compared.get((source, key))
-            if found is None or (found.place is not None and self._rows.place(table, key) == found.place):
+            if found is None or found.place == place:
                 continue
             if found.offset >= sink.fence:
                 pending.add(key)
@@ -191,11 +197,11 @@ class LogRest:
 
     async def _wrong(self, sink: SinkPartition, source: Input, asked: Sequence[int], *, may_be_gone: bool) -> Sights:
         """The rows of some closed cells that were seen to be wrong twice."""
-        offsets = np.array(asked, np.int64)
-        wanted = Wanted(offsets=offsets, keys=np.array([sink.changes.key(offset) or b"" for offset in asked], KEY))
+        held_now = {offset: key for offset in asked if (key := sink.changes.key(offset)) is not None}
+        wanted = Wanted(offsets=np.array(list(held_now), np.int64), keys=np.array(list(held_now.values()), KEY))
         histories = await histories_of(sink, wanted, self._terms)
         past = LoggedPast(self._logged, sink, source, histories, self._changes)
-        sights = await self._looks.settle(past, source, sink.fence, asked, may_be_gone=may_be_gone)
+        sights = await self._looks.settle(past, source, sink.fence, list(held_now), may_be_gone=may_be_gone)
         return [
             (offset, sight) for offset, sight in sights
             if sight.finding.offset == offset and not isinstance(sight.finding, Equal)

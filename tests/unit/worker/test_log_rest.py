@@ -73,6 +73,18 @@ def test_what_an_older_change_made_is_told_once_the_log_has_come_beyond() -> Non
     assert contradicted(world) == [1]
 
 
+def test_a_row_that_is_forgotten_while_the_log_is_waited_for_is_given_up_and_counted() -> None:
+    world = settled(insert(1, "a"), upsert(1, "b"), *pairs("z"), insert(50, "y"), most=6)
+    long_after(world, upsert(1, "a"))
+    assert world.walks(4, has_bad=True) == []
+
+    world.writes(*(upsert(key, "other") for key in range(200, 206)))
+
+    assert world.walks(4, has_bad=True) == []
+    assert world.walks(4, has_bad=True) == []
+    assert world.walk.tally.rows["passed_over"] == 1
+
+
 def test_a_contradiction_is_said_once_though_another_key_is_waited_for() -> None:
     world = settled(insert(1, "a"), upsert(1, "b"), *pairs("z"), insert(50, "y"))
     long_after(world, upsert(1, "a"), delete(0))
