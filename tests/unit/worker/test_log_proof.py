@@ -298,13 +298,13 @@ def test_an_old_row_that_is_touched_during_the_second_pass_shows_no_end_of_it() 
 
 def test_a_row_that_is_right_until_the_second_pass_overwrites_it_is_not_called_delivered_in_it() -> None:
     """The first pass lost the last change of the key, which makes the row that the second writes at its beginning."""
-    rows = [upsert(1, "on"), upsert(1, "off"), upsert(1, "on"), insert(2, "x"), insert(3, "y")]
+    rows = [insert(9, "z"), upsert(1, "on"), upsert(1, "off"), upsert(1, "on"), insert(2, "x"), insert(3, "y")]
     world = LogWorld(*rows)
-    world.writes(*rows[:2], *rows[3:], rows[0])
+    world.writes(*rows[:3], *rows[4:], *rows[:2])
 
-    waited_or_not(world, 5)
+    waited_or_not(world, 6)
 
-    assert world.states()[2] == "attempted"
+    assert world.states()[3] == "attempted"
 
 
 def test_a_second_pass_contradicts_no_closed_cell() -> None:
