@@ -6,7 +6,10 @@
 #   make test      every tier; REQUIRE_ALL=1 turns a skipped tier into a failure; TIERS="unit laws" picks some
 #   make simulate  one simulated run: make simulate SEED=7
 #   make soak      a long run on a real stack that works and breaks at random: make soak MINUTES=30 SEED=7
-#   make bench     the benchmarks, as JSON
+#   make bench     parts of it measured alone, as JSON
+#   make compare   this verifier beside Kafka Streams, Quix and plain Python: make compare CHANGES=200000 ROUNDS=1
+#   make scaling, make recovery, make tail   more of everything; kill -9; a steady rate: see docs/performance.md
+#   make wheel     both packages into dist/, the kernel built for this platform and every Python from 3.11 on
 #   make lock      resolve requirements.lock again, and docker/requirements.lock, the part of it that the image needs
 #   make fmt       format and mend what a tool can mend
 
@@ -16,9 +19,13 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.setup-done
 SEED   ?=
 MINUTES ?= 30
+CHANGES ?= 1000000
+ROUNDS ?= 5
+PEERS  ?= ours,confluent,plain,streams,quix
+JSON   ?=
 TIERS  ?=
 
-.PHONY: setup demo test simulate soak bench lock fmt clean
+.PHONY: setup demo test simulate soak bench compare scaling recovery tail wheel lock fmt clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -47,6 +54,19 @@ soak: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+# Each prints a table; JSON=FILE writes everything that was measured there. They need Java and Maven, for a real broker.
+compare: setup
+	$(BIN)/python -m benchmarks.compare --changes $(CHANGES) --rounds $(ROUNDS) --peers $(PEERS) $(if $(JSON),--json $(JSON))
+
+scaling recovery: setup
+	$(BIN)/python -m benchmarks.$@ --changes $(CHANGES) $(if $(JSON),--json $(JSON))
+
+tail: setup
+	$(BIN)/python -m benchmarks.tail $(if $(JSON),--json $(JSON))
+
+wheel: setup
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist ./receipts .
 
 # --universal: one lock for every Python and platform in pyproject.toml; the local package's own needs are in it.
 LOCKED := pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

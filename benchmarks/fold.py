@@ -1,25 +1,34 @@
 """The fold alone: ready arrays in, judged cells and RocksDB writes out.
 
-Two sinks, four source partitions, batches of 256 changes, receipts in records of 100, a fence after each step. The yardstick
-is one sum over each of those arrays in the same process, so that a ratio means the same on every machine.
+Two sinks, four source partitions, batches of 256 changes, receipts in records of 100, a fence after each step, and everything
+told now and then. The yardstick is one sum over each of those arrays in the same process, so that a ratio means the same on every machine.
 """
 
 from __future__ import annotations
 
+import resource
 import tempfile
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from app.adapters.store import RocksStore
+from app.config.settings import StateSettings
+from app.ledger import watermarks
 from app.ledger.partition import PartitionFold
 from app.model import ChangeBatch, Contract, EvidenceBatch, EvidenceKind, SinkTopic
 from app.worker.partition import PartitionWorker
 
 TOPIC, LANE = "t", "receipts"
 SINKS = ("one", "two")
+PARTITIONS = 4
 CHANGES_PER_BATCH, RECEIPTS_PER_RECORD = 256, 100
+TELL_CHANGES = 50 * CHANGES_PER_BATCH
+"""Changes of a partition after which everything is told: a second at 50,000 changes a second."""
+MEMORY_BYTES = StateSettings().max_memory_bytes
 
 
 def changes(start: int, count: int, partition: int) -> ChangeBatch:
@@ -87,30 +96,22 @@ def summed(batch: ChangeBatch | EvidenceBatch) -> float:
     return float(sum(array.sum() for array in arrays if isinstance(array, np.ndarray)))
 
 
-def run(total: int = 262_144, partitions: int = 4, *, standing_still: int = 0) -> dict[str, float]:
-    """CPU-µs per change of the fold and of the sums.
+def run(total: int = 262_144, *, standing_still: int = 0) -> dict[str, float]:
+    """CPU-µs per change of the fold, with its snapshots and with telling now and then, and of the sums; and the process's memory.
 
     Args:
         standing_still: open cells of a sink "two" that says nothing while "one" moves; 0: both sinks move.
     """
     moving = SINKS if not standing_still else SINKS[:1]
-    fold_s = sum_s = 0.0
+    fold_s = tell_s = sum_s = 0.0
     with tempfile.TemporaryDirectory() as directory:
-        workers = [_worker(Path(directory), partition) for partition in range(partitions)]
-        record = [0] * partitions
-        first = standing_still // partitions // CHANGES_PER_BATCH * CHANGES_PER_BATCH
-        for partition, worker in enumerate(workers):
-            for start in range(0, first, 8_192):
-                count = min(8_192, first - start)
-                worker.take_changes(changes(start, count, partition))
-                said = receipts(start, count, partition, moving, record[partition])
-                record[partition] = said.next
-                worker.take_evidence(said)
-        for start in range(first, first + total // partitions, CHANGES_PER_BATCH):
-            for partition, worker in enumerate(workers):
-                read = changes(start, CHANGES_PER_BATCH, partition)
-                said = receipts(start, CHANGES_PER_BATCH, partition, moving, record[partition])
-                record[partition] = said.next
+        workers = opened(Path(directory))
+        first = fill(workers, standing_still)
+        tell(workers)
+        for start in range(first, first + total // PARTITIONS, CHANGES_PER_BATCH):
+            for worker in workers:
+                read = changes(start, CHANGES_PER_BATCH, worker.partition)
+                said = receipts(start, CHANGES_PER_BATCH, worker.partition, moving, worker.position(LANE) or 0)
                 began = time.process_time()
                 worker.take_changes(read)
                 worker.take_evidence(said)
@@ -119,12 +120,81 @@ def run(total: int = 262_144, partitions: int = 4, *, standing_still: int = 0) -
                 summed(said)
                 fold_s += middle - began
                 sum_s += time.process_time() - middle
-        for worker in workers:
-            worker.store.close()
-    return {"fold_us_per_change": fold_s / total * 1e6, "sums_us_per_change": sum_s / total * 1e6}
+            if (start - first) % TELL_CHANGES == 0:
+                began = time.process_time()
+                tell(workers)
+                tell_s += time.process_time() - began
+        loaded = sum(worker.fold.residents.loaded for worker in workers)
+        close(workers)
+    return {
+        "fold_us_per_change": fold_s / total * 1e6,
+        "tell_us_per_change": tell_s / total * 1e6,
+        "sums_us_per_change": sum_s / total * 1e6,
+        "rss_mb": rss_mb(),
+        "segments_loaded": loaded,
+    }
 
 
-def _worker(directory: Path, partition: int) -> PartitionWorker:
+def fill(workers: Sequence[PartitionWorker], standing_still: int) -> int:
+    """Changes that sink "two" says nothing of, and no batch of what is measured; returns where they end."""
+    first = standing_still // len(workers) // CHANGES_PER_BATCH * CHANGES_PER_BATCH
+    for worker in workers:
+        for start in range(0, first, 8_192):
+            count = min(8_192, first - start)
+            worker.take_changes(changes(start, count, worker.partition))
+            worker.take_evidence(receipts(start, count, worker.partition, SINKS[:1], worker.position(LANE) or 0))
+    return first
+
+
+def filled(directory: Path, standing_still: int) -> None:
+    """Stores with so many open cells, left as a worker that was killed leaves them: with deltas behind the last snapshot."""
+    workers = opened(directory)
+    fill(workers, standing_still)
+    close(workers)
+
+
+def reload(directory: Path) -> dict[str, float]:
+    """Seconds until stores are open and until everything in them was counted and told."""
+    began = time.monotonic()
+    workers = opened(directory)
+    middle = time.monotonic()
+    tell(workers)
+    found = {"open_s": middle - began, "first_tell_s": time.monotonic() - middle, "rss_mb": rss_mb()}
+    close(workers)
+    return found
+
+
+def tell(workers: Sequence[PartitionWorker]) -> None:
+    """What a worker tells of its stores every second."""
+    for worker in workers:
+        for sink, told in zip(worker.fold.sinks.values(), worker.watermarks("benchmark"), strict=True):
+            watermarks.expected_from(sink, sink.frontier)
+            watermarks.expected_from(sink, told.verified_watermark)
+            watermarks.oldest_open_time(sink)
+            assert watermarks.difference(sink, sum(told.open_counts)) == 0
+
+
+def opened(directory: Path) -> list[PartitionWorker]:
+    """A store of each partition, with its part of the memory that is there for segments."""
     contracts = [Contract(sink=sink, topics=(TOPIC,)) for sink in SINKS]
     lanes = dict.fromkeys(SINKS, LANE)
-    return PartitionWorker(lambda: PartitionFold(contracts, partition), RocksStore(directory / str(partition)), lanes)
+    return [
+        PartitionWorker(
+            partial(PartitionFold, contracts, partition),
+            RocksStore(directory / str(partition)),
+            lanes,
+            memory_bytes=MEMORY_BYTES // PARTITIONS,
+        )
+        for partition in range(PARTITIONS)
+    ]
+
+
+def close(workers: Sequence[PartitionWorker]) -> None:
+    """Their stores."""
+    for worker in workers:
+        worker.store.close()
+
+
+def rss_mb() -> float:
+    """The most memory that this process has had so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -72,7 +72,7 @@ TIERS = (
         name="lint",
         commands=(("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",)),
     ),
-    Tier(name="unit", paths=("tests/unit", "tests/test_tidy.py", "tests/test_docs.py")),
+    Tier(name="unit", paths=("tests/unit", "tests/kernel", "tests/test_tidy.py", "tests/test_docs.py")),
     Tier(name="laws", paths=("tests/laws",)),
     Tier(name="recordings", paths=("tests/recordings",)),
     Tier(name="mutants", paths=("tests/mutants",)),

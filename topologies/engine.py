@@ -24,6 +24,8 @@ from topologies.ending import end_process
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.25
+SHIP_S = 0.01
+"""How soon an acknowledgement is heard, and what was made meanwhile follows."""
 COMMIT_S = 1.0
 METADATA_MS = 10_000
 """How soon a topic is noticed that is gone, or there again; Kafka's 300,000 would leave it unread for minutes."""
@@ -36,7 +38,8 @@ class EngineSettings:
     Attributes:
         inputs: partition count by input topic.
         session_timeout_s: after it a dead worker's partitions go to others.
-        fetch_wait_ms: how long the broker may wait for a fetch to fill; Faust's 1,500 is a quiet topic's latency.
+        fetch_min_bytes: a fetch is answered once so much is there: larger costs less CPU, and takes longer.
+        fetch_wait_ms: how long the broker waits for that at most; Faust's 1,500 is a quiet topic's latency.
         credentials: Faust's broker credentials, or None.
     """
 
@@ -46,7 +49,8 @@ class EngineSettings:
     data_dir: Path
     instance_id: str | None = None
     session_timeout_s: float = 30.0
-    fetch_wait_ms: int = 200
+    fetch_min_bytes: int = 1 << 18
+    fetch_wait_ms: int = 50
     credentials: Any = None
 
 
@@ -100,13 +104,16 @@ def build_app(settings: EngineSettings, worker: Worker) -> Any:
         web_enabled=False,
     )
     app.worker = worker
+    app.shipping = _Shipping(worker)
     app.input_topics = dict(settings.inputs)
+    app.fetch_min_bytes = settings.fetch_min_bytes
     app.fetch_wait_ms = settings.fetch_wait_ms
     inputs = app.topic(*sorted(settings.inputs), value_serializer="pass", key_serializer="pass")
 
     async def judge(stream: Any) -> None:
         async for event in stream.events():
-            await _take(app, worker, event.value)
+            for raw in event.value:
+                await _take(app, worker, raw)
 
     app.agent(inputs, name="judge")(judge)
     app.timer(TICK_S, name="tick")(lambda *_: _tick(app, worker))
@@ -122,8 +129,34 @@ async def _take(app: Any, worker: Worker, raw: Any) -> None:
     source = Input(raw.topic, raw.partition)
     if hole is None:
         app.consumer.taken(source)
+        app.shipping.wake()
     else:
         await app.consumer.seek_input(source, hole)
+
+
+class _Shipping:
+    """Sends what is made as soon as it is, so that a verdict waits for no tick; asleep while nothing is on its way."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._task: asyncio.Task[None] | None = None
+
+    def wake(self) -> None:
+        """Something was taken."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.ensure_future(self._until_acknowledged()) if self._ship() else None
+
+    async def _until_acknowledged(self) -> None:
+        await asyncio.sleep(SHIP_S)
+        while self._ship():  # noqa: ASYNC110 - librdkafka tells what was acknowledged when it is asked
+            await asyncio.sleep(SHIP_S)
+
+    def _ship(self) -> bool:
+        try:
+            return self._worker.ship()
+        except Exception as error:  # noqa: BLE001 - as in _take
+            end_process(error)
+            return False
 
 
 async def _tick(app: Any, worker: Worker) -> None:

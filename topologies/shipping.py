@@ -60,19 +60,34 @@ class Shipper:
         self._on_error = on_error
         self._sent: dict[str, deque[float]] = {}
         self._flights: dict[int, _Flight] = {}
+        self._empty_at: dict[int, int] = {}
         self.errors: Counter[str] = Counter()
         self._fatal: KafkaError | None = None
 
-    def ship(self, worker: PartitionWorker) -> None:
-        """Send what one store's outbox holds, unless the last batch is still on its way; acknowledge what arrived."""
+    def ship(self, worker: PartitionWorker, *, is_news: bool = False) -> None:
+        """Send what one store's outbox holds, unless the last batch is still on its way; acknowledge what arrived.
+
+        Args:
+            is_news: only where something was made since the outbox was found empty, so that asking often costs little.
+        """
         flight = self._flights.get(id(worker))
         if flight is not None:
             if flight.waiting:
                 return
             self._land(worker, flight)
+        made = worker.effects.next
+        if is_news and self._empty_at.get(id(worker)) == made:
+            return
         entries = [(number, effect) for number, effect in worker.outbox(SHIP_AT_ONCE) if self._may_go(effect)]
         if entries:
             self._flights[id(worker)] = self._start(entries)
+        else:
+            self._empty_at[id(worker)] = made
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the broker has something of an outbox that it has not acknowledged."""
+        return bool(self._flights)
 
     def send(self, effect: Effect) -> bool:
         """Send what needs no outbox because it is made again at any time (watermarks, marks); False where it was refused."""
@@ -104,6 +119,7 @@ class Shipper:
     def forget(self, worker: PartitionWorker) -> None:
         """A store is closed: what its outbox holds is sent again by whoever opens it next."""
         self._flights.pop(id(worker), None)
+        self._empty_at.pop(id(worker), None)
 
     def close(self, timeout_s: float) -> None:
         """Wait for what is on its way."""
@@ -125,6 +141,7 @@ class Shipper:
             self.on_sent(effect)
         for error in flight.failed:
             self._failed(error)
+            self._empty_at[id(worker)] = worker.effects.next  # again at the next tick, not at once
         del self._flights[id(worker)]
 
     def _failed(self, error: KafkaError) -> None:

@@ -5,14 +5,11 @@ Faust 0.15.3 gives membership, assignment, agents and timers. What is overridden
 - `seek_to_committed` opens stores and seeks: the flow is stopped there, and partitions are paused.
 - `on_partitions_revoked` commits and closes stores after ``super()``: JoinGroup is not sent before it returns.
 - `force_commit` commits our own positions, and clears the ledger of acks that the Cython stream keeps.
-- `getmany` hands on what was fetched; the stock one drops records of a partition that was paused in flight.
+- `getmany` hands on what was fetched, small ranges together; the stock one drops records of a partition that was paused in flight.
 - `_read_offset` is a mapping that forgets: Faust's dedupe livelocks after a seek back.
-- the consumer's thread reads committed records only, and seeks itself: Faust's own seek calls from the wrong thread.
-- what ends the membership in the group ends the process: aiokafka would wait for ever for somebody to ask.
+- the consumer's thread (`topologies.consuming`) seeks: Faust's own seek calls from the wrong thread.
 - a position that aiokafka moved by itself opens the worker again: there it is told of the bounds.
 - what has another partition count than it had is assigned and not read: the worker says so before it is opened.
-- `_fetch_records` passes over held inputs: what was fetched of them waits where it is, and nothing more is fetched. What
-  comes while the flow is stopped is put back: nobody takes it, and the seek of an opening may be over already.
 """
 
 from __future__ import annotations
@@ -22,19 +19,19 @@ import functools
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
-from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from app.worker.ports import Assignment, Committed, Input, Worker
+from app.worker.ports import Assignment, Input, Worker
 from topologies import fetching
 from topologies.assigning import apart
+from topologies.consuming import ConsumerThread
 from topologies.ending import NOT_COPARTITIONED, end_process
 
 logger = logging.getLogger(__name__)
@@ -44,10 +41,26 @@ OPEN_S = 60.0
 ASK_PAUSE_S = 0.5
 APART_S, APART_PAUSE_S = 15.0, 1.0
 """How long inputs that go together may be assigned apart: longer than a leader takes to hear of a topic; and asking again."""
-HELD_LOOK_S = 0.2
-"""How soon it is seen that a held input was released."""
 SOUGHT_S = 2.0
 """How long a hole may be answered by a seek that was made before it was seen."""
+
+
+MESSAGE_BYTES = 1 << 20
+"""A message takes ranges until they hold so much: small ones of a tail go together, since each message costs Faust 0.3 ms."""
+
+
+def grouped(ranges: Mapping[Any, Any]) -> Iterator[list[Any]]:
+    """The ranges of one fetch in their order, some at a time."""
+    group: list[Any] = []
+    size = 0
+    for one in ranges.values():
+        group.append(one)
+        size += len(one.batch.buffer)
+        if size >= MESSAGE_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 class _Forgets(dict[TP, int | None]):
@@ -63,116 +76,6 @@ class _Forgets(dict[TP, int | None]):
         pass
 
 
-class _EveryPartition:
-    """Faust's scheduler yields record by record; a range is one record."""
-
-    def iterate(self, records: Mapping[TP, Any]) -> Any:
-        return iter(records.items())
-
-
-class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """aiokafka's side; every method here runs in its own thread and event loop."""
-
-    app: Any  # Faust's, as `build_app` made it
-
-    async def on_start(self) -> None:
-        """Start aiokafka's consumer, and hear of what ends its membership.
-
-        aiokafka keeps such an error for a call that Faust never makes, and stands still: a worker that looks alive.
-        """
-        await super().on_start()
-        coordinator: Any = self._ensure_consumer()._coordinator  # noqa: SLF001
-        coordinator._push_error_to_user = self._on_coordination_error  # noqa: SLF001
-        coordinator._coordination_task.add_done_callback(self._on_coordination_done)  # noqa: SLF001
-
-    async def _on_coordination_error(self, error: BaseException) -> None:
-        end_process(error)
-
-    def _on_coordination_done(self, task: asyncio.Task[None]) -> None:
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            end_process(error)
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._isolation_level = "read_committed"  # noqa: SLF001 - not a setting of Faust's
-        consumer._fetch_max_wait_ms = self.app.fetch_wait_ms  # noqa: SLF001
-        return consumer
-
-    async def _fetch_records(
-        self,
-        consumer: Any,
-        active_partitions: set[TP],
-        timeout: float | None = None,  # noqa: ASYNC109 - Faust's signature
-        max_records: int | None = None,
-    ) -> Any:
-        wanted = {tp for tp in active_partitions if not self.app.worker.is_held(Input(tp.topic, tp.partition))}
-        if len(wanted) < len(active_partitions):
-            timeout = HELD_LOOK_S if timeout is None else min(timeout, HELD_LOOK_S)
-        if not wanted:  # aiokafka would take no partition for every partition
-            await asyncio.sleep(HELD_LOOK_S)
-            return {}
-        found: Mapping[TP, Any] = await super()._fetch_records(
-            consumer, wanted, timeout=timeout, max_records=max_records
-        )
-        if self.consumer.flow_active:
-            return found
-        for one in found.values():
-            one.put_back()
-        return {}
-
-    async def seek_many(self, positions: Mapping[TP, int]) -> None:
-        """Go on at other offsets."""
-        consumer = self._ensure_consumer()
-        for tp, offset in positions.items():
-            consumer.seek(TopicPartition(*tp), offset)
-            assignment = consumer._subscription.subscription.assignment  # noqa: SLF001 - where positions are kept
-            fetching.expect(assignment.state_value(TopicPartition(*tp)), offset)
-
-    async def counts(self, topics: set[str], *, is_fresh: bool) -> dict[str, int]:
-        """Partition counts, 0 for a topic that is gone, as this consumer knows of them, or as the cluster has them now."""
-        client = self._ensure_consumer()._client  # noqa: SLF001
-        if is_fresh:
-            await client.force_metadata_update()
-        return {topic: len(client.cluster.partitions_for_topic(topic) or ()) for topic in topics}
-
-    async def bounds(self, tps: set[TP]) -> tuple[dict[TP, int], dict[TP, int]]:
-        """Earliest offsets and ends; under read_committed an end is the last stable offset."""
-        consumer = self._ensure_consumer()
-        wanted = [TopicPartition(*tp) for tp in tps]
-        earliest, ends = await asyncio.gather(consumer.beginning_offsets(wanted), consumer.end_offsets(wanted))
-        return {TP(*tp): o for tp, o in earliest.items()}, {TP(*tp): o for tp, o in ends.items()}
-
-    async def rejoin(self) -> None:
-        """Ask the group to assign anew."""
-        self._ensure_consumer()._coordinator.request_rejoin()  # noqa: SLF001 - it is not public
-
-    async def committed_with_metadata(self, tps: set[TP]) -> dict[TP, Committed]:
-        """What the group committed last."""
-        consumer = self._ensure_consumer()
-        found = await consumer._coordinator.fetch_committed_offsets(  # noqa: SLF001 - the metadata is not public
-            [TopicPartition(*tp) for tp in tps]
-        )
-        return {TP(*tp): Committed(told.offset, told.metadata or "") for tp, told in found.items()}
-
-    async def commit_with_metadata(self, offsets: Mapping[TP, Committed]) -> bool:
-        """Commit for the partitions that are still ours; a failure is logged, since nothing depends on it."""
-        consumer = self._ensure_consumer()
-        ours = consumer.assignment()
-        told = {
-            TopicPartition(*tp): OffsetAndMetadata(*committed)
-            for tp, committed in offsets.items()
-            if TopicPartition(*tp) in ours
-        }
-        try:
-            if told:
-                await consumer.commit(told)
-        except (CommitFailedError, IllegalStateError, KafkaError) as error:
-            logger.warning("the advisory commit failed, the next one will tell the same: %r", error)
-            return False
-        return True
-
-
 class Consumer(driver.Consumer):
     """Faust's side, in the app's event loop."""
 
@@ -181,7 +84,6 @@ class Consumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.scheduler: Any = _EveryPartition()
         self._read_offset = _Forgets()
         self.worker: Worker = self.app.worker
         self._sought: dict[Input, tuple[int, float]] = {}
@@ -192,15 +94,16 @@ class Consumer(driver.Consumer):
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def _to_message(self, tp: TP, found: Any) -> ConsumerMessage:
-        batch: Any = found.batch  # Faust expects bytes; the value is handed on as it is
-        time_s = float(batch.timestamps[-1]) / 1000.0 if len(batch) else 0.0
+        batches: Any = [one.batch for one in found]  # Faust expects bytes; the value is handed on as it is
+        last = batches[-1]
+        time_s = float(last.timestamps[-1]) / 1000.0 if len(last) else 0.0
         return ConsumerMessage(
-            tp.topic, tp.partition, batch.next - 1, time_s, 0, [], None, batch, None, 0, 0, tp,
+            tp.topic, tp.partition, last.next - 1, time_s, 0, [], None, batches, None, 0, 0, tp,
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 - its signature
-        """Ranges of whatever is ready; called by Faust's fetcher again and again."""
+        """Ranges of whatever is ready, some to a message; called by Faust's fetcher again and again."""
         try:
             records, _ = await self._wait_next_records(timeout)
         except (asyncio.CancelledError, ConsumerStoppedError):
@@ -212,15 +115,18 @@ class Consumer(driver.Consumer):
         if not records or self.should_stop:
             return
         ranges: Mapping[TP, Any] = records
-        for tp, found in ranges.items():
+        for found in grouped(ranges):
             if not self.flow_active or self.app.consumer_generation_id != generation or self._opening.locked():
                 return
-            if found.has_jumped:
-                logger.error(
-                    "%s:%d went on at %d, which is not where it was", tp.topic, tp.partition, found.batch.start
-                )
-                await self.reopen()
-                return
+            for one in found:
+                if one.has_jumped:
+                    logger.error(
+                        "%s:%d went on at %d, which is not where it was",
+                        one.batch.topic, one.batch.partition, one.batch.start,
+                    )  # fmt: skip
+                    await self.reopen()
+                    return
+            tp = TP(found[-1].batch.topic, found[-1].batch.partition)
             yield tp, self._to_message(tp, found)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
@@ -324,8 +230,9 @@ class Consumer(driver.Consumer):
             logger.info("%s:%d went to another worker before it was sought", *source)
 
     def taken(self, source: Input) -> None:
-        """A range was no hole: the seek is over, and the next hole needs another one."""
+        """A range was no hole: the seek is over, the next hole needs another one, and what was held may be released."""
         self._sought.pop(source, None)
+        self._thread.wake()
 
     async def bounds_of(self, sources: Collection[Input]) -> dict[Input, tuple[int, int]]:
         """The earliest offsets and the ends of inputs now; asked at once, because each question waits for a fetch."""

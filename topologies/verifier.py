@@ -24,8 +24,10 @@ from app.adapters.metrics import Metrics, Served, serve
 from app.adapters.registry import Registry
 from app.adapters.topics import topic_ids
 from app.config import Settings, live_problems, load
+from app.decode import decoders
 from app.errors import ConfigError
 from app.model.effects import Command, Contradicted, Orphan, UnknownSink, Unreadable
+from app.native import kernel
 from app.worker.agreements import lagging
 from app.worker.effects import Effect
 from app.worker.layout import Layout
@@ -34,6 +36,7 @@ from app.worker.logs import Logs
 from app.worker.ports import Input
 from app.worker.rereading import Rereader
 from app.worker.routing import Router
+from topologies import fetching
 from topologies.again import StretchReader
 from topologies.counts import LOOK_S, CountWatch, PolicyWatch, policies_of, remember
 from topologies.ending import end_process
@@ -124,6 +127,7 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     prepared = await asyncio.to_thread(prepare, settings, connection, counts)
     layout, partitions = prepared.layout, prepared.ledger_partitions
     _show_owners(settings, layout, metrics)
+    _show_decoders(metrics)
     registry = _registry(settings, metrics)
     ids = await registry.register(our_schemas())
     shipper = _shipper(settings, metrics, ids, partitions)
@@ -136,6 +140,7 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     for problem in lagging(settings.contracts(layout.inputs), prepared.compacted):
         logger.warning("%s", problem)
     app = build_app(_engine(settings, layout), worker)
+    metrics.fetch(is_raw=fetching.slow_because() is None)
     marks = Marks(layout, shipper, ids)
     for name, look in looks(settings, layout, registry, connection.admin, worker, marks, metrics).items():
         app.timer(settings.verifier.probe_interval_ms / 1000, name=name)(_on_timer(look))
@@ -154,6 +159,13 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     worker.bounds = app.consumer.bounds_of
     worker.seek = app.consumer.seek_input
     return Running(app, worker, metrics, served, shipper)
+
+
+def _show_decoders(metrics: Metrics) -> None:
+    """A worker without a kernel works, at a fraction of the speed: the log says it, and why."""
+    is_used = kernel is not None
+    metrics.kernel(is_used=is_used)
+    logger.log(logging.INFO if is_used else logging.WARNING, "%s", decoders.described())
 
 
 def _show_owners(settings: Settings, layout: Layout, metrics: Metrics) -> None:
@@ -194,6 +206,8 @@ def _engine(settings: Settings, layout: Layout) -> EngineSettings:
         data_dir=Path(settings.state.dir),
         instance_id=settings.verifier.instance_id,
         credentials=credentials(settings),
+        fetch_min_bytes=settings.kafka.fetch_min_bytes,
+        fetch_wait_ms=settings.kafka.fetch_wait_ms,
     )
 
 
@@ -225,7 +239,7 @@ def _registry(settings: Settings, metrics: Metrics) -> Registry:
 def _shipper(settings: Settings, metrics: Metrics, ids: Mapping[str, int], ledger_partitions: int) -> Shipper:
     producer = Producer(
         client_config(settings)
-        | {"enable.idempotence": True, "linger.ms": 20, "compression.type": "lz4", "message.timeout.ms": 0}
+        | {"enable.idempotence": True, "linger.ms": 5, "compression.type": "lz4", "message.timeout.ms": 0}
     )
     limits = {name: sink.commands_per_minute for name, sink in settings.sinks.items()}
     return Shipper(

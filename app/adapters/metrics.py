@@ -158,6 +158,15 @@ class Metrics(Collector):
         """Size of all stores of this worker."""
         self._set("cdc_verifier_store_bytes", (), ("", 0), size_bytes)
 
+    def fetch(self, *, is_raw: bool) -> None:
+        """How fetched records are read; said once, at the start."""
+        self._set("cdc_verifier_fetch_raw", (), ("", 0), is_raw)
+
+    def memory(self, size_bytes: int, loaded: int) -> None:
+        """Size of the segments in memory of this worker's stores, and how many came from disk since this was told last."""
+        self._set("cdc_verifier_segment_memory_bytes", (), ("", 0), size_bytes)
+        self._count("cdc_verifier_loaded_segments_total", (), loaded)
+
     def found(self, finding: Finding) -> None:
         """One finding beside cells."""
         match finding:
@@ -189,6 +198,10 @@ class Metrics(Collector):
     def contract(self, sink: str, topic: str, whose: Ownership) -> None:
         """A sink's topic is judged, and whose it is; said once, at the start."""
         self._set("cdc_verifier_contract_info", (sink, topic, whose.owner or "", whose.severity or ""), ("", 0), 1)
+
+    def kernel(self, *, is_used: bool) -> None:
+        """Whether records are decoded by the kernel; said once, at the start."""
+        self._set("cdc_verifier_kernel_up", (), ("", 0), int(is_used))
 
     def registry_error(self) -> None:
         """A request to the schema registry failed."""

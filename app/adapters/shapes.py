@@ -93,12 +93,17 @@ _METRICS = {
     ),
     "cdc_verifier_scrub_passes": Shape("whole passes over rows at rest, summed over partitions", _LANE),
     "cdc_verifier_connect_up": Shape("1 if Connect answered the last question", fold="max"),
+    "cdc_verifier_kernel_up": Shape("1 if records are decoded by the kernel, 0 if by the slower reference", fold="max"),
     "cdc_verifier_contract_info": Shape(
         "1; whose a sink's topic is, to be joined with the others", ("sink", "topic", "owner", "severity"), "max"
     ),
     "cdc_verifier_suspended_topics": Shape("1 for a topic that is not read, nor judged about", ("topic",), "max"),
     "cdc_verifier_input_position_offset": Shape("next offset to read of every input", ("topic", "partition")),
+    "cdc_verifier_fetch_raw": Shape(
+        "1 if fetched records are read by the kernel, 0 if one by one, which is slower", fold="max"
+    ),
     "cdc_verifier_store_bytes": Shape("size of the stores on disk"),
+    "cdc_verifier_segment_memory_bytes": Shape("segments of changes and cells that are in memory"),
     "cdc_verifier_dropped_series": Shape("label sets left out because a metric had too many"),
     **{
         f"cdc_verifier_{flag.words()[0]}_cells_total": Shape(
@@ -109,6 +114,7 @@ _METRICS = {
     "cdc_verifier_evidence_rows_total": Shape(
         "rows of evidence by what became of them", ("sink", "topic", "partition", "state"), is_counter=True
     ),
+    "cdc_verifier_loaded_segments_total": Shape("segments that were read from disk into memory", is_counter=True),
     "cdc_verifier_orphan_receipts_total": Shape(
         "receipts for offsets that hold no change", ("sink", "topic"), is_counter=True
     ),

@@ -10,7 +10,7 @@ from typing import Any
 from app.adapters.recording import Recording
 from app.cli.coverage import coverage_lines
 from app.config.load import load
-from app.decode.changes import ReferenceChangeDecoder
+from app.decode.decoders import change_decoder
 from app.decode.listing import change_lines
 from app.errors import BadInput
 from app.model import State
@@ -59,9 +59,7 @@ def recorded_changes(recording: Path, config: Path | None = None) -> Iterator[Li
     found = Recording(recording)
     settings = load(config or found.config, os.environ)
     source = settings.source
-    decoder = ReferenceChangeDecoder(
-        found.schemas(), [frozenset()], source.unavailable_value, dict(source.column_types)
-    )
+    decoder = change_decoder(found.schemas(), [frozenset()], source.unavailable_value, dict(source.column_types))
     for topic in settings.source_topics(found.topics()):
         for raw in found.partitions(topic):
             yield from change_lines(decoder.decode(raw))

@@ -46,6 +46,14 @@ class KafkaSettings:
     ssl_key_file: str | None = setting(kinds.Text(), None, "its key")
     ssl_key_password: Secret | None = setting(kinds.SecretText(), None, "the key's password")
     start_wait_ms: int = setting(kinds.duration(), 60_000, "how long a start waits for brokers that are away")
+    fetch_min_bytes: int = setting(
+        kinds.size(1),
+        1 << 18,
+        "latency against CPU: a fetch waits until so much is there; less is sooner, more is cheaper",
+    )
+    fetch_wait_ms: int = setting(
+        kinds.duration(1), 50, "how long a fetch waits for that, and so a quiet topic's latency"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +81,11 @@ class StateSettings:
     dir: Path = setting(kinds.Directory(), Path("state"), "one directory per worker")
     max_disk_bytes: int = setting(
         kinds.size(1 << 26), 20 << 30, "a sink that is down keeps its cells open; at this size no more changes are read"
+    )
+    max_memory_bytes: int = setting(
+        kinds.size(1 << 20),
+        64 << 20,
+        "of one worker's segments of changes and cells, divided among its stores; what was used longest ago is read from disk again",
     )
     checkpoint_interval_ms: int = setting(
         kinds.duration(1_000), 60_000, "a worker with an empty disk reads again what came since the last checkpoint"

@@ -31,10 +31,13 @@ _NOTHING = (0, 0)
 
 
 class ChangeDecoder(Protocol):
-    """What every decoder of changes does; one that can't choose rows leaves projections that do to the reference."""
+    """What every decoder of changes does."""
 
     def decode(self, raw: RawBatch) -> ChangeBatch:
         """The changes of one fetch; raises `Unavailable` where a schema can't be had now, and then decodes nothing."""
+
+    def missing(self, raw: RawBatch) -> set[int]:
+        """Schema ids of a batch that were not asked for yet, so that live code fetches them ahead of `decode`."""
 
 
 class ReferenceChangeDecoder:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from fastavro import parse_schema, schemaless_reader
 
+from app.decode.position import position
 from app.decode.row_plan import RowPlan, ignored_columns, unasked_columns
 from app.decode.selection import Atoms, Selection, Told
 from app.errors import Undecodable
@@ -20,18 +21,9 @@ from app.model.projection import Projections, as_projections
 from cdc_receipts.fingerprint import RowFingerprinter
 from cdc_receipts.schemas import NamedTypes, loaded
 
-_POSITIONS: dict[str, tuple[str, ...]] = {
-    "postgresql": ("lsn", "txId"),
-    "mysql": ("file", "pos", "row", "gtid"),
-    "mariadb": ("file", "pos", "row", "gtid"),
-    "sqlserver": ("commit_lsn", "change_lsn", "event_serial_no"),
-    "oracle": ("commit_scn", "txId", "scn", "rs_id", "ssn", "txSeq"),
-    "mongodb": ("ts_ms", "ord", "lsid", "txnNumber"),
-}
-"""What a source position is (protocol section 4, `source_duplicate`); it is null where all its fields are."""
-
-_KINDS = {"c": ChangeKind.UPSERT, "r": ChangeKind.UPSERT, "u": ChangeKind.UPSERT, "d": ChangeKind.DELETE,
-          "t": ChangeKind.TRUNCATE, "m": ChangeKind.MESSAGE}  # fmt: skip
+KINDS = {"c": ChangeKind.UPSERT, "r": ChangeKind.UPSERT, "u": ChangeKind.UPSERT, "d": ChangeKind.DELETE,
+         "t": ChangeKind.TRUNCATE, "m": ChangeKind.MESSAGE}  # fmt: skip
+"""What an op makes of a change."""
 
 
 MALFORMED = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
@@ -216,7 +208,7 @@ def chosen(
 
 def kind_of(op: Any) -> ChangeKind:
     """What an envelope's op makes of a change; raises `Undecodable` for one that nobody knows."""
-    kind = _KINDS.get(op)
+    kind = KINDS.get(op)
     if kind is None:
         raise Undecodable(f"unknown op {op!r}")
     return kind
@@ -225,18 +217,3 @@ def kind_of(op: Any) -> ChangeKind:
 def table_of(source: Mapping[str, Any]) -> str:
     """The table, or MongoDB's collection, that a change is of; empty where the source names none."""
     return source.get("table") or source.get("collection") or ""
-
-
-def position(source: Mapping[str, Any], op: str) -> bytes | None:
-    """Connector name, database, source position and op as canonical bytes; None for a null position.
-
-    PostgreSQL's position is null where its lsn is: a transaction's number alone is no place in it.
-    """
-    connector = source.get("connector")
-    fields = _POSITIONS.get(connector) if isinstance(connector, str) else None
-    if fields is None:
-        return None
-    values = [source.get(field) for field in fields]
-    if values[0] is None and (connector == "postgresql" or values.count(None) == len(values)):
-        return None
-    return ascii((connector, source.get("name"), source.get("db"), op, *values)).encode()

@@ -21,7 +21,7 @@ from fastavro.schema import to_parsing_canonical_form
 import schemas
 from app.decode import headers
 from app.decode.framing import schema_ids, unframed
-from app.decode.plain import plain_receipts
+from app.decode.plain import ReadPlain
 from app.decode.rows import EvidenceRows, Row
 from app.decode.schemas import SchemaSource, UnknownSchema
 from app.errors import BadInput, Unavailable, UnreadableEvidence
@@ -43,23 +43,30 @@ _Plan = tuple[Any, Any, _Reader]
 
 
 class EvidenceDecoder:
-    """Decodes with fastavro; receipts of a batch become arrays, never objects."""
+    """Decodes with fastavro; receipts of a batch become arrays, never objects.
 
-    def __init__(self, schemas: SchemaSource) -> None:
+    Args:
+        schemas: where writer schemas come from.
+        read_plain: what reads plain receipts many at once; without it they are read one by one, too.
+    """
+
+    def __init__(self, schemas: SchemaSource, read_plain: ReadPlain | None = None) -> None:
         self._schemas = schemas
+        self._read_plain = read_plain
         self._plans: dict[int, _Plan | str] = {}
 
     def decode(self, raw: RawBatch) -> EvidenceBatch:
         """The evidence of one fetch; raises `Unavailable` where a schema can't be had now, and then decodes nothing."""
         rows = EvidenceRows()
         origins, problems = _origins(raw)
-        plain = plain_receipts(raw, self._is_receipt)
-        plain.is_plain[list(problems)] = False
         done = 0
-        for lo, hi in plain.runs():
-            self._records(raw, done, lo, problems, rows)
-            rows.add_plain(plain, lo, hi)
-            done = hi
+        if self._read_plain is not None:
+            plain = self._read_plain(raw, self._is_receipt)
+            plain.is_plain[list(problems)] = False
+            for lo, hi in plain.runs():
+                self._records(raw, done, lo, problems, rows)
+                rows.add_plain(plain, lo, hi)
+                done = hi
         self._records(raw, done, len(raw), problems, rows)
         return rows.batch(raw, origins)
 

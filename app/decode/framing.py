@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 import numpy as np
 
 from app.errors import Undecodable
 from app.model import RawBatch
-from app.model.batches import Bools, Int32s, UInt8s
+from app.model.batches import Bools, Int32s, Int64s, UInt8s
+from app.native import kernel
 
 HEADER_BYTES = 5
 _header = struct.Struct(">bi")
@@ -45,6 +47,11 @@ def padded(raw: RawBatch, size: int) -> UInt8s:
 
 def framed_ids(raw: RawBatch) -> tuple[Int32s, Bools]:
     """``int32[n]``, the schema ids of a batch's values, and ``bool[n]``, which of them are framed."""
+    if kernel is not None:
+        found, is_framed = np.zeros(len(raw), np.int32), np.zeros(len(raw), np.bool_)
+        places = map(np.ascontiguousarray, (raw.value_starts, raw.value_sizes))
+        kernel.framed_ids(raw.buffer, *places, found, is_framed)
+        return found, is_framed
     data = padded(raw, HEADER_BYTES)
     heads = data[raw.value_starts[:, None] + np.arange(HEADER_BYTES)]
     ids: Int32s = np.ascontiguousarray(heads[:, 1:]).view(">i4")[:, 0].astype(np.int32)
@@ -55,3 +62,17 @@ def schema_ids(raw: RawBatch) -> set[int]:
     """Ids that a batch's values name, so that they can be fetched ahead of decoding."""
     ids, is_framed = framed_ids(raw)
     return set(np.unique(ids[is_framed]).tolist())
+
+
+def rows_by_schema(raw: RawBatch) -> Iterator[tuple[int, Int64s]]:
+    """The framed rows of a batch by the schema that they name."""
+    ids, is_framed = framed_ids(raw)
+    rows = np.flatnonzero(is_framed)
+    if not len(rows):
+        return
+    ids = ids[rows]
+    if (ids == ids[0]).all():  # nearly always
+        yield int(ids[0]), rows
+        return
+    for number in np.unique(ids).tolist():
+        yield number, rows[ids == number]

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-from app.decode.envelope import MALFORMED, EnvelopePlan, kind_of, position, table_of
+from app.decode.envelope import MALFORMED, EnvelopePlan, kind_of, table_of
 from app.decode.framing import is_framed, schema_ids, unframed
 from app.decode.json_changes import JsonChanges, is_json
 from app.decode.keys import KeyReader
+from app.decode.position import position
 from app.decode.schemas import SchemaSource, UnknownSchema
 from app.errors import BadInput, Unavailable, Undecodable
 from app.model import ChangeKind, RawBatch

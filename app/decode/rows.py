@@ -25,7 +25,9 @@ _COLUMNS: tuple[tuple[str, type], ...] = (
     ("to_offsets", np.int64),
     ("generations", np.int32),
 )
-_PLAIN_COLUMNS = ("offsets", "statuses", "fingerprints", "has_fingerprint", "applied_at")
+_PLAIN_COLUMNS = (
+    "offsets", "statuses", "fingerprints", "has_fingerprint", "applied_at", "sequences", "has_sequence",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from app.errors import InvariantBroken
 from app.ledger import columns
+from app.ledger.cells import COLUMNS as CELL_ARRAYS
 from app.ledger.cells import CellSegment, Receipt
+from app.ledger.changes import COLUMNS as CHANGE_ARRAYS
 from app.ledger.changes import Changes, ChangeSegment
 from app.ledger.keyed import Later
 from app.ledger.lane import ROW_COLUMNS, LaneRows, concatenate
@@ -34,8 +36,6 @@ READABLE = (1, VERSION)
 Header = dict[str, Any]
 Arrays = dict[str, np.ndarray]
 
-_CHANGE_ARRAYS = tuple(name for name in ChangeSegment.__slots__ if name not in {"base", "reasons"})
-_CELL_ARRAYS = tuple(name for name in CellSegment.__slots__ if name != "base")
 _BATCH_TEXTS = ("commands", "errors", "evidence", "reasons")
 
 
@@ -63,7 +63,7 @@ def unpack(block: bytes) -> tuple[Header, Arrays]:
 
 def pack_changes(segment: ChangeSegment) -> bytes:
     """The changes of one segment."""
-    arrays = {name: getattr(segment, name) for name in _CHANGE_ARRAYS}
+    arrays = {name: getattr(segment, name) for name in CHANGE_ARRAYS}
     if not segment.left_out.any():  # most contracts leave nothing out
         del arrays["left_out"]
     return pack({"reasons": {str(index): text for index, text in segment.reasons.items()}}, arrays)
@@ -73,7 +73,7 @@ def unpack_changes(number: int, block: bytes) -> ChangeSegment:
     """The changes of one segment."""
     header, arrays = unpack(block)
     segment = ChangeSegment(number, arrays["fingerprints"].shape[1])
-    for name in _CHANGE_ARRAYS:
+    for name in CHANGE_ARRAYS:
         if name in arrays:  # what nothing is left out of has no such array, nor has a store of an older version
             setattr(segment, name, arrays[name])
     segment.reasons = {int(index): text for index, text in header["reasons"].items()}
@@ -82,14 +82,14 @@ def unpack_changes(number: int, block: bytes) -> ChangeSegment:
 
 def pack_cells(cells: CellSegment) -> bytes:
     """One sink's cells of one segment."""
-    return pack({}, {name: getattr(cells, name) for name in _CELL_ARRAYS})
+    return pack({}, {name: getattr(cells, name) for name in CELL_ARRAYS})
 
 
 def unpack_cells(number: int, block: bytes) -> CellSegment:
     """One sink's cells of one segment."""
     _, arrays = unpack(block)
     cells = CellSegment(number)
-    for name in _CELL_ARRAYS:
+    for name in CELL_ARRAYS:
         setattr(cells, name, arrays[name])
     return cells
 
@@ -106,12 +106,34 @@ _LATER_FIELDS = Later.__slots__
 
 
 def pack_source(changes: Changes) -> bytes:
-    """The counters of one source partition."""
-    return pack({name: getattr(changes, name) for name in _CHANGES_FIELDS}, {})
+    """The counters of one source partition, and which segments it has."""
+    header = {name: getattr(changes, name) for name in _CHANGES_FIELDS}
+    return pack({**header, "segments": runs_of(changes.segments)}, {})
+
+
+def runs_of(numbers: Iterable[int]) -> list[list[int]]:
+    """Ascending numbers as runs, the last of each included.
+
+    >>> runs_of([3, 4, 5, 9])
+    [[3, 5], [9, 9]]
+    """
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and found[-1][1] == number - 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return found
+
+
+def segments_of(block: bytes) -> list[int] | None:
+    """Numbers of the segments that a block of `pack_source` or `pack_sink` tells; None where an older version wrote it."""
+    found = unpack(block)[0].get("segments")
+    return None if found is None else [number for first, last in found for number in range(first, last + 1)]
 
 
 def restore_source(changes: Changes, block: bytes) -> None:
-    """Give a source partition its counters; its segments are loaded before."""
+    """Give a source partition its counters; which segments it has is known before."""
     header, _ = unpack(block)
     for name in _CHANGES_FIELDS:
         setattr(changes, name, header.get(name, 0))  # a store of an older version knows less
@@ -121,7 +143,7 @@ def restore_source(changes: Changes, block: bytes) -> None:
 def pack_sink(sink: SinkPartition) -> bytes:
     """Everything of one (sink, source partition) that is not in its segments."""
     header: Header = {name: getattr(sink, name) for name in _SINK_FIELDS}
-    header |= {name: sorted(getattr(sink, name)) for name in _SINK_SETS}
+    header["segments"] = runs_of(sink.cells)
     header["seal_hash"] = sink.seal_hash.hex()
     header["skips"] = sink.skips
     header["status"] = None if sink.status is None else sink.status.packed()
@@ -136,9 +158,11 @@ def pack_sink(sink: SinkPartition) -> bytes:
     header["parked"] = [[_receipt(receipt), offset] for receipt, offset in sink.parked]
     header["errors"] = {str(offset): text for offset, text in sink.errors.items()}
     header["far"] = [[_receipt(receipt), offset] for receipt, offset in sink.far]
-    header["stragglers"] = [_straggler(s) for _, s in sorted(sink.stragglers.by_offset.items())]
-    header["dirty"] = sorted(sink.stragglers.dirty)
     arrays: Arrays = {"touched": np.concatenate([np.zeros(0, np.int64), *sink.touched])}
+    arrays |= {name: _sorted(getattr(sink, name)) for name in _SINK_SETS}
+    arrays["dirty"] = _sorted(sink.stragglers.dirty)
+    header["commands"] = sorted({s.command for s in sink.stragglers.by_offset.values() if s.command is not None})
+    arrays |= _straggler_arrays([s for _, s in sorted(sink.stragglers.by_offset.items())], header["commands"])
     if sink.queue:
         queue = concatenate(list(sink.queue))
         header["queue"] = {"logs": queue.logs, "texts": {str(row): text for row, text in queue.texts.items()}}
@@ -147,12 +171,12 @@ def pack_sink(sink: SinkPartition) -> bytes:
 
 
 def restore_sink(sink: SinkPartition, block: bytes) -> None:
-    """Give a (sink, source partition) its state; its segments are loaded before."""
+    """Give a (sink, source partition) its state; which segments it has is known before."""
     header, arrays = unpack(block)
     for name in _SINK_FIELDS:
         setattr(sink, name, header.get(name, getattr(sink, name)))  # a store of an older version knows less
-    for name in _SINK_SETS:
-        setattr(sink, name, set(header[name]))
+    for name in _SINK_SETS:  # an older version had them, as the stragglers, in the header
+        setattr(sink, name, set(header[name] if name in header else arrays[name].tolist()))
     sink.seal_hash = bytes.fromhex(header["seal_hash"])
     sink.terms = Agreed.unpacked(header["terms"])
     sink.skips = [(lo, hi) for lo, hi in header["skips"]]
@@ -167,9 +191,9 @@ def restore_sink(sink: SinkPartition, block: bytes) -> None:
     sink.parked = [(Receipt(**receipt), offset) for receipt, offset in header["parked"]]
     sink.errors = {int(offset): text for offset, text in header.get("errors", {}).items()}
     sink.far = [(Receipt(**receipt), offset) for receipt, offset in header["far"]]
-    for fields in header["stragglers"]:
-        sink.stragglers.add(_to_straggler(fields))
-    sink.stragglers.dirty = set(header["dirty"])
+    for straggler in _stragglers(header, arrays):
+        sink.stragglers.add(straggler)
+    sink.stragglers.dirty = set(header["dirty"] if "dirty" in header else arrays["dirty"].tolist())
     sink.touched = [arrays["touched"]] if len(arrays["touched"]) else []
     if "queue" in header:
         sink.queue.append(
@@ -185,16 +209,45 @@ def _receipt(receipt: Receipt) -> dict[str, Any]:
     return {name: getattr(receipt, name) for name in Receipt.__dataclass_fields__}
 
 
-def _straggler(straggler: Straggler) -> dict[str, Any]:
-    return {
-        "offset": straggler.offset,
-        "key": None if straggler.key is None else straggler.key.hex(),
-        "kind": straggler.kind,
-        "state": int(straggler.state),
-        "flags": int(straggler.flags),
-        "command": straggler.command,
-        "later": {name: getattr(straggler.later, name) for name in _LATER_FIELDS},
-    }
+def _sorted(offsets: Collection[int]) -> np.ndarray:
+    return np.sort(np.fromiter(offsets, np.int64, len(offsets)))
+
+
+_STRAGGLER_FIELDS = ("offset", "kind", "state", "flags")
+
+
+def _straggler_arrays(stragglers: Sequence[Straggler], commands: Sequence[str]) -> Arrays:
+    """Columns of the stragglers: a sink may have a hundred thousand, and every snapshot writes them."""
+    places = {command: place for place, command in enumerate(commands)}
+    found = {name: _column(getattr(s, name) for s in stragglers) for name in _STRAGGLER_FIELDS}
+    for name in _LATER_FIELDS:
+        column = _column(getattr(s.later, name) for s in stragglers)
+        found[name] = column.astype(np.bool_) if name.startswith("is_") else column
+    found["command"] = _column(-1 if s.command is None else places[s.command] for s in stragglers)
+    found["has_key"] = _column(s.key is not None for s in stragglers)
+    found["key"] = np.frombuffer(b"".join(s.key or bytes(16) for s in stragglers), np.uint8)
+    return {f"straggler_{name}": array for name, array in found.items()}
+
+
+def _column(values: Iterable[int]) -> np.ndarray:
+    return np.fromiter(values, np.int64)
+
+
+def _stragglers(header: Header, arrays: Arrays) -> Iterator[Straggler]:
+    for fields in header.get("stragglers", ()):
+        yield _to_straggler(fields)
+    if "straggler_key" not in arrays:
+        return
+    keys, commands = arrays["straggler_key"].tobytes(), [*header["commands"], None]
+    columns = [arrays[f"straggler_{name}"] for name in (*_STRAGGLER_FIELDS, "command", "has_key", *_LATER_FIELDS)]
+    for row, told in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+        offset, kind, state, flags, command, has_key, *later = told
+        key = keys[16 * row : 16 * row + 16] if has_key else None
+        straggler = Straggler(offset, key, kind, State(state), flags)
+        straggler.command = commands[command]
+        for name, value in zip(_LATER_FIELDS, later, strict=True):
+            setattr(straggler.later, name, value)
+        yield straggler
 
 
 def _to_straggler(fields: dict[str, Any]) -> Straggler:

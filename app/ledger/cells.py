@@ -152,6 +152,18 @@ class CellSegment:
         self.apply_rank: Int64s = np.full(SEGMENT_OFFSETS, NEVER, np.int64)
         self.apply_sequence: Int64s = np.full(SEGMENT_OFFSETS, NEVER, np.int64)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays."""
+        return sum(getattr(self, name).nbytes for name in COLUMNS)
+
+    def below(self, end: int) -> CellSegment:
+        """The cells of the indices below ``end``, the others as new."""
+        found = CellSegment(self.base >> SEGMENT_BITS)
+        for name in COLUMNS:
+            getattr(found, name)[:end] = getattr(self, name)[:end]
+        return found
+
     def word(self, index: int) -> Word:
         """The cell's word as a scalar."""
         return Word(
@@ -211,6 +223,10 @@ def _where(mask: Bools, values: np.ndarray, other: int) -> Any:
     if mask.all():
         return values
     return np.where(mask, values, values.dtype.type(other)) if mask.any() else other
+
+
+COLUMNS = tuple(name for name in CellSegment.__slots__ if name != "base")
+"""The arrays of a segment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

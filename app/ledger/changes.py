@@ -12,6 +12,7 @@ import numpy as np
 
 from app.errors import require
 from app.ledger.repeats import repeats
+from app.ledger.segments import Segments
 from app.model import NO_TIME, SEGMENT_BITS, SEGMENT_OFFSETS, TAIL_OFFSETS, ChangeBatch, ChangeKind, LeftOut
 from app.model.batches import Bools, Int64s, UInt8s, UInt64s, side_by_side
 
@@ -44,6 +45,11 @@ class ChangeSegment:
         self.timestamps: Int64s = np.zeros(SEGMENT_OFFSETS, np.int64)
         self.reasons: dict[int, str] = {}
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays."""
+        return sum(getattr(self, name).nbytes for name in COLUMNS)
+
     def widen(self, projections: int) -> None:
         """Make room for the projections of a contract that was changed; of what was read before nothing is known by them."""
         missing = projections - self.fingerprints.shape[1]
@@ -61,18 +67,26 @@ class ChangeSegment:
         return self.key_hashes[index].tobytes() if self.has_key[index] else None
 
 
+COLUMNS = tuple(name for name in ChangeSegment.__slots__ if name not in {"base", "reasons"})
+"""The arrays of a segment."""
+
+
 class Changes:
     """All changes of one source partition that some sink may still need.
+
+    Args:
+        segments: where they are kept; in memory alone where none are given.
 
     Attributes:
         first: the offset at which reading began; what lies below has no cells.
         next: the offset that will be read next.
         read: number of changes read; expired: number of offsets that were lost before they could be read.
         forgotten: below it segments were pruned: what is not held there may be a change all the same.
-        changed: segments that were written to since the last snapshot.
     """
 
-    def __init__(self, topic: str, partition: int, projections: int) -> None:
+    def __init__(
+        self, topic: str, partition: int, projections: int, segments: Segments[ChangeSegment] | None = None
+    ) -> None:
         self.topic = topic
         self.partition = partition
         self.projections = projections
@@ -81,8 +95,9 @@ class Changes:
         self.read = 0
         self.expired = 0
         self.forgotten = 0
-        self.segments: dict[int, ChangeSegment] = {}
-        self.changed: set[int] = set()
+        self.segments: Segments[ChangeSegment] = Segments() if segments is None else segments
+        self._kinds: dict[int, int] = {}
+        self._kinds_time = 0
         self._repeats = repeats()
 
     def take(self, batch: ChangeBatch) -> None:
@@ -112,13 +127,22 @@ class Changes:
 
     def widen(self, start: int, end: int) -> None:
         """Make room for every projection at ``[start, end)``, for a sink that begins before it was known."""
-        for segment, _, _ in self.slices(start, end):
-            segment.widen(self.projections)
-            self.changed.add(segment.base >> SEGMENT_BITS)
+        for number in self._numbers(start, end):
+            self._segment(number)
+
+    def numbers_of(self, *kinds: ChangeKind) -> list[int]:
+        """Numbers of the segments that hold a change of some kinds, ascending; each segment is looked at once for all times."""
+        written, self._kinds_time = self.segments.written_since(self._kinds_time)
+        for number in written:
+            self._kinds[number] = sum(1 << kind for kind in np.unique(self.segments[number].kinds).tolist())
+        if len(self._kinds) > len(self.segments):
+            self._kinds = {number: held for number, held in self._kinds.items() if number in self.segments}
+        asked = sum(1 << kind for kind in kinds)
+        return sorted(number for number, held in self._kinds.items() if held & asked)
 
     def holds_truncates(self) -> bool:
         """Whether a truncate is among the changes that are held."""
-        return any((segment.kinds == ChangeKind.TRUNCATE).any() for segment in self.segments.values())
+        return bool(self.numbers_of(ChangeKind.TRUNCATE))
 
     def segment_of(self, offset: int) -> ChangeSegment | None:
         """The segment that an offset lies in, or None where nothing of it is held."""
@@ -135,24 +159,23 @@ class Changes:
         return None if segment is None else segment.key(offset & (SEGMENT_OFFSETS - 1))
 
     def slices(self, start: int, end: int) -> Iterator[tuple[ChangeSegment, int, int]]:
-        """Segments that overlap ``[start, end)`` in order, each with its index range."""
-        if start >= end:
-            return
-        lo_number, hi_number = start >> SEGMENT_BITS, (end - 1) >> SEGMENT_BITS
-        if hi_number - lo_number > len(self.segments):  # offsets may have gaps of any size
-            numbers = sorted(n for n in self.segments if lo_number <= n <= hi_number)
-        else:
-            numbers = [n for n in range(lo_number, hi_number + 1) if n in self.segments]
-        for number in numbers:
-            segment = self.segments[number]
-            yield segment, max(start - segment.base, 0), min(end - segment.base, SEGMENT_OFFSETS)
+        """Segments that overlap ``[start, end)`` in order, each with its index range.
+
+        They come into memory one by one; who looks at many lets each go before the next, or memory holds them all.
+        """
+        for number in self._numbers(start, end):
+            segment = self.segments.get(number)
+            if segment is not None:  # it may be gone since, where others have their turn meanwhile
+                yield segment, max(start - segment.base, 0), min(end - segment.base, SEGMENT_OFFSETS)
+
+    def _numbers(self, start: int, end: int) -> list[int]:
+        return self.segments.between(start >> SEGMENT_BITS, ((end - 1) >> SEGMENT_BITS) + 1) if start < end else []
 
     def prune(self, keep_from: int) -> list[int]:
         """Forget whole segments below ``keep_from``; returns their numbers."""
-        gone = [number for number in self.segments if (number + 1) << SEGMENT_BITS <= keep_from]
+        gone = self.segments.between(0, keep_from >> SEGMENT_BITS)
         for number in gone:
-            del self.segments[number]
-            self.changed.discard(number)
+            self.segments.pop(number)
             self.forgotten = max(self.forgotten, (number + 1) << SEGMENT_BITS)
         return gone
 
@@ -164,8 +187,7 @@ class Changes:
             self._repeats.note(segment.positions[rows], rows + segment.base)
 
     def _segment(self, number: int) -> ChangeSegment:
-        self.changed.add(number)
-        segment = self.segments.get(number)
+        segment = self.segments.writable(number)
         if segment is None:
             segment = self.segments[number] = ChangeSegment(number, self.projections)
         segment.widen(self.projections)

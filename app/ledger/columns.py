@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-LEAST = 16
-"""Elements below which an array is written as it is."""
+LEAST = 256
+"""Elements below which an array is written as it is: looking at it would cost more than its bytes."""
 _NARROW = (np.dtype("<u1"), np.dtype("<u2"), np.dtype("<u4"))
 _INT64 = np.dtype("<i8")
 _PAIR = 2 * _INT64.itemsize

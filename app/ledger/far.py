@@ -12,6 +12,7 @@ from app.ledger import rules
 from app.ledger.cells import Receipt, Remark, Word
 from app.ledger.changes import ChangeSegment
 from app.ledger.rules import View
+from app.ledger.segments import Segments
 from app.ledger.sink import SinkPartition
 from app.model import SEGMENT_BITS, ChangeKind, ReceiptStatus
 from app.model.words import ANY_KIND, INDEX
@@ -23,7 +24,7 @@ def gone(sink: SinkPartition, below: int) -> None:
     sink.far = [item for item in sink.far if item[1] >= below]
 
 
-def resolve(sink: SinkPartition, segments: dict[int, ChangeSegment], start: int, end: int) -> None:
+def resolve(sink: SinkPartition, segments: Segments[ChangeSegment], start: int, end: int) -> None:
     """Judge the far evidence about ``[start, end)``, which was read again into ``segments``."""
     ready = [item for item in sink.far if start <= item[1] < end]
     sink.far = [item for item in sink.far if not start <= item[1] < end]

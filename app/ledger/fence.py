@@ -17,23 +17,24 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from app.ledger import rules
-from app.ledger.cells import NEVER, Bit, CellSegment
-from app.ledger.changes import ChangeSegment
+from app.ledger.cells import Bit
+from app.ledger.changes import runs
 from app.ledger.judging import judge_straggler, straggler_fact, visible_later
-from app.ledger.keyed import Fact, last_offsets, out_of_order
+from app.ledger.keyed import Fact, Newest
+from app.ledger.ordering import mark_out_of_order
 from app.ledger.rules import NOTHING
 from app.ledger.sink import SinkPartition
+from app.ledger.slices import Slice, passed_slices, stretches
 from app.ledger.stragglers import Straggler
-from app.ledger.terms import Terms
+from app.ledger.superseding import guard, supersede_passed
 from app.model import (
     BAD,
     SEGMENT_BITS,
     Flag,
     Origin,
-    ReceiptStatus,
     State,
 )
-from app.model.batches import Bools, Int64s, UInt8s
+from app.model.batches import Bools, UInt8s
 from app.model.words import INDEX
 
 SETTLED = np.zeros(256, np.bool_)
@@ -68,24 +69,6 @@ class Outcome:
     reason: str | None = None
 
 
-@dataclass(slots=True)
-class Slice:
-    """Newly passed cells of one segment; arrays cover the indices ``lo`` to ``hi``."""
-
-    changes: ChangeSegment
-    cells: CellSegment
-    lo: int
-    hi: int
-    states: UInt8s
-    flags: UInt8s
-    terms: Terms
-
-    @property
-    def offsets(self) -> Int64s:
-        """``int64[hi - lo]``."""
-        return np.arange(self.changes.base + self.lo, self.changes.base + self.hi)
-
-
 def evaluate(sink: SinkPartition, fence: int, origin: Origin) -> Outcome:
     """Judge every cell below a fence that is new or was spoken of; see the module's text for the order."""
     before = sink.fence
@@ -93,139 +76,34 @@ def evaluate(sink: SinkPartition, fence: int, origin: Origin) -> Outcome:
     outcome = Outcome(fence=fence, origin=origin)
     if sink.is_evidence_lost:
         _lose_evidence(sink, fence)
-    slices = passed_slices(sink, before, fence)  # 1
-    apply_keyed_rules(sink, slices, fence)  # 2
-    fresh = _close_passed(sink, slices, outcome)  # 3
-    _inform_stragglers(sink, slices, fence)  # 4
+    fresh: list[Straggler] = []
+    newest: Newest | None = None
+    for start, end in stretches(sink, before, fence):
+        slices = passed_slices(sink, start, end)  # 1
+        newest = apply_keyed_rules(sink, slices, fence, newest)  # 2
+        fresh += _close_passed(sink, slices, outcome)  # 3
+        _inform_stragglers(sink, slices)  # 4
+    _wake_by_touched(sink, fence)
     _judge_stragglers(sink, fresh, outcome)  # 5
     sink.is_evidence_lost = False
     return outcome
 
 
-def passed_slices(sink: SinkPartition, start: int, end: int) -> list[Slice]:
-    """Step 1: plain states and flags of the cells at ``[start, end)``."""
-    found = []
-    view = sink.view()
-    for changes, first, last in sink.changes.slices(start, end):
-        cells = sink.cells_at(changes.base >> SEGMENT_BITS)
-        for terms, lo, hi in sink.terms.pieces(changes.base, first, last):
-            states = rules.plain_states(terms.expectations, view, changes, cells, lo, hi)
-            flags = rules.plain_flags(terms.expectations, view, changes, cells, states, lo, hi)
-            found.append(Slice(changes, cells, lo, hi, states, flags, terms))
-    return found
+def apply_keyed_rules(
+    sink: SinkPartition, slices: list[Slice], fence: int, newest: Newest | None = None
+) -> Newest | None:
+    """Step 2: superseded (latest-state), guarded, out of order, written into the slices' states and flags.
 
-
-def apply_keyed_rules(sink: SinkPartition, slices: list[Slice], fence: int) -> None:
-    """Step 2: superseded (latest-state), guarded, out of order, written into the slices' states and flags."""
+    Args:
+        newest: what this gave for lower slices at the same fence.
+    """
     if not slices:
-        return
+        return newest
     if any(part.terms.expectations.is_latest_state for part in slices):
-        _supersede(sink, slices, fence)
-    _guard(sink, slices)
-    _order(sink, slices)
-
-
-def _supersede(sink: SinkPartition, slices: list[Slice], fence: int) -> None:
-    """With latest-state: no receipt, and a later expected change of the key is known, or below the same fence."""
-    silent = [_silent(part) for part in slices]
-    if not any(mask.any() for mask in silent):
-        return
-    keys, offsets = [], []
-    for changes, lo, hi in sink.changes.slices(slices[0].changes.base + slices[0].lo, sink.horizon):
-        cells = sink.cells.get(changes.base >> SEGMENT_BITS)
-        numbers = np.arange(changes.base + lo, changes.base + hi)
-        known = numbers < fence
-        if cells is not None:
-            known |= (cells.bits[lo:hi] & Bit.NOT_REJECTED) != 0
-        for terms, start, stop in sink.terms.pieces(changes.base, lo, hi):
-            rules_of = terms.expectations
-            known[start - lo : stop - lo] &= rules_of.expected[rules_of.kinds(changes, start, stop)]
-        known &= changes.has_key[lo:hi] & (numbers >= sink.beginning)
-        keys.append(changes.keys[lo:hi][known])
-        offsets.append(numbers[known])
-    if not keys:
-        return  # nothing stands below the horizon yet
-    all_keys, all_offsets = np.concatenate(keys), np.concatenate(offsets)
-    for part, mask in zip(slices, silent, strict=True):
-        rows = np.flatnonzero(mask)
-        if len(rows):
-            last = last_offsets(all_keys, all_offsets, part.changes.keys[part.lo : part.hi][rows])
-            part.states[rows[last > part.offsets[rows]]] = State.SUPERSEDED
-
-
-def _silent(part: Slice) -> np.ndarray:
-    """Cells without a receipt that `superseded` could fit: its rule stands before attempted, missing and pending."""
-    open_states = (part.states == State.MISSING) | (part.states == State.ATTEMPTED) | (part.states == State.PENDING)
-    mask: np.ndarray = open_states & part.changes.has_key[part.lo : part.hi]
-    return mask & part.terms.expectations.is_latest_state
-
-
-def _guard(sink: SinkPartition, slices: list[Slice]) -> None:
-    """SKIPPED that names a command, and a later expected change of the key is delivered."""
-    asked: list[tuple[Slice, int, bytes]] = []
-    for part in slices:
-        bits = part.cells.bits[part.lo : part.hi]
-        mask = (part.states == State.DIVERGED) & ((bits & Bit.WORD_NAMES_COMMAND) != 0)
-        mask &= part.cells.status[part.lo : part.hi] == ReceiptStatus.SKIPPED
-        mask &= part.changes.has_key[part.lo : part.hi]
-        for row in np.flatnonzero(mask).tolist():
-            asked.append((part, row, part.changes.key_hashes[part.lo + row].tobytes()))
-    if not asked:
-        return
-    fine: dict[bytes, int] = {}
-    start = slices[0].changes.base + slices[0].lo
-    for fact in sink.facts({key for _, _, key in asked}, start, sink.horizon):
-        if fact.is_expected and fact.is_fine:
-            fine[fact.key] = fact.offset
-    for part, row, key in asked:
-        if fine.get(key, -1) > part.changes.base + part.lo + row:
-            part.states[row] = State.SUPERSEDED
-            part.flags[row] |= np.uint8(Flag.GUARDED)
-
-
-def _order(sink: SinkPartition, slices: list[Slice]) -> None:
-    """out_of_order of the passed cells, seen against every change of their keys below the horizon."""
-    start = slices[0].changes.base + slices[0].lo
-    end = slices[-1].changes.base + slices[-1].hi
-    applied = _applied(sink, start, max(sink.horizon, end))
-    if not applied or _are_in_order(applied):
-        return
-    places = np.concatenate([rows + cells.base for _, cells, rows in applied])
-    count = int(np.searchsorted(places, end))
-    wrong = out_of_order(
-        np.concatenate([changes.keys[rows] for changes, _, rows in applied]),
-        np.concatenate([cells.apply_rank[rows] for _, cells, rows in applied]),
-        np.concatenate([cells.apply_sequence[rows] for _, cells, rows in applied]),
-        count,
-    )
-    for offset in places[wrong].tolist():
-        part = next(part for part in slices if part.changes.base + part.lo <= offset < part.changes.base + part.hi)
-        row = offset - part.changes.base - part.lo
-        if part.states[row] != State.EXEMPT:
-            part.flags[row] |= np.uint8(Flag.OUT_OF_ORDER)
-
-
-def _applied(sink: SinkPartition, start: int, end: int) -> list[tuple[ChangeSegment, CellSegment, Int64s]]:
-    """Cells at ``[start, end)`` with a key and a first apply, by segment, as places in it."""
-    found = []
-    for changes, lo, hi in sink.changes.slices(start, end):
-        cells = sink.cells.get(changes.base >> SEGMENT_BITS)
-        if cells is not None:
-            rows = np.flatnonzero((cells.apply_rank[lo:hi] != NEVER) & changes.has_key[lo:hi]) + lo
-            found.append((changes, cells, rows))
-    return found
-
-
-def _are_in_order(applied: list[tuple[ChangeSegment, CellSegment, Int64s]]) -> bool:
-    """Whether every change was applied after all before it, and none has a sequence: then no key's are out of order."""
-    rank = -1
-    for _, cells, rows in applied:
-        ranks = cells.apply_rank[rows]
-        if len(ranks):
-            if ranks[0] <= rank or not (ranks[1:] > ranks[:-1]).all() or (cells.apply_sequence[rows] != NEVER).any():
-                return False
-            rank = ranks[-1]
-    return True
+        newest = supersede_passed(sink, slices, fence, newest)
+    guard(sink, slices)
+    mark_out_of_order(sink, slices)
+    return newest
 
 
 def _lose_evidence(sink: SinkPartition, fence: int) -> None:
@@ -291,18 +169,17 @@ def _count(sink: SinkPartition, states: UInt8s, flags: UInt8s, bits: np.ndarray)
             sink.tally.flags[bit] += int(((flags >> bit) & 1).sum())
 
 
-def _inform_stragglers(sink: SinkPartition, slices: list[Slice], fence: int) -> None:
-    """Step 4: closed cells of the stragglers' keys are remembered; touched ones above the fence make them dirty."""
-    if not len(sink.stragglers) or not sink.stragglers.by_key:
-        sink.touched.clear()
+def _inform_stragglers(sink: SinkPartition, slices: list[Slice]) -> None:
+    """Step 4: closed cells of the stragglers' keys are remembered."""
+    if not sink.stragglers.by_key:
         return
     for part in slices:
-        match = part.changes.has_key[part.lo : part.hi] & sink.stragglers.of_keys(
-            part.changes.key_hashes[part.lo : part.hi]
-        )
+        halves = part.changes.key_hashes[part.lo : part.hi, 0]
+        match = part.changes.has_key[part.lo : part.hi] & sink.stragglers.may_have(halves)
         if not match.any():
             continue
         wanted = {part.changes.key_hashes[part.lo + row].tobytes() for row in np.flatnonzero(match).tolist()}
+        wanted &= sink.stragglers.by_key.keys()
         start, end = part.changes.base + part.lo, part.changes.base + part.hi
         for fact in sink.facts(wanted, start, end):
             if fact.offset not in sink.stragglers:
@@ -310,7 +187,6 @@ def _inform_stragglers(sink: SinkPartition, slices: list[Slice], fence: int) -> 
             else:
                 sink.stragglers.dirty.add(fact.offset)
                 _wake_earlier(sink, fact)
-    _wake_by_touched(sink, fence)
 
 
 def _wake_earlier(sink: SinkPartition, fact: Fact) -> None:
@@ -321,16 +197,20 @@ def _wake_earlier(sink: SinkPartition, fact: Fact) -> None:
 
 def _wake_by_touched(sink: SinkPartition, fence: int) -> None:
     """Receipts above the fence and below the horizon may have settled an earlier change of their key."""
+    if not sink.stragglers.by_key:
+        sink.touched.clear()
     if not sink.touched:
         return
     touched = np.concatenate(sink.touched)
     sink.touched = [touched[touched >= sink.horizon]]
-    for offset in np.unique(touched[(touched >= fence) & (touched < sink.horizon)]).tolist():
-        segment = sink.changes.segment_of(offset)
-        key = None if segment is None else segment.key(offset & INDEX)
-        if key in sink.stragglers.by_key:
-            for straggler in sink.stragglers.of_key(key):
-                sink.stragglers.dirty.add(straggler.offset)
+    for number, lo, hi in runs(seen := np.unique(touched[(touched >= fence) & (touched < sink.horizon)])):
+        segment = sink.changes.segments.get(number)
+        if segment is None:
+            continue
+        rows = seen[lo:hi] & INDEX
+        rows = rows[segment.has_key[rows] & sink.stragglers.may_have(segment.key_hashes[rows, 0])]
+        for key in {segment.key_hashes[row].tobytes() for row in rows.tolist()}:
+            sink.stragglers.dirty.update(straggler.offset for straggler in sink.stragglers.of_key(key))
 
 
 def _judge_stragglers(sink: SinkPartition, fresh: list[Straggler], outcome: Outcome) -> None:
@@ -348,7 +228,7 @@ def _judge_stragglers(sink: SinkPartition, fresh: list[Straggler], outcome: Outc
             closing.append((straggler, state, flags))
         elif straggler.offset not in known and (state is not straggler.state or flags != straggler.flags):
             outcome.findings.append(Finding(offset=straggler.offset, state=state, flags=flags, is_closed=False))
-        straggler.state, straggler.flags = state, int(flags)
+        sink.stragglers.judged(straggler, state, int(flags))
     released = [straggler.key for straggler, _, _ in closing]
     for straggler, state, flags in closing:
         _close_straggler(sink, straggler, state, flags)

@@ -105,7 +105,7 @@ def _hear_open(
     if (kinds == ChangeKind.TRUNCATE).any():
         _note_truncates(sink, changes, cells, places[kinds == ChangeKind.TRUNCATE])
     if len(sink.stragglers):
-        for offset in sink.stragglers.among(receipts.offsets):
+        for offset in sink.stragglers.among(changes.base >> SEGMENT_BITS, receipts.offsets):
             straggler_spoke(sink, offset)
         sink.touched.append(receipts.offsets)
 

@@ -78,7 +78,7 @@ def _straggler_flags(sink: SinkPartition, offset: int, state: State, later: Late
         return Flag(0)
     index = offset & INDEX
     states = np.array([state], np.uint8)
-    cells = sink.cells_at(offset >> SEGMENT_BITS)
+    cells = sink.cells.get(offset >> SEGMENT_BITS)
     plain = rules.plain_flags(sink.terms.at(offset).expectations, sink.view(), segment, cells, states, index, index + 1)
     flags = Flag(int(plain[0]))
     if state is not State.EXEMPT and later.precedes(word.apply_rank, word.apply_sequence):

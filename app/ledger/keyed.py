@@ -55,10 +55,14 @@ class Later:
             self.is_known |= fact.is_known
             self.is_fine |= fact.is_fine
         self.newest = max(self.newest, fact.offset)
-        self.rank = min(self.rank, fact.rank)
-        self.sequence = min(self.sequence, fact.sequence)
-        if fact.sequence == NEVER:
-            self.rank_without_sequence = min(self.rank_without_sequence, fact.rank)
+        self.add_apply(fact.rank, fact.sequence)
+
+    def add_apply(self, rank: int, sequence: int) -> None:
+        """Of one fact, what order within a key asks."""
+        self.rank = min(self.rank, rank)
+        self.sequence = min(self.sequence, sequence)
+        if sequence == NEVER:
+            self.rank_without_sequence = min(self.rank_without_sequence, rank)
 
     def merge(self, other: Later) -> Later:
         """Both together, as a new value."""
@@ -112,35 +116,24 @@ def facts(
             )
 
 
-def last_offsets(keys: np.ndarray, offsets: Int64s, asked: np.ndarray) -> Int64s:
-    """For each asked key the highest offset among rows of that key, -1 where there is none.
+class Newest:
+    """The highest offset of each of some keys.
 
     Args:
-        keys: ``S16[n]``; offsets: ``int64[n]`` ascending; asked: ``S16[m]``.
+        parts: ``S16[n]`` keys and ``int64[n]`` offsets, ascending.
     """
-    if not len(keys):
-        return np.full(len(asked), -1, np.int64)
-    order = np.argsort(keys, kind="stable")
-    sorted_keys = keys[order]
-    place = np.searchsorted(sorted_keys, asked, side="right") - 1
-    found = (place >= 0) & (sorted_keys[np.maximum(place, 0)] == asked)
-    return np.where(found, offsets[order][np.maximum(place, 0)], -1)
 
+    def __init__(self, parts: Iterable[tuple[np.ndarray, Int64s]]) -> None:
+        found = list(parts)
+        keys = np.concatenate([np.zeros(0, KEY), *(part for part, _ in found)])
+        offsets = np.concatenate([np.zeros(0, np.int64), *(part for _, part in found)])
+        order = np.argsort(keys, kind="stable")
+        self._keys, self._offsets = keys[order], offsets[order]
 
-def out_of_order(keys: np.ndarray, ranks: Int64s, sequences: Int64s, count: int) -> Int64s:
-    """Rows among the first ``count`` whose first apply came after that of a later row of the same key.
-
-    Args:
-        keys, ranks, sequences: ``[n]`` of cells with a key and a first apply, by ascending offset.
-    """
-    _, inverse, sizes = np.unique(keys, return_inverse=True, return_counts=True)
-    rows = np.flatnonzero(sizes[inverse] > 1)
-    later: dict[int, Later] = {}
-    wrong: list[int] = []
-    for row in rows[::-1].tolist():
-        seen = later.setdefault(int(inverse[row]), Later())
-        rank, sequence = int(ranks[row]), int(sequences[row])
-        if row < count and seen.precedes(rank, sequence):
-            wrong.append(row)
-        seen.add(Fact(b"", 0, False, False, False, rank, sequence))
-    return np.array(sorted(wrong), np.int64)
+    def of(self, asked: np.ndarray) -> Int64s:
+        """``int64[m]``: for each asked key of ``S16[m]`` its highest offset, -1 where there is none."""
+        if not len(self._keys):
+            return np.full(len(asked), -1, np.int64)
+        place = np.searchsorted(self._keys, asked, side="right") - 1
+        found = (place >= 0) & (self._keys[np.maximum(place, 0)] == asked)
+        return np.where(found, self._offsets[np.maximum(place, 0)], -1)

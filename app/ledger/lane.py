@@ -13,7 +13,7 @@ import numpy as np
 
 from app.ledger.cells import NEVER, ReceiptArrays
 from app.model import EvidenceBatch, EvidenceKind, Origin, ReceiptStatus, SinkTopic
-from app.model.batches import Bools, Int32s, Int64s, UInt8s, UInt64s
+from app.model.batches import Bools, Int32s, Int64s, Places, UInt8s, UInt64s, numbers_of, side_by_side
 
 RANK_BITS = 24
 """A lane record may stand for up to 2**24 receipts; rank = lane offset << 24 | index inside the record."""
@@ -132,8 +132,11 @@ def split(
     logs, log_index = _logs(batch)
     found: dict[SinkTopic, LaneRows] = {}
     for number, name in enumerate(batch.names):
-        rows = np.flatnonzero(batch.name_index == number) if len(batch.names) > 1 else np.arange(len(batch))
-        if not len(rows):
+        rows: Places = (
+            side_by_side(np.flatnonzero(batch.name_index == number)) if len(batch.names) > 1 else slice(0, len(batch))
+        )
+        count = len(batch.offsets[rows])
+        if not count:
             continue
         end = NEVER if ends is None else ends.get((name.topic, name.partition), 0)
         found[name] = LaneRows(
@@ -142,7 +145,7 @@ def split(
             records=_records(batch)[rows],
             timestamps=batch.timestamps[rows],
             ranks=ranks[rows],
-            ends=np.full(len(rows), end, np.int64),
+            ends=np.full(count, end, np.int64),
             kinds=batch.kinds[rows],
             offsets=batch.offsets[rows],
             statuses=batch.statuses[rows],
@@ -168,9 +171,13 @@ def lane_ranks(batch: EvidenceBatch, base: int = 0) -> Int64s:
     count = len(batch)
     if not count:
         return np.zeros(0, np.int64)
-    firsts = np.flatnonzero(np.r_[True, np.diff(batch.records) != 0])
+    places = (batch.records + base) << RANK_BITS
+    is_new = batch.records[1:] != batch.records[:-1]
+    if is_new.all():  # a row a record
+        return places
+    firsts = np.flatnonzero(np.r_[True, is_new])
     inside = np.arange(count) - np.repeat(firsts, np.diff(np.r_[firsts, count]))
-    return ((batch.records + base) << RANK_BITS) | inside
+    return places | inside
 
 
 def lost_rows(topic: str, partition: int, record: int, base: int = 0) -> LaneRows:
@@ -237,11 +244,11 @@ def _records(batch: EvidenceBatch) -> Int64s:
     return records
 
 
-def _texts(batch: EvidenceBatch, rows: Int64s) -> dict[int, tuple[str | None, ...]]:
+def _texts(batch: EvidenceBatch, rows: Places) -> dict[int, tuple[str | None, ...]]:
     named = batch.commands.keys() | batch.errors.keys() | batch.evidence.keys() | batch.reasons.keys()
     if not named:
         return {}
-    place = {int(row): index for index, row in enumerate(rows)}
+    place = {row: index for index, row in enumerate(numbers_of(rows).tolist())}
     return {
         place[row]: (
             batch.commands.get(row),

@@ -10,11 +10,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from app.errors import require
+from app.ledger import blocks
 from app.ledger.changes import Changes
 from app.ledger.far import gone, resolve
 from app.ledger.fence import Outcome, evaluate
 from app.ledger.lane import LaneRows
 from app.ledger.replacing import begun_anew, close_log
+from app.ledger.segments import Residents, Segments
 from app.ledger.sink import SinkPartition
 from app.model import MODES, ChangeBatch, Contract, Projection, SinkTopic
 
@@ -33,6 +35,9 @@ class PartitionFold:
         ends: where the ends of the change partitions are fixed beforehand (a recording).
         projections: the decoder's, where it makes more than these contracts need.
         compacted: change topics that Kafka compacts: an offset of theirs that holds nothing may have held a change.
+
+    Attributes:
+        residents: its segments that are in memory; replaced before anything is read, where there is a store.
     """
 
     def __init__(
@@ -51,12 +56,14 @@ class PartitionFold:
         self.sinks: dict[tuple[str, str], SinkPartition] = {}
         self.ends = ends
         self.unknown: Counter[str] = Counter()
+        self.residents = Residents()
 
     def source(self, topic: str) -> Changes:
         """The changes of a topic, made when first asked for; the sinks that consume it come with it."""
         changes = self.changes.get(topic)
         if changes is None:
-            changes = self.changes[topic] = Changes(topic, self.partition, len(self.projections))
+            segments = Segments(self.residents, ("cs", topic), blocks.unpack_changes)
+            changes = self.changes[topic] = Changes(topic, self.partition, len(self.projections), segments)
             for contract in self.contracts.values():
                 if topic in contract.topics:
                     self._add(contract, changes)
@@ -64,7 +71,8 @@ class PartitionFold:
 
     def _add(self, contract: Contract, changes: Changes) -> SinkPartition:
         projection = self.projections.index(contract.projection())
-        sink = self.sinks[contract.sink, changes.topic] = SinkPartition(contract, changes, projection)
+        cells = Segments(self.residents, ("ks", contract.sink, changes.topic), blocks.unpack_cells)
+        sink = self.sinks[contract.sink, changes.topic] = SinkPartition(contract, changes, projection, cells)
         sink.is_compacted = changes.topic in self.compacted
         return sink
 
@@ -121,11 +129,12 @@ class PartitionFold:
         sinks = list(self.sinks_of(topic))
         for sink in sinks:
             yield sink, close_log(sink)
-        del self.changes[topic]
-        self.source(topic)
+        self.changes.pop(topic).segments.clear()
+        changes = self.source(topic)
         for sink in sinks:
+            sink.cells.clear()
             name = sink.contract.sink
-            self.sinks[name, topic] = begun_anew(sink, self.changes[topic])
+            self.sinks[name, topic] = begun_anew(sink, changes, self.sinks[name, topic].cells)
 
     def amend(
         self, contracts: Sequence[Contract], projections: Sequence[Projection], compacted: Iterable[str] = ()
@@ -138,7 +147,7 @@ class PartitionFold:
         self.contracts = {contract.sink: contract for contract in contracts}
         for name, topic in list(self.sinks):
             if name not in self.contracts or topic not in self.contracts[name].topics:
-                del self.sinks[name, topic]
+                self.sinks.pop((name, topic)).cells.clear()
         for topic, changes in self.changes.items():
             changes.projections = len(self.projections)
             for contract in contracts:

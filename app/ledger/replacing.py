@@ -6,8 +6,10 @@ only after a START of a higher generation, as after an END: until then its new c
 
 from __future__ import annotations
 
+from app.ledger.cells import CellSegment
 from app.ledger.changes import Changes
 from app.ledger.fence import Finding, Outcome
+from app.ledger.segments import Segments
 from app.ledger.sink import SinkPartition
 from app.ledger.watermarks import open_cells
 from app.model import SEGMENT_BITS, Flag, Origin, State
@@ -42,9 +44,9 @@ def _close(sink: SinkPartition, offset: int, state: State, flags: Flag) -> None:
         sink.stragglers.remove(offset)
 
 
-def begun_anew(sink: SinkPartition, changes: Changes) -> SinkPartition:
+def begun_anew(sink: SinkPartition, changes: Changes, cells: Segments[CellSegment]) -> SinkPartition:
     """The same sink over the new log: its counters of evidence and its chain of seals go on, its cells begin anew."""
-    fresh = SinkPartition(sink.contract, changes, sink.terms.newest.projection)
+    fresh = SinkPartition(sink.contract, changes, sink.terms.newest.projection, cells)
     fresh.epoch = sink.epoch + 1
     fresh.is_ended = True
     for name in ("generation", "at", "seals", "seal_hash", "sealed_at", "is_compacted", "status"):

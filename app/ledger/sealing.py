@@ -62,14 +62,13 @@ def due_ranges(sink: SinkPartition, *, is_final: bool = False) -> Iterator[Close
 
 
 def _seal(sink: SinkPartition, number: int) -> ClosedRange | None:
-    changes, cells = sink.changes.segments.get(number), sink.cells.get(number)
+    changes, cells = sink.changes.segments.get(number), sink.cells.writable(number)
     if changes is None or cells is None:
         return None
     rows = np.flatnonzero((cells.closed > 0) & ((cells.bits & Bit.SEALED) == 0))
     if not len(rows):
         return None
     cells.bits[side_by_side(rows)] |= Bit.SEALED
-    sink.changed.add(number)
     passed = np.arange(cells.base, cells.base + SEGMENT_OFFSETS) < sink.fence
     left = np.flatnonzero((cells.closed == 0) & passed & (changes.kinds != ChangeKind.ABSENT))
     return _range(sink, changes, cells, rows, left, number)

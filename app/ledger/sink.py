@@ -14,10 +14,13 @@ import numpy as np
 from app.ledger import rules
 from app.ledger.cells import Bit, CellSegment, Receipt, Remark, Word
 from app.ledger.changes import Changes, ChangeSegment
+from app.ledger.counts import Counts
 from app.ledger.hearing import hear, note_errors, one, straggler_spoke
 from app.ledger.keyed import FINE, Fact, facts
 from app.ledger.lane import LaneRows
-from app.ledger.rules import NOTHING, View
+from app.ledger.rebuilding import forget_cells
+from app.ledger.rules import View
+from app.ledger.segments import Segments
 from app.ledger.skips import joined
 from app.ledger.status import Status
 from app.ledger.stragglers import Stragglers
@@ -26,7 +29,6 @@ from app.ledger.terms import Agreed, Terms
 from app.model import (
     NO_TIME,
     SEGMENT_BITS,
-    SEGMENT_OFFSETS,
     Contract,
     EvidenceKind,
     Origin,
@@ -51,10 +53,12 @@ class SinkPartition:
         status: of the sink's connector, as the lane told last.
         errors: by offset of an open cell, what a receipt said was wrong; for people.
         verified_stop: closed unverifiable cells that no operator waived.
-        changed: segments of cells that were written to since the last snapshot.
+        cells: in memory alone where none are given.
     """
 
-    def __init__(self, contract: Contract, changes: Changes, projection: int) -> None:
+    def __init__(
+        self, contract: Contract, changes: Changes, projection: int, cells: Segments[CellSegment] | None = None
+    ) -> None:
         self.terms = Agreed([Terms(contract, projection)])
         self.changes = changes
         self.since = self.unseen = 0
@@ -70,8 +74,7 @@ class SinkPartition:
         self.is_ended = False
         self.skips: list[tuple[int, int]] = []
         self.status: Status | None = None
-        self.cells: dict[int, CellSegment] = {}
-        self.changed: set[int] = set()
+        self.cells: Segments[CellSegment] = Segments() if cells is None else cells
         self.stragglers = Stragglers()
         self.verified_stop: set[int] = set()
         self.truncates: set[int] = set()
@@ -89,6 +92,7 @@ class SinkPartition:
         self.queue: deque[LaneRows] = deque()
         self.queued = 0
         self.tally = Tally()
+        self.counts = Counts()
         self.remarks: list[Remark] = []
 
     @property
@@ -314,29 +318,8 @@ class SinkPartition:
         self.tally.rows["old_generation"] += waiting - len(self.parked) - len(self.far)
         self.verified_stop = {o for o in self.verified_stop if o < offset}
         self.truncates = {o for o in self.truncates if o < offset}
-        self._forget_cells(offset)
+        forget_cells(self, offset)
         return True
-
-    def _forget_cells(self, offset: int) -> None:
-        for straggler in [o for o in self.stragglers.by_offset if o >= offset]:
-            self.stragglers.remove(straggler)
-        self.stragglers.dirty |= set(self.stragglers.by_offset)
-        for number, cells in list(self.cells.items()):
-            lo = max(offset - cells.base, 0)
-            if lo >= SEGMENT_OFFSETS:
-                continue
-            forgotten = cells.closed[lo:]
-            self.tally.closed -= np.bincount(forgotten[forgotten > 0] - 1, minlength=10)
-            self.tally.levels -= rules.level_counts(np.where(forgotten > 0, forgotten - 1, NOTHING), cells.bits[lo:])
-            for bit in range(8):
-                self.tally.flags[bit] -= int((((cells.flags[lo:] >> bit) & 1)[forgotten > 0]).sum())
-            fresh = CellSegment(number)
-            for name in CellSegment.__slots__:
-                if name != "base":
-                    getattr(fresh, name)[:lo] = getattr(cells, name)[:lo]
-            self.cells[number] = fresh
-            self.changed.add(number)
-        self.errors = {o: text for o, text in self.errors.items() if o < offset}
 
     # ---------------------------------------------------------------- looking at cells
 
@@ -346,8 +329,7 @@ class SinkPartition:
 
     def cells_at(self, number: int) -> CellSegment:
         """The cells of a segment, to be written to; made when first needed."""
-        self.changed.add(number)
-        cells = self.cells.get(number)
+        cells = self.cells.writable(number)
         if cells is None:
             cells = self.cells[number] = CellSegment(number)
         return cells

@@ -6,14 +6,17 @@ They are the exceptions, so they are objects; everything else stays in arrays.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
-from app.ledger.changes import KEY
 from app.ledger.keyed import Fact, Later
-from app.model import State
+from app.ledger.segments import Log
+from app.model import SEGMENT_BITS, State
 from app.model.batches import Bools, Int64s, UInt64s
+
+FRESH_KEYS = 1_024
+"""Keys that came since all were sorted."""
 
 
 class Straggler:
@@ -45,9 +48,11 @@ class Stragglers:
         self.by_offset: dict[int, Straggler] = {}
         self.by_key: dict[bytes, list[int]] = {}
         self.dirty: set[int] = set()
+        self._by_segment: dict[int, set[int]] = {}
+        self._log = Log()
         self._lowest: list[int] = []
-        self._keys: np.ndarray | None = None
-        self._offsets: Int64s | None = None
+        self._halves: UInt64s = np.zeros(0, np.uint64)
+        self._fresh: set[int] = set()
 
     def __len__(self) -> int:
         return len(self.by_offset)
@@ -58,24 +63,41 @@ class Stragglers:
     def add(self, straggler: Straggler) -> None:
         """A cell below the fence stays open."""
         self.by_offset[straggler.offset] = straggler
-        self._offsets = None
+        self._by_segment.setdefault(straggler.offset >> SEGMENT_BITS, set()).add(straggler.offset)
+        self._log.note(straggler.offset >> SEGMENT_BITS)
         heapq.heappush(self._lowest, straggler.offset)
         if straggler.key is not None:
             self.by_key.setdefault(straggler.key, []).append(straggler.offset)
-            self._keys = None
+            self._fresh.add(int.from_bytes(straggler.key[:8], "little"))
 
     def remove(self, offset: int) -> Straggler:
         """A cell closed, or its life ended."""
         straggler = self.by_offset.pop(offset)
-        self._offsets = None
         self.dirty.discard(offset)
+        beside = self._by_segment[offset >> SEGMENT_BITS]
+        beside.discard(offset)
+        if not beside:
+            del self._by_segment[offset >> SEGMENT_BITS]
+        self._log.note(offset >> SEGMENT_BITS)
         if straggler.key is not None:
             others = self.by_key[straggler.key]
             others.remove(offset)
             if not others:
                 del self.by_key[straggler.key]
-                self._keys = None
         return straggler
+
+    def judged(self, straggler: Straggler, state: State, flags: int) -> None:
+        """A verdict about an open cell."""
+        straggler.state, straggler.flags = state, flags
+        self._log.note(straggler.offset >> SEGMENT_BITS)
+
+    def of_segment(self, number: int) -> Collection[int]:
+        """Offsets of the stragglers of one segment."""
+        return self._by_segment.get(number, ())
+
+    def written_since(self, time: int) -> tuple[list[int], int]:
+        """Numbers of segments whose stragglers are others since a time that this gave, and the time now; 0 is the beginning."""
+        return self._log.since(time)
 
     def lowest(self) -> int | None:
         """The lowest open offset below the fence."""
@@ -83,32 +105,25 @@ class Stragglers:
             heapq.heappop(self._lowest)
         return self._lowest[0] if self._lowest else None
 
-    def keys(self) -> np.ndarray:
-        """``S16[k]`` of the stragglers' keys, sorted."""
-        if self._keys is None:
-            self._keys = np.array(sorted(self.by_key), KEY)
-        return self._keys
+    def may_have(self, halves: UInt64s) -> Bools:
+        """``bool[n]``: which keys, by the first halves of their hashes, may be a straggler's; the others are none's.
 
-    def among(self, offsets: Int64s) -> list[int]:
-        """Which of some offsets, perhaps a million, are stragglers'; each once."""
-        if self._offsets is None:
-            self._offsets = np.array(sorted(self.by_offset), np.int64)
-        found: list[int] = found_in(self._offsets, offsets).tolist()
+        What left since is still among them until many came: sorting all keys at each fence would be most of its cost.
+        """
+        if len(self._fresh) > FRESH_KEYS:
+            keys = np.frombuffer(b"".join(self.by_key), np.uint64).reshape(-1, 2)
+            self._halves = np.unique(keys[:, 0])
+            self._fresh.clear()
+        found = np.isin(halves, np.fromiter(self._fresh, np.uint64, len(self._fresh)))
+        if len(self._halves):
+            places = np.minimum(np.searchsorted(self._halves, halves), len(self._halves) - 1)
+            found |= self._halves[places] == halves
         return found
 
-    def of_keys(self, key_hashes: UInt64s) -> Bools:
-        """``bool[n]``: which of some keys, ``uint64[n, 2]``, are stragglers'; the first halves tell most of it."""
-        keys = self.keys()
-        match = np.zeros(len(key_hashes), np.bool_)
-        if not len(keys):
-            return match
-        halves = np.sort(keys.view(np.uint64)[::2])
-        firsts = np.ascontiguousarray(key_hashes[:, 0])
-        place = np.minimum(np.searchsorted(halves, firsts), len(halves) - 1)
-        rows = np.flatnonzero(halves[place] == firsts)
-        if len(rows):
-            match[rows] = np.isin(np.ascontiguousarray(key_hashes[rows]).view(KEY).reshape(-1), keys)
-        return match
+    def among(self, number: int, offsets: Int64s) -> list[int]:
+        """Which of some offsets of one segment are stragglers'; each once."""
+        here = self._by_segment.get(number)
+        return [] if here is None else found_in(np.array(sorted(here), np.int64), offsets)
 
     def of_key(self, key: bytes | None) -> Iterator[Straggler]:
         """The stragglers of one key, in the order in which they were found."""
@@ -133,11 +148,9 @@ class Stragglers:
             self.withdraw_command(offset)
 
 
-def found_in(few: Int64s, many: Int64s) -> Int64s:
+def found_in(few: Int64s, many: Int64s) -> list[int]:
     """Those of ``few``, sorted, that are among ``many``, in any order."""
-    near = many[(many >= few[0]) & (many <= few[-1])] if len(few) else many[:0]
-    if not len(near):
-        return few[:0]
+    near = many[(many >= few[0]) & (many <= few[-1])]
     place = np.searchsorted(few, near)
-    found: Int64s = few[np.unique(place[few[place] == near])]
+    found: list[int] = few[np.unique(place[few[place] == near])].tolist()
     return found

@@ -12,7 +12,7 @@ import numpy as np
 from app.ledger.changes import ChangeSegment
 from app.ledger.rules import Expectations
 from app.model import SEGMENT_OFFSETS, Contract
-from app.model.batches import Int64s, Places, UInt8s, UInt64s
+from app.model.batches import Places, UInt8s, UInt64s, numbers_of
 
 
 class Terms:
@@ -65,6 +65,9 @@ class Agreed:
     def __init__(self, terms: Sequence[Terms]) -> None:
         self._terms = list(terms)
 
+    def __iter__(self) -> Iterator[Terms]:
+        return iter(self._terms)
+
     @property
     def newest(self) -> Terms:
         """The contract in force for what is read next."""
@@ -98,7 +101,7 @@ class Agreed:
         """``uint64[n]``: what each change's row should look like at this sink; ``index`` are places in the segment."""
         found: UInt64s = changes.fingerprints[index, self._terms[0].projection]
         for later in self._terms[1:]:
-            held = _numbers(index) + changes.base >= later.start
+            held = numbers_of(index) + changes.base >= later.start
             if held.any():
                 found = np.where(held, changes.fingerprints[index, later.projection], found)
         return found
@@ -108,7 +111,7 @@ class Agreed:
         found: UInt8s = changes.kinds[index]
         if not changes.left_out.any():
             return found
-        index, found = _numbers(index), found.copy()
+        index, found = numbers_of(index), found.copy()
         for terms, lo, hi in self.pieces(changes.base, 0, SEGMENT_OFFSETS):
             here = np.flatnonzero((index >= lo) & (index < hi))
             if len(here):
@@ -123,7 +126,3 @@ class Agreed:
     def unpacked(cls, packed: Sequence[Sequence[Any]]) -> Agreed:
         """As `packed` gave it."""
         return cls([Terms.unpacked(terms) for terms in packed])
-
-
-def _numbers(index: Places) -> Int64s:
-    return np.arange(index.start, index.stop) if isinstance(index, slice) else index

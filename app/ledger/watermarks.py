@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from app.errors import require
+from app.ledger import counting
+from app.ledger.cells import CellSegment
 from app.ledger.changes import ChangeSegment
-from app.ledger.fence import Slice, apply_keyed_rules, passed_slices
+from app.ledger.counts import BAD_LEVELS
+from app.ledger.fence import apply_keyed_rules
 from app.ledger.judging import judge_straggler, visible_later
-from app.ledger.rules import NOTHING, level_of
+from app.ledger.rules import NOTHING
 from app.ledger.sink import SinkPartition
-from app.model import BAD, NO_TIME, SEGMENT_BITS, Flag, Level, State
+from app.ledger.slices import Slice, passed_slices
+from app.model import NO_TIME, SEGMENT_BITS, Flag, Level, State
 from app.model.words import INDEX
 
 
@@ -47,31 +51,26 @@ def open_cells(sink: SinkPartition) -> list[tuple[int, State, Flag]]:
 
 def open_slices(sink: SinkPartition) -> list[Slice]:
     """The cells above the fence, judged by what has been read (a fence that is not there passes none of them)."""
-    slices = passed_slices(sink, sink.fence, sink.changes.next)
+
+    def cells_at(number: int) -> CellSegment:
+        return sink.cells.get(number) or CellSegment(number)
+
+    slices = passed_slices(sink, sink.fence, sink.changes.next, cells_at)
     apply_keyed_rules(sink, slices, sink.fence)
     return slices
 
 
 def open_counts(sink: SinkPartition) -> np.ndarray:
     """``int64[10]``: open cells by state."""
-    counts = np.zeros(10, np.int64)
-    if sink.is_ended:
-        return counts
-    for part in open_slices(sink):
-        counts += np.bincount(part.states[part.states != NOTHING], minlength=10)
-    for straggler in sink.stragglers.by_offset.values():
-        counts[straggler.state] += 1
-    return counts
+    return np.zeros(10, np.int64) if sink.is_ended else counting.open_cells_by_state(sink)
 
 
 def bad_levels(sink: SinkPartition) -> np.ndarray:
     """``int64[4]``: open bad cells by the `Level` of what was said of them; those of which nothing was said count nowhere."""
-    counts = np.zeros(len(Level), np.int64)
-    for straggler in () if sink.is_ended else sink.stragglers.by_offset.values():
-        level = level_of(straggler.state, sink.word(straggler.offset).bits)
-        if straggler.state in BAD and level is not None:
-            counts[level] += 1
-    return counts
+    if sink.is_ended:
+        return np.zeros(len(Level), np.int64)
+    found: np.ndarray = counting.counted(sink).total()[BAD_LEVELS]
+    return found
 
 
 def expected_from(sink: SinkPartition, offset: int) -> int:
@@ -79,12 +78,7 @@ def expected_from(sink: SinkPartition, offset: int) -> int:
 
     What a transform or the contract drops (tombstones, messages) is no lag: a sink's progress may never pass it.
     """
-    found = 0
-    for changes, first, last in sink.changes.slices(max(offset, sink.beginning, sink.since), sink.changes.next):
-        for terms, lo, hi in sink.terms.pieces(changes.base, first, last):
-            rules = terms.expectations
-            found += int(np.count_nonzero(rules.expected[rules.kinds(changes, lo, hi)]))
-    return found
+    return counting.expected_from(sink, offset)
 
 
 def difference(sink: SinkPartition, opened: int | None = None) -> int:
@@ -121,7 +115,7 @@ def oldest_open_time(sink: SinkPartition) -> int | None:
 def closed_cells(sink: SinkPartition) -> list[tuple[int, State, Flag]]:
     """Every closed cell that is still held, ascending."""
     found = []
-    for number in sorted(sink.cells):
+    for number in sink.cells:
         cells = sink.cells[number]
         for index in np.flatnonzero(cells.closed).tolist():
             found.append((cells.base + index, State(int(cells.closed[index]) - 1), Flag(int(cells.flags[index]))))
@@ -130,7 +124,7 @@ def closed_cells(sink: SinkPartition) -> list[tuple[int, State, Flag]]:
 
 def source_time(sink: SinkPartition, watermark: int) -> int | None:
     """Source time in ms of the newest change below a watermark, None where none is held."""
-    for number in sorted((n for n in sink.changes.segments if n << SEGMENT_BITS < watermark), reverse=True):
+    for number in reversed(sink.changes.segments.between(0, ((watermark - 1) >> SEGMENT_BITS) + 1)):
         segment = sink.changes.segments[number]
         rows = np.flatnonzero(segment.kinds[: min(watermark - segment.base, INDEX + 1)])
         if len(rows):

@@ -6,7 +6,7 @@ range* ``[start, next)``: offsets without a record inside it (transactions, comp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -36,6 +36,11 @@ def side_by_side(numbers: Int64s) -> Places:
     return numbers
 
 
+def numbers_of(places: Places) -> Int64s:
+    """Places as numbers."""
+    return np.arange(places.start, places.stop) if isinstance(places, slice) else places
+
+
 class RawRecord(NamedTuple):
     """One record as a log holds it; exists at the edges only (recordings, tests, routers)."""
 
@@ -53,7 +58,7 @@ class RawBatch:
     Attributes:
         start, next: the position range ``[start, next)`` in offsets that reading this batch covers.
         offsets, timestamps: ``int64[n]``; timestamps are the records' own, in ms since the epoch.
-        buffer: all keys and values, back to back.
+        buffer: all keys and values, and whatever stands between them; what a row's bytes are is said by the next four alone.
         key_starts, key_sizes, value_starts, value_sizes: ``int64[n]`` into ``buffer``; size -1 is null.
         headers: by row index, only for rows that have headers.
     """
@@ -69,7 +74,7 @@ class RawBatch:
     key_sizes: Int64s
     value_starts: Int64s
     value_sizes: Int64s
-    headers: dict[int, Headers] = field(default_factory=dict)
+    headers: Mapping[int, Headers] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.offsets)

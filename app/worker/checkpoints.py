@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -53,6 +53,10 @@ class Placed:
         written[place] = max(written[place], parts)
         return cls(place, number, parts, written)
 
+    def dump(self, *, is_dirty: bool) -> bytes:
+        """As JSON."""
+        return json.dumps([self.place, self.number, self.parts, self.written, is_dirty]).encode()
+
     def keys(self, prefix: str, name: str) -> Iterator[str]:
         """Every key that the block has in the topic."""
         for place, parts in enumerate(self.written):
@@ -61,7 +65,7 @@ class Placed:
 
 @dataclass(slots=True)
 class Sent:
-    """What the ledger topic holds of a store; kept in the store.
+    """What the ledger topic holds of a store; kept in the store, a value for each block, since few change at a time.
 
     Attributes:
         number: of the last checkpoint that the broker has whole; 0 for none.
@@ -76,19 +80,22 @@ class Sent:
     garbage: set[str] = field(default_factory=set)
 
     def dump(self) -> bytes:
-        """As JSON."""
-        blocks = {name: [block.place, block.number, block.parts, block.written] for name, block in self.blocks.items()}
-        sets = {"dirty": sorted(self.dirty), "garbage": sorted(self.garbage)}
-        return json.dumps({"number": self.number, "blocks": blocks, **sets}).encode()
+        """All but the blocks, as JSON."""
+        return json.dumps({"number": self.number, "garbage": sorted(self.garbage)}).encode()
 
     @classmethod
-    def load(cls, data: bytes | None) -> Sent:
-        """From JSON; nothing was sent where there is none."""
-        if data is None:
-            return cls()
-        told = json.loads(data)
-        blocks = {name: Placed(*block) for name, block in told["blocks"].items()}
-        return cls(told["number"], blocks, set(told["dirty"]), set(told["garbage"]))
+    def load(cls, data: bytes | None, blocks: Iterable[tuple[str, bytes]]) -> Sent:
+        """From `dump` and each block's; nothing was sent where there is none."""
+        told: dict[str, Any] = {"number": 0, "garbage": ()} if data is None else json.loads(data)
+        found = cls(told["number"], garbage=set(told["garbage"]))
+        if "blocks" in told:  # an older version wrote all of it as one value
+            found.blocks = {name: Placed(*block) for name, block in told["blocks"].items()}
+            found.dirty = set(told["dirty"])
+        for name, dumped in blocks:
+            *block, is_dirty = json.loads(dumped)
+            found.blocks[name] = Placed(*block)
+            found.dirty.update([name] if is_dirty else ())
+        return found
 
 
 class Upload:

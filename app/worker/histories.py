@@ -1,20 +1,25 @@
 """Where the changes of some keys stand among those that are held: found in one pass, however many keys are asked.
 
-1. On the event loop: which arrays. What was read is never written again, and taking more changes writes behind it only, so a
-thread may look at them. 2. In a thread: one pass over all of them, sorted by key. 3. At each look: what came since, once.
+1. On the event loop: which arrays, a few segments at a time. What was read is never written again, and taking more changes
+writes behind it only, so a thread may look at them. 2. In a thread: one pass over them; what was found in all of them is sorted
+by key. 3. At each look: what came since, once.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
-from app.ledger.changes import Changes
+from app.ledger.changes import Changes, ChangeSegment
 from app.model import ChangeKind
 from app.model.batches import Bools, Int64s, UInt8s, UInt64s
 
+SEGMENTS_AT_ONCE = 32
+"""Segments that are in memory for one piece of a look at all that is held: some ten milliseconds to read, and 8 MB."""
 CARRIED = 8
 """How many earlier changes of a key are fetched for the values that a change leaves out."""
 
@@ -54,12 +59,14 @@ class Histories:
 
     async def build(self) -> None:
         """Look through all that is held, in a thread; called once, before anything is asked."""
-        stretches, self._next = held(self._changes, self._next, self._changes.next), self._changes.next
-        await asyncio.to_thread(self._build, stretches)
-
-    def _build(self, stretches: list[Stretch]) -> None:
         self._asked = np.unique(self._halves)
-        self._add(stretches)
+        start, self._next = self._next, self._changes.next
+        parts: list[Found] = []
+        for slices in pieces(self._changes, start, self._next):
+            found, others = await asyncio.to_thread(self._among, stretches_of(slices))
+            parts.append(found)
+            self._others.append(others)
+        self._known = [await asyncio.to_thread(_sorted, parts)]
 
     def of(self, asked: list[int]) -> list[int]:
         """Offsets of the changes that say what the rows of some cells must be.
@@ -68,7 +75,7 @@ class Histories:
         """
         if not asked:
             return []
-        stretches, self._next = held(self._changes, self._next, self._changes.next), self._changes.next
+        stretches, self._next = stretches_of(self._changes.slices(self._next, self._changes.next)), self._changes.next
         if stretches:
             self._add(stretches)
         found = set(asked)
@@ -91,19 +98,29 @@ class Histories:
             found += np.searchsorted(known, halves, side="right") - np.searchsorted(known, halves)
         return found
 
+    def _among(self, stretches: list[Stretch]) -> tuple[Found, Int64s]:
+        return _among(stretches, self._asked, has_truncates=self._has_truncates)
+
     def _add(self, stretches: list[Stretch]) -> None:
         """Note what some stretches hold; the later ones, which are short, are kept together."""
-        found, others = _among(stretches, self._asked, has_truncates=self._has_truncates)
+        found, others = self._among(stretches)
         later = [*self._known[1:], found]
         self._known = [*self._known[:1], _sorted(later)] if self._known else [found]
         self._others.append(others)
 
 
-def held(changes: Changes, start: int, end: int) -> list[Stretch]:
-    """The columns of ``[start, end)`` as they stand; only what was read is among them."""
+def pieces(changes: Changes, start: int, end: int) -> Iterator[list[tuple[ChangeSegment, int, int]]]:
+    """`Changes.slices` of what is held, some at a time: who lets go of one before he asks for the next has few in memory."""
+    slices = changes.slices(start, end)
+    while found := list(islice(slices, SEGMENTS_AT_ONCE)):
+        yield found
+
+
+def stretches_of(slices: Iterable[tuple[ChangeSegment, int, int]]) -> list[Stretch]:
+    """The columns of some slices as they stand."""
     return [
         Stretch(segment.base + lo, segment.kinds[lo:hi], segment.has_key[lo:hi], segment.key_hashes[lo:hi, 0])
-        for segment, lo, hi in changes.slices(start, end)
+        for segment, lo, hi in slices
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import NamedTuple
@@ -14,8 +14,7 @@ from app.adapters.metrics import Metrics
 from app.adapters.registry import Registry
 from app.adapters.store import RocksStore, Store
 from app.config.settings import Settings
-from app.decode.changes import ReferenceChangeDecoder
-from app.decode.evidence import EvidenceDecoder
+from app.decode.decoders import change_decoder, evidence_decoder
 from app.ledger.partition import PartitionFold, projections_of
 from app.ledger.sink import SinkPartition
 from app.model import ChangeBatch, RawBatch
@@ -27,10 +26,11 @@ from app.worker.ends import Ends
 from app.worker.lanes import reader_of
 from app.worker.layout import Group, Layout
 from app.worker.logs import Logs
+from app.worker.memory import Memory
 from app.worker.partition import PartitionWorker
 from app.worker.ports import Assignment, Committed, Input, Shipping
 from app.worker.positions import Committed as CommittedOf
-from app.worker.positions import Positions, begin, first_offsets
+from app.worker.positions import Positions, begin, first_offsets, nothing_committed
 from app.worker.rereading import Rereader
 from app.worker.routing import Router, unreadable
 from app.worker.suspension import Suspension
@@ -41,8 +41,6 @@ from app.worker.uploads import Uploads
 logger = logging.getLogger(__name__)
 
 WATERMARKS_S = 1.0
-TELL_PAUSES = 20
-"""Telling looks at every open cell, tenths of a second for a million: it may take a twentieth of the time, no more."""
 END_LOOK_S = 1.0
 
 
@@ -60,8 +58,7 @@ class LiveWorker:
         read_ledger: for stores whose disk is empty or outrun; None where there is no ledger topic.
 
     Attributes:
-        bounds: asks the broker for (earliest, end) of inputs now; set once the transport runs.
-        seek: makes the transport go on elsewhere; likewise.
+        bounds: asks the broker for (earliest, end) of inputs now; seek: makes the transport go on elsewhere; both set once it runs.
         rereader: reads changes again that evidence still comes about; None where nothing can.
         committed: asks what a sink's consumer group has committed; compacted: change topics that Kafka compacts.
         logs: looks for topics that were made again; None where the broker can't tell.
@@ -85,7 +82,7 @@ class LiveWorker:
         self.metrics = metrics
         self.bounds: Callable[[Collection[Input]], Awaitable[Mapping[Input, tuple[int, int]]]] | None = None
         self.seek: Callable[[Input, int], Awaitable[None]] | None = None
-        self.committed: CommittedOf = _nothing
+        self.committed: CommittedOf = nothing_committed
         self.logs: Logs | None = None
         self.compacted: frozenset[str] = frozenset()
         self.rereader: Rereader | None = None
@@ -99,14 +96,15 @@ class LiveWorker:
         self._takeovers: dict[Place, Takeover] = {}
         self.suspension = Suspension(layout, metrics.suspended)
         self._held: frozenset[Input] = frozenset()
+        self._memory = Memory(settings.state.max_memory_bytes)
         self._disk = Disk(settings.state.max_disk_bytes)
         self._ends: dict[Input, int] = {}
         contracts = settings.contracts(layout.inputs)
         self._projections = projections_of(contracts)
-        self._changes = ReferenceChangeDecoder(
+        self._changes = change_decoder(
             registry, self._projections, settings.source.unavailable_value, dict(settings.source.column_types)
         )
-        self._evidence = EvidenceDecoder(registry)
+        self._evidence = evidence_decoder(registry)
         self._readers = {
             topic: reader_of(settings, topic, self._evidence.decode)
             for topic in layout.inputs
@@ -162,7 +160,8 @@ class LiveWorker:
         path = Path(self.settings.state.dir) / f"group-{place.width}-partition-{place.partition}"
 
         def open_worker(store: RocksStore) -> PartitionWorker:
-            return PartitionWorker(lambda: self._fold(group, place.partition), store, group.lanes)
+            limit = self.settings.state.max_memory_bytes
+            return PartitionWorker(lambda: self._fold(group, place.partition), store, group.lanes, memory_bytes=limit)
 
         opened = takeover.begin(path, open_worker, owners, place.width, self._read_ledger)
         if isinstance(opened, Takeover):
@@ -207,11 +206,8 @@ class LiveWorker:
         return PartitionFold(group.contracts, partition, projections=self._projections, compacted=compacted)
 
     def _inputs(self, place: Place) -> list[Input]:
-        return [Input(topic, place.partition) for topic in sorted(self._topics(place))]
-
-    def _topics(self, place: Place) -> list[str]:
-        read = self.layout.inputs.keys() - self.suspension.topics
-        return [topic for topic in read if self.layout.inputs[topic] == place.width]
+        read = sorted(self.layout.inputs.keys() - self.suspension.topics)
+        return [Input(topic, place.partition) for topic in read if self.layout.inputs[topic] == place.width]
 
     def note_counts(self, counts: Mapping[str, int]) -> AbstractSet[str]:
         """Suspend what has another partition count; stores hear of it when the transport opens the worker again."""
@@ -330,18 +326,25 @@ class LiveWorker:
 
     def store_of(self, source: Input) -> Store | None:
         """The store of a source partition that is judged here."""
-        worker = self._worker_of(source)
-        return None if worker is None else worker.store
+        return None if (worker := self._worker_of(source)) is None else worker.store
 
     def routed_position(self, source: Input) -> int | None:
         """How far a routed log is in its lanes; None where another worker reads it, or nobody."""
         worker = self._worker_of(source)
         return None if worker is None else self._acknowledged.position(worker, source.topic)
 
+    def ship(self) -> bool:
+        """Send what was made since the last call; whether the broker still has something to acknowledge."""
+        self.shipper.poll()
+        for worker in self._workers.values():
+            self.shipper.ship(worker, is_news=True)
+        return self.shipper.is_waiting
+
     async def tick(self) -> None:
         """Ship the outboxes and checkpoints, look for ends that lanes wait for, tell watermarks and metrics."""
         now = time.monotonic()
         await self._finish_takeovers()
+        self._memory.share(self._workers.values())
         if self.rereader is not None:
             await self.rereader.advance(self._workers)
         if self.logs is not None:
@@ -358,16 +361,17 @@ class LiveWorker:
         if now >= self._next_watermarks:
             began = time.monotonic()
             self._tell()
-            self._next_watermarks = began + max(WATERMARKS_S, TELL_PAUSES * (time.monotonic() - began))
+            self._next_watermarks = began + max(WATERMARKS_S, self._teller.pause_s(time.monotonic() - began))
         await asyncio.sleep(0)
 
     def _checkpoint(self, place: Place, worker: PartitionWorker, now: float) -> None:
         """A snapshot now and then also where little moves: retention does not wait for it."""
-        interval_s = self.settings.state.checkpoint_interval_ms / 1000
-        if now >= self._next_snapshot.setdefault(place, now + interval_s):
-            self._next_snapshot[place] = now + interval_s
+        then = now + self.settings.state.checkpoint_interval_ms / 1000
+        if now >= self._next_snapshot.setdefault(place, then):
+            self._next_snapshot[place] = then
             if worker.has_news():
                 worker.snapshot()
+            worker.checkpoints.due()
         self._uploads.advance(place.width, worker)
 
     async def _look_for_ends(self) -> None:
@@ -391,9 +395,6 @@ class LiveWorker:
             self._teller.tell(worker, self._ends)
         size = sum(worker.store.bytes_used() for worker in self._workers.values())
         self.metrics.store(size)
+        self.metrics.memory(*self._memory.used(self._workers.values()))
         if self._disk.look(size):
             self._hold()
-
-
-async def _nothing(_: str, __: Sequence[Input]) -> dict[tuple[str, int], int]:
-    return {}

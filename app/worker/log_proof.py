@@ -20,8 +20,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from app.decode.images import Image
 from app.evidence.change_log import CLOCKS_MS, INSERTS, Reach, reach, shows_none_below, shows_only
 from app.evidence.keys import KeyText, row_key
@@ -81,9 +79,8 @@ class LogProof:
         Raises:
             Unavailable: the changes can't be had now.
         """
-        has_absent = any(isinstance(sight.finding, Absent) for _, sight in sights)
-        is_whole = has_absent and holds_every_change(sink)
-        told, silent = await asyncio.to_thread(self._split, sink, sights, is_whole=is_whole)
+        told, silent = await asyncio.to_thread(self._split, sights)
+        silent = [(offset, sight) for offset, sight in silent if _is_first(sink, sight)]
         alone = await asyncio.to_thread(self._alone, told)
         own = await unique(sink, alone)
         rest = [(offset, sight, last) for offset, sight, last in told if sight.finding.offset not in own]
@@ -103,7 +100,7 @@ class LogProof:
         Args:
             passed_ms: by offset asked for, since when the sink is known to have passed the change, ms since the epoch.
         """
-        told, _ = await asyncio.to_thread(self._split, sink, sights, is_whole=False)
+        told, _ = await asyncio.to_thread(self._split, sights)
         found, rest = [], []
         for offset, sight, last in told:
             is_late = last.at > passed_ms[offset] + CLOCKS_MS
@@ -116,9 +113,7 @@ class LogProof:
             found += [(offset, sight) for offset, sight, last in rest if reached.is_beyond(sight.finding.offset, last)]
         return sorted(found, key=lambda one: one[0])
 
-    def _split(
-        self, sink: SinkPartition, sights: Sights, *, is_whole: bool
-    ) -> tuple[list[tuple[int, Sight, Image]], Sights]:
+    def _split(self, sights: Sights) -> tuple[list[tuple[int, Sight, Image]], Sights]:
         """In a thread: rows that the log shows still as they were seen, each with its last record; and keys whose silence may prove something."""
         told, silent = [], []
         for offset, sight in sights:
@@ -127,7 +122,7 @@ class LogProof:
                 continue  # of a truncate one row proves nothing
             if last is not None:
                 told.append((offset, sight, last))
-            elif self._may_silence_prove(sink, sight, is_whole=is_whole):
+            elif self._may_silence_prove(sight):
                 silent.append((offset, sight))
         return told, silent
 
@@ -149,15 +144,12 @@ class LogProof:
                 found[finding.offset] = verdict is True
         return found
 
-    def _may_silence_prove(self, sink: SinkPartition, sight: Sight, *, is_whole: bool) -> bool:
-        image, segment = sight.image, sink.changes.segment_of(sight.image.offset)
-        forgotten_ms = self._rows.forgotten_ms(self._terms.table_of(image))
-        if not isinstance(sight.finding, Absent) or segment is None or forgotten_ms is None:
+    def _may_silence_prove(self, sight: Sight) -> bool:
+        image, forgotten_ms = sight.image, self._rows.forgotten_ms(self._terms.table_of(sight.image))
+        if not isinstance(sight.finding, Absent) or image.op not in INSERTS or forgotten_ms is None:
             return False
-        is_first = sight.known[0].offset == image.offset and not segment.duplicates[image.offset & INDEX]
-        is_insert = image.op in INSERTS and (image.op == "c" or is_whole)
         was_forgotten = forgotten_ms >= 0 and image.at <= forgotten_ms + CLOCKS_MS
-        return is_first and is_insert and not was_forgotten
+        return sight.known[0].offset == image.offset and not was_forgotten
 
     # ---------------------------------------------------------------- how far it reaches
 
@@ -193,9 +185,17 @@ def _parts(near: Wanted, histories: Histories) -> list[list[int]]:
     return [offsets[start : start + KEYS_AT_ONCE] for start in range(0, len(offsets), KEYS_AT_ONCE)]
 
 
+def _is_first(sink: SinkPartition, sight: Sight) -> bool:
+    """Whether an insert is told for the first time, and a row of a snapshot the first change there ever was of its key."""
+    offset = sight.image.offset
+    segment = sink.changes.segment_of(offset)
+    if segment is None or segment.duplicates[offset & INDEX]:
+        return False
+    return sight.image.op == "c" or holds_every_change(sink)
+
+
 def holds_every_change(sink: SinkPartition) -> bool:
     """Whether every change that there ever was on a source partition is held, and can be told of its key."""
     changes = sink.changes
-    hidden = (ChangeKind.UNREADABLE, ChangeKind.LOST)
     is_whole = changes.first == 0 and not changes.forgotten and not sink.beginning
-    return is_whole and not any(np.isin(segment.kinds, hidden).any() for segment in changes.segments.values())
+    return is_whole and not changes.numbers_of(ChangeKind.UNREADABLE, ChangeKind.LOST)

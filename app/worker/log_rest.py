@@ -24,7 +24,7 @@ from app.evidence.tables import StoreTerms
 from app.ledger.changes import KEY
 from app.ledger.sink import SinkPartition
 from app.model import ChangeKind
-from app.worker.histories import Histories, Stretch, held, is_among
+from app.worker.histories import Histories, Stretch, is_among, pieces, stretches_of
 from app.worker.log_proof import LogProof, Sights, holds_every_change
 from app.worker.log_rows import LoggedSink, LogRows, Place, Position
 from app.worker.looks import Looks, Sight
@@ -160,7 +160,11 @@ class LogRest:
         keys = fresh | self._pending.get(source, set())
         told = await asyncio.to_thread(self._told, source, keys)
         self._count("passed_over", len(keys) - len(told))  # the log was forgotten meanwhile
-        closed, pending = await asyncio.to_thread(self._at_rest, sink, source, told)
+        news = {key: found.offset for key, place in told.items() if (found := self._news(source, key, place))}
+        closed = {
+            offset: key for offset, key in sorted((o, key) for key, o in news.items()) if _is_at_rest(sink, offset)
+        }
+        pending = {key for key, offset in news.items() if offset >= sink.fence}
         passed_ms = {offset: self._compared[source, key].passed_ms for offset, key in closed.items()}
         said: list[Receipt | Mark] = []
         asked = sorted(closed)
@@ -180,20 +184,10 @@ class LogRest:
         table = self._tables.get(source.topic, "")
         return {key: place for key in keys if (place := self._rows.place(table, key)) is not None}
 
-    def _at_rest(
-        self, sink: SinkPartition, source: Input, told: Mapping[KeyText, Place]
-    ) -> tuple[dict[int, KeyText], set[KeyText]]:
-        """In a thread: closed cells whose keys the log told of since they were compared, and keys whose cells no fence has come to."""
-        closed, pending = {}, set()
-        for key, place in told.items():
-            found = self._compared.get((source, key))
-            if found is None or found.place == place:
-                continue
-            if found.offset >= sink.fence:
-                pending.add(key)
-            elif _is_at_rest(sink, found.offset):
-                closed[found.offset] = key
-        return closed, pending
+    def _news(self, source: Input, key: KeyText, place: Place) -> Compared | None:
+        """What was compared of a key of which the log has told since; None for no such key."""
+        found = self._compared.get((source, key))
+        return None if found is None or found.place == place else found
 
     async def _wrong(self, sink: SinkPartition, source: Input, asked: Sequence[int], *, may_be_gone: bool) -> Sights:
         """The rows of some closed cells that were seen to be wrong twice."""
@@ -243,8 +237,9 @@ class LogRest:
         self._count("passed_over", len(unknown) - len(unknown[:MOST_FRESH]))
         hashes = await asyncio.to_thread(self._hashes_here, source, asked)
         upto = sink.changes.next
-        stretches = held(sink.changes, max(sink.changes.first, 0), upto)
-        known = await asyncio.to_thread(_held_among, stretches, hashes.values())
+        known: set[int] = set()
+        for slices in pieces(sink.changes, max(sink.changes.first, 0), upto):
+            known |= await asyncio.to_thread(_held_among, stretches_of(slices), hashes.values())
         end = await self._changes.log.end(source, upto)
         strangers = {key for key, found in hashes.items() if found not in known}
         for key, seen_end in list(waiting.items()):

@@ -8,7 +8,7 @@ is pure (law 3), and makes no effects because they were written with the deltas.
     n                       the head as it was at the last snapshot: where folding the deltas again begins
     d <uint64 BE>           delta, in the order taken
     s <text>                block of the last snapshot (`app.ledger.blocks`)
-    u                       what the ledger topic holds of it (`app.worker.checkpoints`)
+    u <text>                what the ledger topic holds of it, and of each block (`app.worker.checkpoints`)
     w <text>                where a scrub stands (`app.worker.scrubbed`); no part of the fold
     o, c, h <uint64 BE>     effects that no broker has acknowledged (`app.worker.outbox`)
 """
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from app.errors import require
 from app.ledger import blocks
 from app.ledger.lane import RANK_BITS, LaneRows, lane_ranks, lost_rows, split
 from app.ledger.partition import PartitionFold
+from app.ledger.segments import Residents
 from app.ledger.sink import SinkPartition
 from app.ledger.terms import same
 from app.model import ChangeBatch, Contract, EvidenceBatch, EvidenceKind, SinkTopic
@@ -40,13 +42,8 @@ from app.worker.origins import repeated, with_ends
 from app.worker.outbox import Outbox, number_of
 from app.worker.sending import Sending
 
-SNAPSHOT_ROWS = 131_072
-"""Rows of deltas between snapshots: a restart folds at most so many again, some tenths of a second."""
-
 HEAD = b"m"
 SNAPSHOT_HEAD = b"n"
-UPLOAD_ROWS = 8 * SNAPSHOT_ROWS
-"""Rows of deltas at which a snapshot is made though the last one is still on its way to the ledger topic."""
 
 
 class PartitionWorker:
@@ -57,6 +54,7 @@ class PartitionWorker:
         store: opened for this partition number alone.
         lane_topics: per sink, the topic its lane is read from; evidence of a sink in another topic is not judged here.
         snapshot_rows: how many rows of deltas call for a snapshot.
+        memory_bytes: what its segments may take of memory; None for no limit.
     """
 
     def __init__(
@@ -65,7 +63,8 @@ class PartitionWorker:
         store: Store,
         lane_topics: Mapping[str, str],
         *,
-        snapshot_rows: int = SNAPSHOT_ROWS,
+        snapshot_rows: int = snapshots.ROWS,
+        memory_bytes: int | None = None,
     ) -> None:
         self.store = store
         self.fold = make_fold()
@@ -73,8 +72,9 @@ class PartitionWorker:
         self.snapshot_rows = snapshot_rows
         self.is_catching_up = False
         self._ends: dict[str, int] = {}
-        self._blocks: set[bytes] = {key for key, _ in store.scan(b"s")}
-        self._rows = 0
+        self._snapshots = snapshots.Snapshots(self.fold, store)
+        self.fold.residents = Residents(self._snapshots.read, memory_bytes)
+        self._rows = self._delta = 0
         self.effects = Outbox(store)
         self.checkpoints = Sending(store, self.effects.pack)
         contracts, self._decoded = list(self.fold.contracts.values()), list(self.fold.projections)
@@ -85,7 +85,6 @@ class PartitionWorker:
         agreements.recall(self.fold, self.head)
         store.write([(SNAPSHOT_HEAD, self.head.dump())])
         self._load()
-        self._delta = 1 + max((number_of(key) for key, _ in store.scan(b"d")), default=-1)
         self.agree(contracts, compacted)
 
     # ---------------------------------------------------------------- input
@@ -306,14 +305,16 @@ class PartitionWorker:
     def _commit(
         self, delta: bytes, work: Callable[[], Iterable[Effect]], rows: int, forget: Sequence[bytes] = ()
     ) -> None:
-        """1. Fold. 2. One write of delta, head and effects. 3. A snapshot, where enough deltas have gathered."""
+        """1. Fold. 2. One write of delta, head and effects. 3. A snapshot, where enough has gathered on disk or in memory."""
         made = list(work())  # 1
         puts = [(b"d" + struct.pack(">Q", self._delta), delta)]
         self._delta += 1
         puts.extend(self.effects.entries(made, is_held=self.is_catching_up))
         self.store.write([*puts, (HEAD, self.head.dump())], forget)  # 2
         self._rows += rows
-        if self._rows >= (UPLOAD_ROWS if self.checkpoints.is_busy else self.snapshot_rows):  # 3
+        self.fold.residents.shrink()
+        limit = snapshots.UPLOAD_ROWS if self.checkpoints.is_busy else self.snapshot_rows
+        if self._rows >= limit or self.fold.residents.is_full:  # 3
             self.snapshot()
 
     # ---------------------------------------------------------------- catching up
@@ -356,15 +357,13 @@ class PartitionWorker:
 
     def snapshot(self) -> None:
         """Write the whole fold and forget the deltas; old segments that nothing asks for any more are forgotten first."""
-        snapshots.prune(self.fold)
-        live = set(snapshots.names(self.fold))
-        changed = [(key, block) for key, block in snapshots.pack(self.fold) if self.store.get(key) != block]
-        deletes = [key for key, _ in self.store.scan(b"d")] + sorted(self._blocks - live)
+        changed, deletes = self._snapshots.begin()
+        deletes += [key for key, _ in self.store.scan(b"d")]
         self.head.snapshot += 1
         head = self.head.dump()
-        sent = self.checkpoints.changed(key[1:].decode() for key, _ in changed)
-        self.store.write([*changed, sent, (HEAD, head), (SNAPSHOT_HEAD, head)], deletes)
-        self._blocks = live
+        sent = self.checkpoints.changed(key[1:].decode() for key in changed)
+        self.store.write(chain(self._snapshots.blocks(), [*sent, (HEAD, head), (SNAPSHOT_HEAD, head)]), deletes)
+        self._snapshots.written()
         self._rows = 0
 
     def has_news(self) -> bool:
@@ -373,15 +372,14 @@ class PartitionWorker:
 
     def upload(self, prefix: str) -> Upload | None:
         """The checkpoint to send now, None for none: see `Sending.upload`."""
-        return self.checkpoints.upload(
-            prefix, self.store.get(SNAPSHOT_HEAD), [key[1:].decode() for key in self._blocks]
-        )
+        return self.checkpoints.upload(prefix, self.store.get(SNAPSHOT_HEAD), self._snapshots.names)
 
     def _load(self) -> None:
-        """1. The blocks of the last snapshot, segments before what is computed from them. 2. The deltas after it."""
-        snapshots.load(self.fold, self.store.scan(snapshots.PREFIX))  # 1
-        for _, delta in list(self.store.scan(b"d")):  # 2
+        """1. The last snapshot. 2. The deltas after it."""
+        self._snapshots.load()  # 1
+        for key, delta in self.store.scan(b"d"):  # 2
             self._replay(delta)
+            self._delta = number_of(key) + 1
 
     def _replay(self, delta: bytes) -> None:
         """Fold a delta again; its effects were written with it."""

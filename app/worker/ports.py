@@ -47,8 +47,12 @@ SHIP_AT_ONCE = 2_000
 class Shipping(Protocol):
     """Carries effects to Kafka; nothing is forgotten before the broker has acknowledged it."""
 
-    def ship(self, worker: PartitionWorker) -> None:
-        """Send what one store's outbox holds, and forget there what has arrived."""
+    def ship(self, worker: PartitionWorker, *, is_news: bool = False) -> None:
+        """Send what one store's outbox holds, and forget there what has arrived; ``is_news``: only what is new, cheaply."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something of an outbox was sent and not acknowledged yet."""
 
     def send(self, effect: Effect) -> bool:
         """Send what can be made again at any time; False where there is no room for it now."""
@@ -83,6 +87,9 @@ class Worker(Protocol):
 
     def restart_positions(self) -> Mapping[Input, Committed]:
         """What to commit: it shows lag and keeps zombies out, nothing is read from it but the metadata."""
+
+    def ship(self) -> bool:
+        """Called after what was taken, and for as long as it says that something is on its way: send what was made."""
 
     async def tick(self) -> None:
         """Called a few times a second while the flow is active."""

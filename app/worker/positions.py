@@ -102,3 +102,8 @@ def begin(worker: PartitionWorker, first: Mapping[tuple[str, Input], int]) -> No
     for (sink, source), offset in first.items():
         if source.topic in unseen:
             worker.begin(sink, source.topic, offset)
+
+
+async def nothing_committed(_: str, __: Sequence[Input]) -> dict[tuple[str, int], int]:
+    """Of a cluster that tells nothing of its groups."""
+    return {}

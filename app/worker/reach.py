@@ -21,6 +21,7 @@ from app.ledger.sink import SinkPartition
 from app.model import ChangeKind, LeftOut
 from app.model.batches import Bools, Int64s, UInt8s, UInt64s
 from app.model.words import INDEX
+from app.worker.histories import pieces
 from app.worker.ports import Input
 
 
@@ -75,6 +76,18 @@ def affordable(counts: Int64s, most: int) -> Int64s:
 # ---------------------------------------------------------------- what no earlier change made
 
 
+class _One(NamedTuple):
+    """A change."""
+
+    half: int
+    other: int
+    offset: int
+    kind: int
+    projection: int
+    fingerprint: int
+    is_whole: bool
+
+
 class _Asked(NamedTuple):
     """Changes of different keys, by the first halves of their hashes, ascending; one element for each."""
 
@@ -93,52 +106,61 @@ async def unique(sink: SinkPartition, asked: Mapping[int, bool]) -> set[int]:
     Args:
         asked: whether the row tells of every column; of one that does not, any other row of its key is the same.
     """
-    rounds: list[dict[int, tuple[ChangeSegment, int]]] = []
+    rounds: list[dict[int, _One]] = []
     met: dict[int, int] = {}
     for offset in sorted(asked):  # of each half of a hash one change in a round
-        segment = sink.changes.segment_of(offset)
-        if segment is not None and sink.terms.at(offset).projection < segment.fingerprints.shape[1]:
-            half = int(segment.key_hashes[offset & INDEX, 0])
-            number = met[half] = met.get(half, -1) + 1
+        found = _one(sink, offset, is_whole=asked[offset])
+        if found is not None:
+            number = met[found.half] = met.get(found.half, -1) + 1
             rounds.extend({} for _ in range(number + 1 - len(rounds)))
-            rounds[number][half] = segment, offset
-    known = [_asked(sink, one, asked) for one in rounds]
-    slices = list(sink.changes.slices(max(sink.changes.first, 0), max(asked, default=0)))
-    return await asyncio.to_thread(lambda: {offset for one in known for offset in _first_of_their_kinds(slices, one)})
+            rounds[number][found.half] = found
+    known = [_asked(list(one.values())) for one in rounds]
+    sure = {offset for one in known for offset in one.offsets.tolist()}
+    for slices in pieces(sink.changes, max(sink.changes.first, 0), max(sure, default=0)):
+        sure -= await asyncio.to_thread(_repeated, slices, known)
+    return sure
 
 
-def _asked(sink: SinkPartition, of: Mapping[int, tuple[ChangeSegment, int]], asked: Mapping[int, bool]) -> _Asked:
-    own = [of[half] for half in sorted(of)]
-    projections = [sink.terms.at(offset).projection for _, offset in own]
-    places = [
-        (segment, offset & INDEX, projection) for (segment, offset), projection in zip(own, projections, strict=True)
-    ]
+def _one(sink: SinkPartition, offset: int, *, is_whole: bool) -> _One | None:
+    """What is held of a change; None where that is nothing by what the sink takes."""
+    segment, projection = sink.changes.segment_of(offset), sink.terms.at(offset).projection
+    if segment is None or projection >= segment.fingerprints.shape[1]:
+        return None
+    index = offset & INDEX
+    half, other = segment.key_hashes[index].tolist()
+    fingerprint = int(segment.fingerprints[index, projection])
+    return _One(half, other, offset, int(segment.kinds[index]), projection, fingerprint, is_whole)
+
+
+def _asked(of: Sequence[_One]) -> _Asked:
+    halves, others, offsets, kinds, projections, fingerprints, is_whole = zip(*sorted(of), strict=True)
     return _Asked(
-        halves=np.array([segment.key_hashes[index, 0] for segment, index, _ in places], np.uint64),
-        others=np.array([segment.key_hashes[index, 1] for segment, index, _ in places], np.uint64),
-        offsets=np.array([offset for _, offset in own], np.int64),
-        kinds=np.array([segment.kinds[index] for segment, index, _ in places], np.uint8),
+        halves=np.array(halves, np.uint64),
+        others=np.array(others, np.uint64),
+        offsets=np.array(offsets, np.int64),
+        kinds=np.array(kinds, np.uint8),
         projections=np.array(projections, np.int64),
-        fingerprints=np.array([segment.fingerprints[index, column] for segment, index, column in places], np.uint64),
-        is_whole=np.array([asked[offset] for _, offset in own], np.bool_),
+        fingerprints=np.array(fingerprints, np.uint64),
+        is_whole=np.array(is_whole, np.bool_),
     )
 
 
-def _first_of_their_kinds(slices: Sequence[tuple[ChangeSegment, int, int]], asked: _Asked) -> list[int]:
-    """In a thread: what is not known by the sink's projection may have been the same."""
-    is_first = np.ones(len(asked.halves), np.bool_)
-    for segment, lo, hi in slices if len(is_first) else ():
-        halves = segment.key_hashes[lo:hi, 0]
-        at = np.minimum(np.searchsorted(asked.halves, halves), len(is_first) - 1)
-        rows = np.flatnonzero((asked.halves[at] == halves) & segment.has_key[lo:hi])
-        at, rows = at[rows], rows + lo
-        columns = np.minimum(asked.projections[at], segment.fingerprints.shape[1] - 1)
-        is_told = (columns == asked.projections[at]) & (segment.left_out[rows, columns] != LeftOut.UNKNOWN)
-        is_same = segment.fingerprints[rows, columns] == asked.fingerprints[at]
-        is_same |= ~is_told | ~asked.is_whole[at]
-        is_same &= segment.kinds[rows] == asked.kinds[at]
-        is_same |= segment.kinds[rows] == ChangeKind.UNREADABLE
-        is_same &= segment.key_hashes[rows, 1] == asked.others[at]
-        is_first[at[is_same & (rows + segment.base < asked.offsets[at])]] = False
-    found: list[int] = asked.offsets[is_first].tolist()
+def _repeated(slices: Sequence[tuple[ChangeSegment, int, int]], asked: Sequence[_Asked]) -> set[int]:
+    """In a thread: those of which some slices hold an earlier change that was the same; what is not known may have been."""
+    return {offset for segment, lo, hi in slices for one in asked for offset in _repeated_in(segment, lo, hi, one)}
+
+
+def _repeated_in(segment: ChangeSegment, lo: int, hi: int, asked: _Asked) -> list[int]:
+    halves = segment.key_hashes[lo:hi, 0]
+    at = np.minimum(np.searchsorted(asked.halves, halves), len(asked.halves) - 1)
+    rows = np.flatnonzero((asked.halves[at] == halves) & segment.has_key[lo:hi])
+    at, rows = at[rows], rows + lo
+    columns = np.minimum(asked.projections[at], segment.fingerprints.shape[1] - 1)
+    is_told = (columns == asked.projections[at]) & (segment.left_out[rows, columns] != LeftOut.UNKNOWN)
+    is_same = segment.fingerprints[rows, columns] == asked.fingerprints[at]
+    is_same |= ~is_told | ~asked.is_whole[at]
+    is_same &= segment.kinds[rows] == asked.kinds[at]
+    is_same |= segment.kinds[rows] == ChangeKind.UNREADABLE
+    is_same &= segment.key_hashes[rows, 1] == asked.others[at]
+    found: list[int] = asked.offsets[at[is_same & (rows + segment.base < asked.offsets[at])]].tolist()
     return found

@@ -198,12 +198,11 @@ def by_its_contract(sink: SinkPartition, finding: Finding) -> Finding | None:
 
 def last_lost(sink: SinkPartition) -> int:
     """The highest offset that is held and expired before it was read: it may have been a change of any key; -1 for none."""
-    for number in sorted(sink.changes.segments, reverse=True):
-        segment = sink.changes.segments[number]
-        rows = np.flatnonzero(segment.kinds == ChangeKind.LOST)
-        if len(rows):
-            return segment.base + int(rows[-1])
-    return -1
+    numbers = sink.changes.numbers_of(ChangeKind.LOST)
+    if not numbers:
+        return -1
+    segment = sink.changes.segments[numbers[-1]]
+    return segment.base + int(np.flatnonzero(segment.kinds == ChangeKind.LOST)[-1])
 
 
 def _is_told(sink: SinkPartition, finding: Equal, asked: int, below: int) -> bool:

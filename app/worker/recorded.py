@@ -14,8 +14,7 @@ import numpy as np
 from app.adapters.encode import command_line, level_counts
 from app.adapters.recording import Recording
 from app.config.settings import Settings
-from app.decode.changes import ReferenceChangeDecoder
-from app.decode.evidence import EvidenceDecoder
+from app.decode.decoders import change_decoder, evidence_decoder
 from app.ledger import watermarks
 from app.ledger.far import resolve
 from app.ledger.graced import with_fences
@@ -146,7 +145,7 @@ class RecordedRun:
 
     def _read_changes(self) -> list[ChangeBatch]:
         source = self.settings.source
-        decoder = ReferenceChangeDecoder(
+        decoder = change_decoder(
             self.recording.schemas(),
             projections_of(self.contracts),
             source.unavailable_value,
@@ -157,7 +156,7 @@ class RecordedRun:
     def _read_evidence(self) -> Evidence:
         found = Evidence()
         logs: dict[SinkTopic, list[LaneRows]] = {}
-        receipts = EvidenceDecoder(self.recording.schemas()).decode
+        receipts = evidence_decoder(self.recording.schemas()).decode
         for topic in sorted(self.settings.evidence_topics()):
             listed = owners(self.settings, topic)
             read = reader_of(self.settings, topic, receipts)

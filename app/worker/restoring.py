@@ -25,7 +25,7 @@ def fill(store: Store, restored: Restored, owner: str, keys: Iterable[str], ends
     head.ends = dict(ends)
     blocks = dict(restored.blocks)
     effects = outbox.unpack(blocks.pop(OUTBOX))
-    sent = Sent(number=0, dirty=set(blocks), garbage=set(keys))
+    sent = Sent(number=0, garbage=set(keys))
     puts = [(b"s" + name.encode(), data) for name, data in blocks.items()]
     dumped = head.dump()
     store.write([*puts, *effects, (HEAD, dumped), (SNAPSHOT_HEAD, dumped), (SENT, sent.dump())])

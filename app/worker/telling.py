@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from app.adapters.metrics import Metrics
-from app.ledger import watermarks
+from app.ledger import counting, watermarks
 from app.model import NO_TIME
 from app.model.effects import SinkWatermark
 from app.worker.partition import PartitionWorker
 from app.worker.ports import Input, Shipping
 
-HELD_ROWS = 400_000
-"""Rows of a lane that wait for their changes before the lane is held: some tens of MB."""
+HELD_ROWS = 65_536
+"""Rows of a lane that wait for their changes before the lane is held: 8 MB; its bytes wait in the fetcher, a fifth of that."""
+SEGMENTS_AT_ONCE = 64
+"""Segments of a sink that are counted before the event loop goes on with something else: some hundredths of a second."""
+PAUSES, COUNTING_PAUSES = 20, 3
+"""What latest-state supersedes may need a look at every open cell: telling may take a twentieth of the time, no more; a quarter
+while it has not counted all cells yet, since nothing is told before."""
 
 
 class Teller:
@@ -26,12 +31,15 @@ class Teller:
         self._metrics = metrics
         self._shipper = shipper
         self._owner = owner
+        self._is_counting = False
         self._waiting: dict[int, tuple[int, list[SinkWatermark]]] = {}
 
     def tell(self, worker: PartitionWorker, ends: Mapping[Input, int]) -> None:
         """Metrics now; watermarks as soon as the verdicts below them were told."""
         for topic, position in worker.head.positions.items():
             self._metrics.position(topic, worker.partition, position)
+        if not self._count(worker):
+            return
         now = worker.watermarks(self._owner)
         if not worker.is_catching_up:
             self._waiting.setdefault(id(worker), (worker.effects.next, now))
@@ -49,6 +57,21 @@ class Teller:
             left = watermarks.difference(sink, sum(told.open_counts))
             self._metrics.conservation(name, topic, worker.partition, left)
             self._metrics.held(name, topic, worker.partition, is_held=sink.queued > HELD_ROWS)
+
+    def _count(self, worker: PartitionWorker) -> bool:
+        """Whether all is counted; if not, the next time goes on with the rest, since after a start everything is new.
+
+        All sinks are counted over the same segments, which are in memory then.
+        """
+        left = [sink for sink in worker.fold.sinks.values() if not counting.count(sink, SEGMENTS_AT_ONCE)]
+        self._is_counting = self._is_counting or bool(left)
+        return not left
+
+    def pause_s(self, took_s: float) -> float:
+        """How long telling rests after all stores were told in so many seconds."""
+        pauses = COUNTING_PAUSES if self._is_counting else PAUSES
+        self._is_counting = False
+        return took_s * pauses
 
     def begin(self, worker: PartitionWorker) -> None:
         """A store was opened: counters count from here on, and are on the page from here on."""

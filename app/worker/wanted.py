@@ -41,7 +41,7 @@ async def wanted(sink: SinkPartition, below: int, share: float) -> Wanted:
             follows from their keys and offsets alone.
     """
     offsets, keys, risks = [], [], []
-    slices = list(sink.changes.slices(max(sink.fence, sink.beginning), below))
+    slices = sink.changes.slices(max(sink.fence, sink.beginning), below)
     for number, (segment, lo, hi) in enumerate(slices, 1):
         cells = sink.cells.get(segment.base >> SEGMENT_BITS)
         rows = np.flatnonzero(_is_wanted(sink, segment, cells, lo, hi)) + lo

@@ -41,7 +41,7 @@ STOP_S = 60.0
 PUBLIC_BASE = "python:3.11-slim-bookworm"
 """What images are made from where an engine runs already: it may pull."""
 
-BASE_PACKAGES = "ca-certificates,python3,python3-venv"
+BASE_PACKAGES = "ca-certificates,gcc,libc6-dev,python3,python3-dev,python3-venv"
 CERTIFICATES = Path("/usr/local/share/ca-certificates")
 PIP_CONFIGURATION = Path("/etc/pip.conf")
 

@@ -62,7 +62,7 @@ class CountingWorker:
         self.held: set[Input] = set()
         self.gate = asyncio.Event()
         self.gate.set()
-        self.ticks = 0
+        self.ticks = self.ships = self.waits = 0
 
     async def open(self, assignment: Assignment) -> Mapping[Input, int]:
         self.assignments.append(assignment)
@@ -102,6 +102,11 @@ class CountingWorker:
 
     def restart_positions(self) -> Mapping[Input, Committed]:
         return {source: Committed(self.store[source], "counted") for source in self.owned if source in self.store}
+
+    def ship(self) -> bool:
+        self.ships += 1
+        self.changed.notify()
+        return self.ships < self.waits
 
     async def tick(self) -> None:
         self.ticks += 1

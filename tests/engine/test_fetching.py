@@ -10,10 +10,10 @@ import pytest
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.subscription_state import Assignment
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
 from app.model import RawBatch
+from app.native import kernel, missing
 from topologies import fetching
 
 TP = TopicPartition("changes", 3)
@@ -22,8 +22,15 @@ ATTRIBUTES, IS_CONTROL = 21, 0x20
 """Where a batch of format 2 has its attributes, and the bit of control records."""
 
 
-@pytest.fixture(autouse=True)
-def _installed() -> None:
+@pytest.fixture(autouse=True, params=["raw", "one by one"])
+def _installed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    if request.param == "raw" and kernel is None:
+        pytest.skip(missing() or "")
+    with monkeypatch.context() as patch:
+        if request.param != "raw":
+            patch.setattr(fetching, "missing", lambda: "a test wants it so")
+        fetching.install()
+        yield
     fetching.install()
 
 
@@ -63,7 +70,14 @@ def _ranges(data: bytes, at: int, most: int | None, aborted: list[tuple[int, int
     assignment = Assignment([TP])
     assignment.state_value(TP).seek(at)
     records = fetcher.PartitionRecords(
-        TP, MemoryRecords(data), aborted, at, None, None, check_crcs=False, isolation_level=fetcher.READ_COMMITTED
+        TP,
+        fetcher.MemoryRecords(data),
+        aborted,
+        at,
+        None,
+        None,
+        check_crcs=False,
+        isolation_level=fetcher.READ_COMMITTED,
     )
     result = fetcher.FetchResult(TP, assignment=assignment, partition_records=records, backoff=0)
     while result.has_more():
@@ -132,7 +146,7 @@ async def test_a_fetch_from_before_a_seek_is_dropped() -> None:
     assignment = Assignment([TP])
     state = assignment.state_value(TP)
     state.seek(0)
-    records = fetcher.PartitionRecords(TP, MemoryRecords(written(0, 0, 1)), None, 0, None, None, False, 1)
+    records = fetcher.PartitionRecords(TP, fetcher.MemoryRecords(written(0, 0, 1)), None, 0, None, None, False, 1)
     result = fetcher.FetchResult(TP, assignment=assignment, partition_records=records, backoff=0)
     state.seek(1)
 

@@ -6,6 +6,7 @@ An upgrade that moves one of them fails here, with the name of what moved, and n
 from __future__ import annotations
 
 import inspect
+import re
 from collections import defaultdict
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +19,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance, GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment, TopicPartitionState
+from aiokafka.record import control_record
 from faust.app.base import App
 from faust.tables.recovery import Recovery
 from faust.transport import consumer as base
@@ -25,7 +27,8 @@ from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from topologies import fetching, transport
+from app.native import kernel
+from topologies import fetching, raw_fetch, transport
 from topologies.engine import EngineSettings, member_of
 
 
@@ -67,6 +70,18 @@ def test_the_versions_are_those_whose_internals_were_read(package: str, wanted: 
         (fetching._stock, "getall", "self max_records"),
         (fetching._stock, "check_assignment", "self tp"),
         (fetching._stock, "has_more", "self"),
+        (fetching._stock, "calculate_backoff", "self"),
+        (fetching._stock, "_update_position", "self"),
+        (
+            fetching._stock_records,
+            "__init__",
+            (
+                "self tp records aborted_transactions fetch_offset key_deserializer value_deserializer check_crcs "
+                "isolation_level"
+            ),
+        ),
+        (fetcher.Fetcher, "_notify", "self future"),
+        (control_record.ControlRecord, "parse", "data"),
         (Assignment, "state_value", "self tp"),
         (GroupCoordinator, "fetch_committed_offsets", "self partitions"),
         (GroupCoordinator, "_push_error_to_user", "self exc"),
@@ -79,7 +94,7 @@ def test_what_is_overridden_or_called_has_its_signature(owner: type, name: str, 
 
 
 def test_overrides_have_the_signature_of_what_they_override() -> None:
-    ours = [transport.Consumer, transport.ConsumerThread, fetching.RangedFetchResult]
+    ours = [transport.Consumer, transport.ConsumerThread, fetching.RangedFetchResult, fetching.RawFetchResult]
     checked = 0
     for owner in ours:
         for name, method in vars(owner).items():
@@ -96,17 +111,17 @@ def test_a_consumer_is_made_of_our_parts() -> None:
 
     assert TRANSPORTS.by_url("ranges://localhost:9092") is transport.Transport
     assert transport.Transport.Consumer is transport.Consumer
-    assert fetcher.FetchResult is fetching.RangedFetchResult
+    assert fetcher.FetchResult is (fetching.RawFetchResult if kernel else fetching.RangedFetchResult)
 
 
 @pytest.mark.parametrize(
-    "name", ["_isolation_level", "_fetch_max_wait_ms", "_coordinator", "_subscription", "_fetcher"]
+    "name", ["_isolation_level", "_fetch_min_bytes", "_fetch_max_wait_ms", "_coordinator", "_subscription", "_fetcher"]
 )
 def test_aiokafka_keeps_its_settings_where_they_are_set(name: str) -> None:
     assert f"self.{name} =" in source(AIOKafkaConsumer)
 
 
-@pytest.mark.parametrize("name", ["_isolation_level", "_fetch_max_wait_ms"])
+@pytest.mark.parametrize("name", ["_isolation_level", "_fetch_min_bytes", "_fetch_max_wait_ms"])
 def test_aiokafka_reads_its_settings_only_when_it_starts(name: str) -> None:
     assert f"=self.{name}" in source(AIOKafkaConsumer.start).replace(" ", "")
 
@@ -161,6 +176,73 @@ def test_a_fetch_is_handed_on_by_the_class_that_is_replaced() -> None:
     assert "records = res_or_error.getall(max_records)" in text
     assert "if not records:" in text  # so a range without records must say that it is something
     assert "self._records[tp] = FetchResult(" in source(fetcher.Fetcher._proc_fetch_request)
+
+
+def test_what_is_fetched_is_what_ours_are_made_of() -> None:
+    text = source(fetcher.Fetcher._proc_fetch_request)
+    made = re.sub(r"\s+", "", text)
+
+    assert "records = MemoryRecords(part_data[-1])" in text
+    assert "if records.has_next():" in text
+    assert "elif records.size_in_bytes() > 0:" in text
+    assert (
+        "PartitionRecords(tp,records,aborted_transactions,fetch_offset,self._key_deserializer,self._value_deserializer,"
+        "self._check_crcs,self._isolation_level,)"
+    ) in made
+    assert "FetchResult(tp,partition_records=partition_records,assignment=assignment,backoff=" in made
+
+
+def test_a_result_holds_what_ours_reads_of_it() -> None:
+    text = source(fetching._stock.__init__)
+
+    assert all(f"self.{name} = " in text for name in ("_topic_partition", "_partition_records", "_assignment"))
+    assert "self._partition_records is not None" in source(fetching._stock.has_more)
+    assert "self._partition_records.next_fetch_offset" in source(fetching._stock._update_position)
+
+
+def test_a_result_that_waits_stops_its_node_by_its_backoff_alone() -> None:
+    text = source(fetcher.Fetcher._get_actions_per_node)
+
+    assert "backoff = record.calculate_backoff()" in text
+    assert "if backoff:" in text
+    assert not hasattr(Assignment, "__slots__")  # an attribute of ours says what is held
+    assert not hasattr(TopicPartitionState, "__slots__")
+
+
+def test_who_waits_for_records_looks_again_when_told() -> None:
+    text = source(fetcher.Fetcher.fetched_records)
+
+    assert "waiter = self._create_fetch_waiter()" in text
+    assert text.index("while True:") < text.index("for tp in list(self._records.keys())") < text.index("waiter =")
+    assert "self._fetch_waiters.add(fut)" in source(fetcher.Fetcher._create_fetch_waiter)
+
+
+def test_the_isolation_and_the_marker_are_aiokafkas() -> None:
+    assert raw_fetch.READ_COMMITTED == 1
+    assert control_record.ControlRecord.parse(b"\x00\x00\x00\x00") == control_record.ABORT_MARKER
+
+
+def test_an_aiokafka_that_nobody_has_read_is_read_record_by_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fetching.mismatch() is None
+
+    monkeypatch.setattr(fetching, "missing", lambda: None)
+    monkeypatch.setattr(fetching, "version", lambda _: "0.15.0")
+    assert "aiokafka is 0.15.0" in (fetching.slow_because() or "")
+    fetching.install()
+    assert fetcher.FetchResult is fetching.RangedFetchResult
+    assert fetcher.MemoryRecords is fetching._stock_memory
+
+    monkeypatch.undo()
+    fetching.install()
+
+
+@pytest.mark.parametrize("place", [*fetching.SIGNATURES, *fetching.USED])
+def test_every_internal_that_moved_is_noticed(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, _, name = place.rpartition(".")
+    originals = {"": fetcher.Fetcher, "FetchResult": fetching._stock, "PartitionRecords": fetching._stock_records}
+    monkeypatch.setattr(originals[owner], name, lambda: None)
+
+    assert place.rsplit(".", maxsplit=1)[-1] in (fetching.mismatch() or "")
 
 
 def test_records_are_made_where_ours_are_handed_on_as_they_are() -> None:

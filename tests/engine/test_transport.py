@@ -19,7 +19,7 @@ from app.adapters.brokers.embedded import EmbeddedBroker
 from app.model import RawBatch
 from app.worker.ports import Assignment, Input
 from tests.engine.engines import CountingWorker, engine, is_contiguous, produce
-from topologies import ending, transport
+from topologies import consuming, ending, transport
 from topologies.engine import until_stopped
 from topologies.transport import ConsumerThread
 
@@ -147,6 +147,38 @@ async def test_a_held_input_hands_out_nothing_until_it_is_released(broker: Embed
         await worker.until_read({A: 100})
 
     assert worker.offsets(A) == list(range(100))
+
+
+async def test_what_a_batch_releases_is_found_by_the_fetch_that_waits_already(
+    broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, fetches, while_held = CountingWorker(), Counter[str](), []
+    fetch, take = ConsumerThread._fetch_records, worker.take
+
+    async def spy(self: Any, *args: Any, **kwargs: Any) -> Any:
+        fetches["begun"] += 1
+        is_held = A in worker.held
+        self.app.loop.call_soon_threadsafe(worker.changed.notify)
+        found = await fetch(self, *args, **kwargs)
+        fetches["ended"] += 1
+        while_held.extend([is_held] if TP(*A) in found else [])
+        return found
+
+    async def take_and_release(raw: RawBatch) -> int | None:
+        await worker.changed.until(lambda: fetches["begun"] > fetches["ended"], "a fetch waits for records")
+        worker.held = set()
+        return await take(raw)
+
+    monkeypatch.setattr(ConsumerThread, "_fetch_records", spy)
+    monkeypatch.setattr(worker, "take", take_and_release)
+    monkeypatch.setattr(consuming, "HELD_LOOK_S", 30.0)
+    worker.held = {A}
+    produce(broker, A, 100)
+    async with engine(broker, worker, INPUTS, tmp_path, "released"):
+        produce(broker, B, 1)
+        await worker.until_read({A: 100, B: 1})
+
+    assert while_held == [True]
 
 
 async def test_holding_everything_costs_nothing(
@@ -336,9 +368,9 @@ async def test_an_exception_ends_the_process(
 
 async def test_settings_reach_the_fetcher(broker: EmbeddedBroker, tmp_path: Path) -> None:
     worker = CountingWorker()
-    async with engine(broker, worker, INPUTS, tmp_path, "settings", fetch_wait_ms=70) as app:
+    async with engine(broker, worker, INPUTS, tmp_path, "settings", fetch_min_bytes=9, fetch_wait_ms=70) as app:
         fetcher = app.consumer._thread._consumer._fetcher
-        assert fetcher._fetch_max_wait_ms == 70
+        assert (fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms) == (9, 70)
         assert fetcher._isolation_level == 1  # read committed
         assert type(app.consumer._thread._assignor).__name__ == "PartitionAssignor"
 
@@ -349,9 +381,21 @@ def _watch_handed(app: Any, worker: CountingWorker) -> list[RawBatch]:
     make = app.consumer._to_message
 
     def spy(tp: Any, found: Any) -> Any:
-        handed.append(found.batch)
+        handed.extend(one.batch for one in found)
         asyncio.get_running_loop().call_soon(worker.changed.notify)
         return make(tp, found)
 
     app.consumer._to_message = spy
     return handed
+
+
+async def test_what_was_taken_is_shipped_until_the_broker_has_acknowledged_it(
+    broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    worker = CountingWorker()
+    worker.waits = 5
+    async with engine(broker, worker, INPUTS, tmp_path, "shipping"):
+        produce(broker, A, 1)
+        await worker.changed.until(lambda: worker.ships == 5, "shipped until nothing was on its way")
+        produce(broker, A, 1)
+        await worker.changed.until(lambda: worker.ships == 6, "woken again")

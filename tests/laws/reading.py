@@ -31,6 +31,7 @@ class How:
         first: a kind of log that is read to its end before the other: ``changes`` or ``evidence``.
         catches_up: whether a worker that was opened holds back what it finds until it has caught up.
         acknowledged: probability that what was emitted after a batch is acknowledged; None emits at the end alone.
+        memory_bytes: of the segments in memory; None for no limit.
     """
 
     seed: int | None = None
@@ -39,6 +40,7 @@ class How:
     first: str | None = None
     catches_up: bool = False
     acknowledged: float | None = None
+    memory_bytes: int | None = None
 
 
 @dataclass(slots=True)
@@ -117,7 +119,7 @@ class Reader:
         for _, sink in sorted(self.worker.fold.sinks.items()):
             sink.touched.clear()
             sink.stragglers.dirty.clear()
-            sink.changed.clear()
+            sink.cells.changed.clear()
             self.read.state.append(blocks.pack_sink(sink))
             self.read.state.extend(blocks.pack_cells(sink.cells[number]) for number in sorted(sink.cells))
         return self.read
@@ -125,7 +127,11 @@ class Reader:
     def _opened(self, store: Store) -> PartitionWorker:
         """A worker over a store, as after a start; it catches up to ends that the logs have by now."""
         worker = PartitionWorker(
-            lambda: PartitionFold(self.contracts, 0), store, LANES, snapshot_rows=self.how.snapshot_rows
+            lambda: PartitionFold(self.contracts, 0),
+            store,
+            LANES,
+            snapshot_rows=self.how.snapshot_rows,
+            memory_bytes=self.how.memory_bytes,
         )
         if self.how.catches_up:
             ends = {}

@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.decode.changes import ReferenceChangeDecoder
 from app.decode.schemas import RecordedSchemas
 from app.model import ChangeBatch, RawBatch, RawRecord
+from tests.kernel.agreement import BothDecoders
 from tests.laws.encodings import PLACEHOLDER, Column, avro_row, json_envelope, json_schema, rows
 from tests.unit.decode.envelopes import CAME_FROM, ID, change, envelope, framed
 
@@ -22,7 +22,7 @@ def decoded(
     raw = RawBatch.of("t", 0, [RawRecord(at, 0, b"k", value) for at, value in enumerate(values)], 0, len(values))
     projections = [frozenset(), ignored]
     schemas = RecordedSchemas({ID: json.dumps(schema)})
-    return ReferenceChangeDecoder(schemas, projections, PLACEHOLDER, column_types).decode(raw)
+    return BothDecoders(schemas, projections, PLACEHOLDER, column_types).decode(raw)
 
 
 def of_one_row(columns: Sequence[Column], column_types: Mapping[str, str], left_out: int) -> ChangeBatch:

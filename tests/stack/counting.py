@@ -169,6 +169,9 @@ class CountingWorker:
             for topic, count in store.counts.items()
         }
 
+    def ship(self) -> bool:
+        return False
+
     async def tick(self) -> None:
         """Nothing beside reading."""
 

@@ -7,7 +7,9 @@
 
 static int filled(PyObject *module)
 {
-    PyMethodDef *parts[] = {hash_methods, window_methods};
+    PyMethodDef *parts[] = {crc32c_methods,  framing_methods,  hash_methods, changes_methods,
+                            receipts_methods, records_methods, window_methods};
+    choose_crc32c();
     for (size_t part = 0; part < sizeof parts / sizeof *parts; part++)
         if (PyModule_AddFunctions(module, parts[part]))
             return -1;

@@ -25,7 +25,16 @@ static inline uint32_t load_u32(const uint8_t *at)
     return value;
 }
 
+/* CRC-32C of `size` bytes; `choose_crc32c` is called once before, when the module is filled. */
+uint32_t crc32c(const uint8_t *data, int64_t size);
+void choose_crc32c(void);
+
+extern PyMethodDef changes_methods[];
+extern PyMethodDef crc32c_methods[];
+extern PyMethodDef framing_methods[];
 extern PyMethodDef hash_methods[];
+extern PyMethodDef receipts_methods[];
+extern PyMethodDef records_methods[];
 extern PyMethodDef window_methods[];
 
 #endif

@@ -10,10 +10,10 @@ from typing import Any
 
 from fastavro import parse_schema, schemaless_writer
 
-from app.decode.changes import ReferenceChangeDecoder
 from app.decode.schemas import RecordedSchemas
 from app.model import ChangeBatch, RawBatch, RawRecord
 from cdc_receipts.fingerprint import UNAVAILABLE_VALUE
+from tests.kernel.agreement import BothDecoders
 
 ID = 7
 TIMES = ("ts_ms", "ts_us", "ts_ns")
@@ -85,7 +85,7 @@ def decoded(
     """What the reference decoder makes of some values, all of one key."""
     records = [RawRecord(offset, 100 + offset, key, value) for offset, value in enumerate(values)]
     raw = RawBatch.of("t", 0, records, 0, len(records))
-    return ReferenceChangeDecoder(RecordedSchemas({ID: json.dumps(schema)}), ignored, UNAVAILABLE_VALUE).decode(raw)
+    return BothDecoders(RecordedSchemas({ID: json.dumps(schema)}), ignored, UNAVAILABLE_VALUE).decode(raw)
 
 
 def only_reason(schema: Any, value: bytes) -> str:

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xxhash import xxh64_intdigest
 
-from app.decode.changes import ReferenceChangeDecoder
 from app.decode.schemas import RecordedSchemas
 from app.errors import Unavailable
 from app.model import NO_TIME, ChangeKind, RawBatch, RawRecord
 from cdc_receipts.fingerprint import RowFingerprinter
+from tests.kernel.agreement import BothDecoders
 from tests.unit.decode.envelopes import ID, ORDERS, SOURCE, body, change, decoded, envelope, framed, only_reason, record
 
 COLUMNS = (("id", "long"), ("note", ["null", "string"]))
@@ -271,7 +271,7 @@ def test_a_schema_that_can_not_be_had_now_decodes_nothing_and_is_asked_for_again
             return ENVELOPE
 
     source = Slow()
-    decoder = ReferenceChangeDecoder(source, [frozenset()], "p")
+    decoder = BothDecoders(source, [frozenset()], "p")
     raw = RawBatch.of("t", 0, [RawRecord(0, 0, None, framed(ENVELOPE, change("d")))], 0, 1)
 
     assert decoder.missing(raw) == {ID}
@@ -287,7 +287,7 @@ def test_a_schema_that_can_not_be_had_now_decodes_nothing_and_is_asked_for_again
 def test_an_empty_fetch_is_an_empty_batch_of_the_same_range():
     raw = RawBatch.of("t", 3, [], 10, 20)
 
-    found = ReferenceChangeDecoder(RecordedSchemas({}), [frozenset(), frozenset()], "p").decode(raw)
+    found = BothDecoders(RecordedSchemas({}), [frozenset(), frozenset()], "p").decode(raw)
 
     assert (len(found), found.start, found.next, found.partition) == (0, 10, 20, 3)
     assert found.fingerprints.shape == (0, 2)
@@ -339,6 +339,6 @@ def test_records_are_read_with_the_schema_that_wrote_them():
     values = [framed(old, change("c", {"id": 1}), 1), struct.pack(">bi", 0, 2) + body(new, change("c", ROW))]
     raw = RawBatch.of("t", 0, [RawRecord(n, 0, b"k", value) for n, value in enumerate(values)], 0, 2)
 
-    found = ReferenceChangeDecoder(schemas, [frozenset()], "p").decode(raw)
+    found = BothDecoders(schemas, [frozenset()], "p").decode(raw)
 
     assert found.fingerprints[:, 0].tolist() == [fingerprint({"id": 1}, COLUMNS[:1]), fingerprint(ROW)]

@@ -10,10 +10,10 @@ from pathlib import Path
 import fastavro
 import pytest
 
-from app.decode.changes import ReferenceChangeDecoder
 from app.decode.schemas import RecordedSchemas
 from app.model import ChangeBatch, ChangeKind, RawBatch, RawRecord
 from cdc_receipts.schemas import loaded
+from tests.kernel.agreement import BothDecoders
 
 FIXTURES = Path(__file__).parents[4] / "shared" / "fixtures"
 pytestmark = pytest.mark.skipif(not FIXTURES.is_dir(), reason="the fixtures of other projects are not beside this one")
@@ -23,7 +23,7 @@ def _decoded(values: list[bytes | None], schema: str) -> ChangeBatch:
     records = [RawRecord(offset, 0, b"k", value) for offset, value in enumerate(values)]
     raw = RawBatch.of("t", 0, records, 0, len(records))
     schemas = RecordedSchemas({81: schema})
-    return ReferenceChangeDecoder(schemas, [frozenset()], "__debezium_unavailable_value").decode(raw)
+    return BothDecoders(schemas, [frozenset()], "__debezium_unavailable_value").decode(raw)
 
 
 def _flink(name: str) -> Path:

@@ -1,8 +1,12 @@
 """The framing of a whole batch is that of its values one by one."""
 
+from unittest import mock
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.decode import framing
 from app.decode.framing import framed_ids, schema_ids, unframed
 from app.errors import Undecodable
 from app.model import RawBatch, RawRecord
@@ -17,10 +21,12 @@ def id_of(value):
         return None
 
 
-@given(st.lists(values, max_size=5))
-def test_a_batch_names_the_schema_ids_of_its_framed_values(written):
+@pytest.mark.parametrize("kernel", [framing.kernel, None], ids=["as here", "without a kernel"])
+@given(written=st.lists(values, max_size=5))
+def test_a_batch_names_the_schema_ids_of_its_framed_values(kernel, written):
     raw = RawBatch.of("t", 0, [RawRecord(n, 0, b"k", value) for n, value in enumerate(written)], 0, len(written))
-    ids, is_framed = framed_ids(raw)
+    with mock.patch.object(framing, "kernel", kernel):
+        ids, is_framed = framed_ids(raw)
     alone = [id_of(value) for value in written]
 
     assert raw.values() == written

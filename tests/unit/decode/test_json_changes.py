@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from xxhash import xxh64_intdigest
 
 from app.decode import json_rows
-from app.decode.changes import ReferenceChangeDecoder
 from app.decode.json_changes import Images, JsonChanges
 from app.decode.schemas import RecordedSchemas
 from app.model import NO_TIME, ChangeBatch, ChangeKind, RawBatch, RawRecord
 from app.model.column_types import WORDS
 from cdc_receipts.fingerprint import UNAVAILABLE_VALUE
+from tests.kernel.agreement import BothDecoders
 from tests.unit.decode.envelopes import CAME_FROM, ID, change, envelope, framed
 
 INT = {"type": "int32", "optional": False}
@@ -29,7 +29,7 @@ NULL = b"\x00"
 
 def decoder(types: Mapping[str, str] | None = None, ignored: Sequence[frozenset[str]] = (frozenset(),)):
     schema = envelope((("id", "long"), ("note", ["null", "string"])))
-    return ReferenceChangeDecoder(RecordedSchemas({ID: json.dumps(schema)}), ignored, UNAVAILABLE_VALUE, types or {})
+    return BothDecoders(RecordedSchemas({ID: json.dumps(schema)}), ignored, UNAVAILABLE_VALUE, types or {})
 
 
 def batch(*values: bytes | None, key: bytes | None = b"k") -> RawBatch:

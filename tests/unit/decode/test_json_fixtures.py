@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from app.decode.changes import ReferenceChangeDecoder
 from app.decode.json_changes import JsonChanges
 from app.decode.schemas import RecordedSchemas
 from app.model import ChangeBatch, ChangeKind, RawBatch, RawRecord
+from tests.kernel.agreement import BothDecoders
 
 FIXTURES = Path(__file__).parents[4] / "shared" / "fixtures"
 pytestmark = pytest.mark.skipif(not FIXTURES.is_dir(), reason="the fixtures of other projects are not beside this one")
@@ -62,7 +62,7 @@ def _wholes(text: str) -> list[str]:
 def decoded(pattern: str, column_types: Mapping[str, str] | None = None) -> ChangeBatch:
     records = [RawRecord(at, 0, key, value) for at, (key, value) in enumerate(values(pattern))]
     raw = RawBatch.of("t", 0, records, 0, len(records))
-    return ReferenceChangeDecoder(RecordedSchemas({}), [frozenset()], PLACEHOLDER, column_types or {}).decode(raw)
+    return BothDecoders(RecordedSchemas({}), [frozenset()], PLACEHOLDER, column_types or {}).decode(raw)
 
 
 def after(pattern: str, column_types: Mapping[str, str] | None = None, row: int = 0) -> dict[str, bytes]:

@@ -4,16 +4,21 @@ import dataclasses
 import struct
 from unittest import mock
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.decode import plain
+from app.decode.compiled import receipts
+from app.decode.compiled.receipts import ReceiptColumns
 from app.decode.evidence import ORIGIN_HEADERS, EvidenceDecoder
 from app.decode.schemas import RecordedSchemas
 from app.model import EvidenceBatch, RawBatch, RawRecord, SinkTopic
+from app.native import kernel, missing
 from cdc_receipts import SCHEMAS, Mark, MarkKind, Receipt, Status, encode_batch, encode_mark, encode_receipt
+from tests.kernel import agreement
+
+pytestmark = pytest.mark.skipif(kernel is None, reason=missing() or "")
 
 IDS = {"DeliveryReceipt": 1, "DeliveryReceiptBatch": 2, "SinkMark": 3}
 WHOM = {"sink": "warehouse", "topic": "shop.orders", "partition": 2}
@@ -26,21 +31,25 @@ def packed(values, headers=()):
     return RawBatch.of("receipts", 0, told + records[len(told) :], 10, 10 + 2 * len(records))
 
 
-def decoded(raw, least_run=plain.LEAST_RUN, most_heads=plain.MOST_HEADS):
-    with mock.patch.multiple(plain, LEAST_RUN=least_run, MOST_HEADS=most_heads):
-        return EvidenceDecoder(RecordedSchemas({IDS[name]: SCHEMAS[name] for name in IDS})).decode(raw)
+def decoded(raw, least_run=plain.LEAST_RUN, most_heads=receipts.MOST_HEADS, *, alone=False):
+    schemas = RecordedSchemas({IDS[name]: SCHEMAS[name] for name in IDS})
+    limits = (
+        mock.patch.object(plain, "LEAST_RUN", least_run),
+        mock.patch.multiple(receipts, LEAST_RUN=least_run, MOST_HEADS=most_heads),
+    )
+    with limits[0], limits[1]:
+        return EvidenceDecoder(schemas, None if alone else ReceiptColumns(kernel).read).decode(raw)
+
+
+def plain_of(raw, ids=(1,)):
+    return ReceiptColumns(kernel).read(raw, set(ids).__contains__)
 
 
 def assert_same(raw: RawBatch) -> EvidenceBatch:
     """Many at once, one by one, and with the limits as they are: one and the same batch."""
-    alone = decoded(raw, most_heads=0)
+    alone = decoded(raw, alone=True)
     for found in (decoded(raw, least_run=1), decoded(raw, least_run=1, most_heads=1), decoded(raw)):
-        for field in dataclasses.fields(EvidenceBatch):
-            expected, told = getattr(alone, field.name), getattr(found, field.name)
-            if isinstance(expected, np.ndarray):
-                assert (told.dtype, told.tolist()) == (expected.dtype, expected.tolist()), field.name
-            else:
-                assert told == expected, field.name
+        agreement.assert_same(alone, found)
     return alone
 
 
@@ -49,9 +58,10 @@ words = st.sampled_from(["", "a", "b", "ä" * 70])
 plain_ones = st.builds(
     Receipt, sink=words, topic=words, partition=st.sampled_from([0, 1, -(2**31)]), offset=st.integers(0, 300) | longs,
     status=st.sampled_from(Status), fingerprint=st.none() | st.binary(min_size=8, max_size=8), applied_at=longs,
+    sequence=st.none() | longs,
 )  # fmt: skip
 rarer_ones = st.builds(
-    dataclasses.replace, plain_ones, sequence=st.none() | longs, command_id=st.none() | words,
+    dataclasses.replace, plain_ones, command_id=st.none() | words,
     error=st.none() | st.tuples(words, words), evidence=st.sampled_from([None, "success-topic", "read-back"]),
 )  # fmt: skip
 values = st.one_of(
@@ -93,24 +103,26 @@ def test_long_runs_of_many_heads_give_what_they_give_one_by_one(runs):
 
 
 @given(st.lists(plain_ones, min_size=plain.LEAST_RUN, max_size=12))
-def test_plain_receipts_are_seen_as_plain_but_for_the_longest_varints(sent):
-    found = plain.plain_receipts(packed([encode_receipt(one, 1) for one in sent]), {1}.__contains__)
+def test_plain_receipts_are_seen_as_plain(sent):
+    found = plain_of(packed([encode_receipt(one, 1) for one in sent]))
 
-    is_short = [all(-(2**62) <= number < 2**62 for number in (one.offset, one.applied_at)) for one in sent]
-    assert found.is_plain.tolist() == is_short
-    assert [found.names[number] for number, is_seen in zip(found.name_index, is_short, strict=True) if is_seen] == [
-        SinkTopic(one.sink, one.topic, one.partition) for one, is_seen in zip(sent, is_short, strict=True) if is_seen
+    assert found.is_plain.all()
+    assert [found.names[number] for number in found.name_index] == [
+        SinkTopic(one.sink, one.topic, one.partition) for one in sent
     ]
 
 
 @pytest.mark.parametrize("count", [0, 1, plain.LEAST_RUN - 1])
 def test_a_handful_of_records_is_read_one_by_one(count):
-    found = plain.plain_receipts(packed([encode_receipt(RECEIPT, 1)] * count), {1}.__contains__)
-
-    assert list(found.runs()) == []
+    assert list(plain_of(packed([encode_receipt(RECEIPT, 1)] * count)).runs()) == []
 
 
 def test_a_schema_that_is_not_ours_to_the_letter_is_left_to_avros_rules():
-    found = plain.plain_receipts(packed([encode_receipt(RECEIPT, 1)] * 20), lambda _: False)
+    assert not plain_of(packed([encode_receipt(RECEIPT, 1)] * 20), ids=()).is_plain.any()
 
-    assert not found.is_plain.any()
+
+def test_more_heads_than_there_is_room_for_are_read_one_by_one():
+    raw = packed([encode_receipt(dataclasses.replace(RECEIPT, partition=n), 1) for n in range(receipts.MOST_HEADS + 3)])
+
+    assert plain_of(raw).is_plain.sum() == receipts.MOST_HEADS
+    assert len(assert_same(raw).names) == receipts.MOST_HEADS + 3

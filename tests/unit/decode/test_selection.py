@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from xxhash import xxh64_intdigest
 
-from app.decode.changes import ReferenceChangeDecoder
 from app.decode.schemas import RecordedSchemas
 from app.model import ChangeKind, LeftOut, Projection, RawBatch, RawRecord
 from cdc_receipts.fingerprint import UNAVAILABLE_VALUE
+from tests.kernel.agreement import BothDecoders
 from tests.unit.decode.envelopes import CAME_FROM, change, envelope, framed, record
 
 VALUE_ID, KEY_ID = 7, 8
@@ -62,7 +62,7 @@ def encoded(request: pytest.FixtureRequest) -> Any:
 def decode(value: bytes, *projections: Projection, key: Row | None = None) -> Any:
     key_bytes = None if key is None else framed(KEY, {"id": 1, "region": None, **key}, KEY_ID)
     raw = RawBatch.of("t", 0, [RawRecord(0, 5, key_bytes, value)], 0, 1)
-    decoder = ReferenceChangeDecoder(SCHEMAS, projections, UNAVAILABLE_VALUE)
+    decoder = BothDecoders(SCHEMAS, projections, UNAVAILABLE_VALUE)
     return decoder.decode(raw)
 
 
@@ -174,9 +174,7 @@ def test_a_change_that_cant_be_read_is_never_left_out() -> None:
 
 def test_schemas_of_keys_are_fetched_ahead_where_keys_are_asked_for() -> None:
     raw = RawBatch.of("t", 0, [RawRecord(0, 5, framed(KEY, row("EU"), KEY_ID), avro("d", None, None, {}))], 0, 1)
-    asks, does_not = (
-        ReferenceChangeDecoder(SCHEMAS, [one], UNAVAILABLE_VALUE) for one in (Projection(rows=EU), Projection())
-    )
+    asks, does_not = (BothDecoders(SCHEMAS, [one], UNAVAILABLE_VALUE) for one in (Projection(rows=EU), Projection()))
 
     assert (asks.missing(raw), does_not.missing(raw)) == ({VALUE_ID, KEY_ID}, {VALUE_ID})
     asks.decode(raw)

@@ -165,9 +165,10 @@ def test_findings_errors_and_commands_are_counted(metrics: Metrics) -> None:
     metrics.connect_answer(is_answered=True)
     metrics.skipped("s", "orders", 1)
     metrics.doubtful("s", "orders")
+    metrics.memory(1_000, 1)
     found = page(metrics)
 
-    assert [found[series] for series in found if "_total" in series] == [1.0] * 10
+    assert [found[series] for series in found if "_total" in series] == [1.0] * 11
 
 
 def test_evidence_rows_of_a_new_word_are_other(metrics: Metrics) -> None:

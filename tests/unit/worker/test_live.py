@@ -46,7 +46,9 @@ class Ships:
     def __init__(self) -> None:
         self.sent: list[object] = []
 
-    def ship(self, worker: object) -> None: ...
+    is_waiting = False
+
+    def ship(self, worker: object, *, is_news: bool = False) -> None: ...
     def send(self, effect: object) -> bool:
         self.sent.append(effect)
         return True
