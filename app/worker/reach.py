@@ -52,16 +52,18 @@ class Reached:
 
 
 async def combined(sink: SinkPartition, reaches: Sequence[Mapping[Input, Reach]]) -> Reached:
-    """What several looks at keys of one source partition prove together; each names every partition of the log."""
-    after, found = [], {}
-    for place in {place for reach in reaches for place in reach}:
-        mine = [reach[place] for reach in reaches if place in reach]
-        after.append(min(one.after for one in mine))
-        found[place] = [witness for one in mine for witness in one.shown]
+    """What several looks at keys of one source partition prove together; each names every partition of the log.
+
+    A log tells of what was written after any of its records, in whichever partition: its connector had begun by then.
+    """
+    found = {
+        place: [witness for reach in reaches if place in reach for witness in reach[place].shown]
+        for place in {place for reach in reaches for place in reach}
+    }
     shown = {witness.change: witness.is_whole for witnesses in found.values() for witness in witnesses}
     sure = await unique(sink, shown)
     return Reached(
-        after=max(after, default=NOWHERE.after),
+        after=min((one.after for reach in reaches for one in reach.values()), default=NOWHERE.after),
         shown={place: [one for one in witnesses if one.change in sure] for place, witnesses in found.items()},
     )
 

@@ -101,6 +101,17 @@ def test_rows_of_a_snapshot_of_the_log_do_not_show_from_where_on_it_tells(monkey
     assert "missing" not in looked(world, 7)
 
 
+def test_a_log_tells_of_what_was_written_after_its_first_record_in_whichever_partition() -> None:
+    world = LogWorld(*pairs("a", "lost", "c", "d", "e", "f"), partitions=2)
+    world.writes(insert(0, "a"))
+    world.writes(insert(2, "c"), insert(3, "d"), partition=1)
+    world.writes(insert(4, "e"), insert(5, "f"))
+
+    waited_or_not(world, 2)
+
+    assert world.states()[1] == "missing"
+
+
 @pytest.mark.parametrize("kind", ["evicted", "unreadable", "truncated"])
 def test_what_is_forgotten_while_rows_are_looked_at_was_not_silence(kind: str) -> None:
     world = judged(7)
