@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 
 from app.adapters.groups import SILENT, ends
 from app.adapters.registry import Registry
+from app.adapters.topics import topic_ids
 from app.config import topics
 from app.config.settings import Settings, SinkSettings
 from app.errors import Unavailable
@@ -51,7 +52,7 @@ class LogTail:
         client: librdkafka's connection settings; group: it wants one, nothing is committed.
         wanted: topics and patterns of the log.
         since_ms: the time of the oldest open change of the sink, ms since the epoch.
-        clock: seconds, monotonic, for looking at which topics there are.
+        clock: seconds, monotonic, for looking at which topics there are; wall_ms: now, ms since the epoch.
     """
 
     def __init__(
@@ -62,16 +63,20 @@ class LogTail:
         wanted: Sequence[str],
         since_ms: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
+        wall_ms: Callable[[], int] = lambda: int(time.time() * 1000),
     ) -> None:
         self._settings = {**beside_groups(client, group), "fetch.queue.backoff.ms": 10}
         self._admin = admin
         self._wanted = wanted
         self._since_ms = since_ms
         self._clock = clock
+        self._wall_ms = wall_ms
         self._looked_at: float | None = None
         self._consumer: Consumer | None = None
         self._next: dict[Input, int] = {}
         self._found: set[Input] = set()
+        self._ids: dict[str, str] = {}
+        self._unread_ms: dict[Input, int] = {}
 
     def ends(self, *, is_fresh: bool = False) -> Mapping[Input, int]:
         """Where every partition of the log ends now; new topics and partitions are found here."""
@@ -85,6 +90,7 @@ class LogTail:
         silent = sorted(self._found - found.keys())
         if silent:
             raise Unavailable("{}:{} of the change log does not tell where it ends".format(*silent[0]))
+        self._lose(place for place, end in found.items() if end < self._next.get(place, 0))
         return found
 
     def read(self, ends: Mapping[Input, int]) -> Sequence[RawBatch]:
@@ -103,6 +109,10 @@ class LogTail:
             self.close()  # it may be ahead of what was handed on
             raise
 
+    def unread_ms(self, place: Input) -> int:
+        """See `LogReader.unread_ms`."""
+        return self._unread_ms.get(place, -1)
+
     def close(self) -> None:
         """Let the consumer go; the next read makes another, and goes on where this one was."""
         consumer, self._consumer = self._consumer, None
@@ -120,6 +130,10 @@ class LogTail:
             self.close()
             for place in gone:
                 del self._next[place]
+        ids = topic_ids(self._admin, named) if named else {}
+        anew = {topic for topic, found in ids.items() if self._ids.get(topic, found) != found}
+        self._ids |= ids
+        self._lose(place for place in self._found if place.topic in anew)
 
     def _begin(self, fresh: Sequence[Input]) -> list[RawBatch]:
         """Choose where to begin in partitions that were not read before, and say so by batches without records."""
@@ -130,10 +144,14 @@ class LogTail:
             for found in consumer.offsets_for_times(asked, timeout=TIMEOUT_S):
                 if found.error is not None:
                     raise KafkaException(found.error)
-                offset = found.offset
-                if offset < 0:  # nothing is that young
-                    offset = consumer.get_watermark_offsets(found, timeout=TIMEOUT_S)[1]
-                self._next[Input(found.topic, found.partition)] = offset
+                place, offset = Input(found.topic, found.partition), found.offset
+                self._unread_ms[place] = -1
+                if offset != 0:
+                    first, end = consumer.get_watermark_offsets(found, timeout=TIMEOUT_S)
+                    offset = end if offset < 0 else offset  # nothing is that young
+                    if offset:  # of what has expired nobody knows how young it was
+                        self._unread_ms[place] = self._wall_ms() if offset <= first else since
+                self._next[place] = offset
         finally:
             consumer.close()
         self.close()  # it is given its partitions anew
@@ -167,7 +185,7 @@ class LogTail:
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
                     nexts[place] = max(int(message.offset() or 0), nexts.get(place, self._next[place]))
                 elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - its public name
-                    self._lost(place)
+                    self._lose([place])
                     raise KafkaException(error)
                 else:
                     raise KafkaException(error)
@@ -175,10 +193,12 @@ class LogTail:
         self._next |= nexts
         return found
 
-    def _lost(self, place: Input) -> None:
-        """What was to be read next has expired, or the log was made again: it begins anew."""
-        logger.warning("%s:%d of a change log does not hold offset %d any more", *place, self._next[place])
-        del self._next[place]
+    def _lose(self, places: Iterable[Input]) -> None:
+        """What was to be read next has expired, or the log was made again: these partitions begin anew."""
+        for place in list(places):
+            if place in self._next:
+                logger.warning("%s:%d of a change log does not hold offset %d any more", *place, self._next.pop(place))
+                self.close()
 
 
 def walks(
@@ -242,4 +262,4 @@ class ChangeLogGate(ReadBackGate):
         return sink.fence > 0
 
     def _count(self, name: str, tally: Tally) -> None:
-        self._metrics.change_log(name, tally.rows, is_up=not tally.problem)
+        self._metrics.change_log(name, tally.rows, is_up=not (tally.problem or tally.doubt))

@@ -79,7 +79,9 @@ _METRICS = {
         "1 if the sink's store answered the last look; else no fence is written", ("sink",), "max"
     ),
     "cdc_verifier_change_log_up": Shape(
-        "1 if the sink's own change log could be read at the last look; else no fence is written", ("sink",), "max"
+        "1 if the sink's own change log could be read at the last look, else no fence is written, and if it has an order in every table",
+        ("sink",),
+        "max",
     ),
     "cdc_verifier_scrub_up": Shape(
         "1 if the last look at rows at rest was answered; 0 while they can't be looked at", ("sink",), "max"

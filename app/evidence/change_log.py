@@ -11,11 +11,13 @@ cover the writes of a change (`coverage`): a log may begin late, and it lags.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from app.decode.images import Image
+from app.evidence.agreement import Verdict
 from app.evidence.keys import KeyText, shared_text
-from app.evidence.states import UNKNOWN, Different, Equal, State, agreement, placeholders
+from app.evidence.states import PLACEHOLDER, UNKNOWN, Different, Equal, State, agreement, placeholders
 from app.evidence.tables import StoreTerms, named
 from app.model import ChangeKind
 
@@ -142,11 +144,26 @@ class Coverage(NamedTuple):
     below: int
 
 
+class Witness(NamedTuple):
+    """A record of a log that shows how far a sink had come when it was written.
+
+    Attributes:
+        change: the offset of the earliest change at hand that it may be; place: its own offset in its partition of the log.
+        is_whole: every column was compared.
+        is_new: the record of its key before it shows another change, as far as one is held.
+    """
+
+    change: int
+    place: int
+    is_whole: bool
+    is_new: bool
+
+
 class Reach(NamedTuple):
-    """How far one partition of a log reaches: see `Coverage`; the changes that it shows, newest first."""
+    """How far one partition of a log reaches: see `Coverage`; the changes that it shows, the newest first."""
 
     after: int
-    shown: list[int]
+    shown: list[Witness]
 
 
 NOWHERE = Coverage(after=1 << 62, below=0)
@@ -163,7 +180,7 @@ def coverage(
     its own: one that shows a late change proves nothing of the rows that it has not come to.
     """
     found = reach(known, log, terms, table, columns)
-    return Coverage(after=found.after, below=found.shown[0] + 1 if found.shown else 0)
+    return Coverage(after=found.after, below=found.shown[0].change + 1 if found.shown else 0)
 
 
 def reach(
@@ -177,30 +194,73 @@ def reach(
     """The same, with every change that some late record is at the earliest.
 
     Args:
-        end: when the last transaction was made that the log tells of, ms; None where ``log`` is all of it.
+        end: when the last transaction was made that the log tells of, ms; None where ``log`` is all of it. A part of a log
+            that is rows of a snapshot alone does not tell what was written after them.
     """
-    written = [image for image in log if image.op != "r"] or list(log)
+    written = [image for image in log if image.op != "r"] or (list(log) if end is None else [])
     first = next((found for image in written if (found := _fitting(known, image, terms, table, columns))), [])
     end = max((image.at for image in log), default=0) if end is None else end
-    shown = {
-        fitting[0]
-        for image in log[-LAST_WRITES:]
-        if image.at < end and image.op != "r" and (fitting := _fitting(known, image, terms, table, columns))
-    }
-    return Reach(after=first[-1] if first else NOWHERE.after, shown=sorted(shown, reverse=True))
+    shown = []
+    for image, before in _late(log):
+        fitting = _fitting(known, image, terms, table, columns) if image.at < end and image.op != "r" else []
+        if fitting:
+            change, is_whole = fitting[0]
+            earlier = _fitting(known, before, terms, table, columns) if before is not None else []
+            is_new = all(offset != change for offset, _ in earlier)
+            shown.append(Witness(change=change, place=image.offset, is_whole=is_whole, is_new=is_new))
+    return Reach(after=first[-1][0] if first else NOWHERE.after, shown=sorted(shown, reverse=True))
+
+
+def _late(log: Sequence[Image]) -> list[tuple[Image, Image | None]]:
+    """The newest records of a log, each with the one of its key before it."""
+    last: dict[tuple[object, ...], Image] = {}
+    found: list[tuple[Image, Image | None]] = []
+    for image in log:
+        key = tuple((image.key or {}).items())
+        found.append((image, last.get(key)))
+        last[key] = image
+    return found[-LAST_WRITES:]
 
 
 def _fitting(
     known: Mapping[KeyText, list[State]], image: Image, terms: StoreTerms, table: str, columns: Sequence[str]
-) -> list[int]:
-    """Offsets of the changes that a record of the log may be."""
+) -> list[tuple[int, bool]]:
+    """Offsets of the changes that a record of the log may be, and whether every column was compared."""
     key = source_key(image, terms, table, columns)
     if key is None or image.kind not in (ChangeKind.UPSERT, ChangeKind.DELETE):
         return []
     row = row_of(image, terms) if image.kind is ChangeKind.UPSERT else None
     fits = (state for state in known.get(key, ()) if state.kind is not ChangeKind.TRUNCATE)
     happened = (state for state in fits if state.at <= image.at + CLOCKS_MS)
-    return [state.offset for state in happened if agreement(state, row, terms) is not False]
+    verdicts = ((state, agreement(state, row, terms)) for state in happened)
+    return [(state.offset, bool(one) and not state.unknown) for state, one in verdicts if one is not False]
+
+
+def shows_only(
+    known: Sequence[State], finding: Equal | Different, row: Mapping[str, bytes] | None, terms: StoreTerms
+) -> Verdict:
+    """Whether a row is that of one change, but for texts that stand for values, and of no earlier one at hand.
+
+    Returns:
+        None where it is so by those columns alone that can be compared.
+    """
+    own = next(state for state in known if state.offset == finding.offset)
+    earlier = [state for state in known if state.offset < finding.offset]
+    if any(agreement(one, row, terms) is not False or placeholders(one, row, terms) is not None for one in earlier):
+        return False
+    if isinstance(finding, Equal):
+        return finding.is_whole or None
+    if set(finding.columns.values()) != {PLACEHOLDER}:
+        return False
+    rest = {name: atom for name, atom in (own.columns or {}).items() if name not in finding.columns}
+    unknown = own.unknown - finding.columns.keys()
+    verdict = agreement(replace(own, columns=rest, unknown=unknown), row, terms)
+    return None if verdict and unknown else verdict
+
+
+def shows_none_below(known: Sequence[State], offset: int, row: Mapping[str, bytes] | None, terms: StoreTerms) -> bool:
+    """Whether a row, or that there is none, is what no change at hand below an offset made."""
+    return all(agreement(state, row, terms) is False for state in known if state.offset < offset)
 
 
 def _is_newest(known: list[State], place: int) -> bool:

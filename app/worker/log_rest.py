@@ -9,28 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from xxhash import xxh64_intdigest
 
 from app.decode.images import Image
-from app.evidence.change_log import Coverage
 from app.evidence.keys import KeyText
 from app.evidence.receipts import described, evidence_of
 from app.evidence.states import Different, Equal
 from app.evidence.tables import StoreTerms
 from app.ledger.changes import KEY
 from app.ledger.sink import SinkPartition
-from app.model import SEGMENT_BITS, ChangeKind
-from app.model.words import INDEX
+from app.model import ChangeKind
 from app.worker.histories import Histories, Stretch, is_among, pieces, stretches_of
-from app.worker.log_rows import LoggedSink, LogRows
-from app.worker.looks import Looks
-from app.worker.placing import FRAMING_BYTES, is_placed_here
+from app.worker.log_proof import LogProof, Sights, holds_every_change
+from app.worker.log_rows import LoggedSink, LogRows, Place, Position
+from app.worker.looks import Looks, Sight
+from app.worker.placing import FRAMING_BYTES, Placing
 from app.worker.ports import Input
-from app.worker.readback import Changes, HeldPast, by_its_contract, histories_of
+from app.worker.readback import KEYS_AT_ONCE, Changes, HeldPast, by_its_contract, histories_of
+from app.worker.scrub import is_closed, is_waived
 from app.worker.wanted import Wanted
 from cdc_receipts.codec import Mark, Receipt
 
@@ -39,12 +40,14 @@ logger = logging.getLogger(__name__)
 KIND = "change-log"
 MOST_KEYS = 50_000
 """So many keys are remembered, of those whose changes were last compared with the log: about 300 bytes each."""
+MOST_PENDING = 10_000
+"""So many keys wait until the log has come beyond their changes, or until these are closed."""
+MOST_FRESH = 20_000
+"""So many unknown keys are told apart in one look."""
 MOST_STRANGERS = 1_000
 """So many rows of unknown keys wait for a second look, and are looked at in one."""
 SAMPLE = 64
 """Newest keys of a partition, by which it is told where keys are placed."""
-
-Reaching = Callable[[SinkPartition, Input, Sequence[int]], Awaitable[Coverage]]
 
 
 class LoggedPast(HeldPast):
@@ -62,12 +65,28 @@ class LoggedPast(HeldPast):
         return self.known
 
 
+class Compared(NamedTuple):
+    """The newest change of a key that was compared with the log.
+
+    Attributes:
+        passed_ms: since when the sink is known to have passed it, ms since the epoch.
+        place: of the record that was right then; None where none was.
+    """
+
+    offset: int
+    passed_ms: int
+    place: Place | None
+
+
+NOT_YET_MS = 1 << 62
+
+
 class LogRest:
     """Looks at what the log told since it looked last.
 
     Args:
-        coverage: which changes the log is sure to tell of, by what it tells of those near some offsets.
-        partitions: of a change topic.
+        looks: by what a contract says of rows at rest; proof: of the same log.
+        partitions: of a change topic; wall_ms: now, ms since the epoch.
     """
 
     def __init__(
@@ -76,39 +95,61 @@ class LogRest:
         logged: LoggedSink,
         rows: LogRows,
         looks: Looks,
+        proof: LogProof,
         changes: Changes,
-        coverage: Reaching,
         partitions: Callable[[str], int],
+        wall_ms: Callable[[], int],
     ) -> None:
         self._terms = terms
         self._logged = logged
         self._rows = rows
         self._looks = looks
+        self._proof = proof
         self._changes = changes
-        self._coverage = coverage
         self._partitions = partitions
-        self._newest: OrderedDict[tuple[Input, KeyText], int] = OrderedDict()
+        self._wall_ms = wall_ms
+        self._compared: OrderedDict[tuple[Input, KeyText], Compared] = OrderedDict()
         self._tables: dict[str, str] = {}
-        self._samples: dict[Input, deque[Image]] = {}
-        self._from: dict[Input, Mapping[Input, int]] = {}
+        self._samples: dict[Input, list[Image]] = {}
+        self._from: dict[Input, Mapping[Input, Position]] = {}
+        self._pending: dict[Input, set[KeyText]] = {}
         self._strangers: dict[Input, dict[KeyText, int]] = {}
-        self._strangers_from: dict[Input, Mapping[Input, int]] = {}
 
-    def remember(self, source: Input, table: str, keys: Mapping[KeyText, Image]) -> None:
-        """Whose rows they are that the log may tell of later: of each key the newest change that was compared with it."""
-        self._tables[source.topic] = table
-        for key, image in keys.items():
-            self._newest[source, key] = max(image.offset, self._newest.pop((source, key), -1))
-            if image.key and image.key_bytes:
-                self._samples.setdefault(source, deque(maxlen=SAMPLE)).appendleft(image)
-        while len(self._newest) > MOST_KEYS:
-            self._newest.popitem(last=False)
+    def remember(self, source: Input, below: int, sights: Sights) -> None:
+        """In a thread: whose rows they are that the log may tell of later: of each key the newest change that was compared with it.
+
+        Args:
+            below: the sink's progress.
+        """
+        if self._terms.is_table_by_value(source.topic) or self._terms.keys:
+            return
+        found = [sight for _, sight in sights if sight.image.key and self._proof.is_matched(sight.image)]
+        for sight in found:
+            image, key = sight.image, self._proof.key_there(sight.image)
+            table = self._tables[source.topic] = self._terms.table_of(image)
+            is_right = isinstance(sight.finding, Equal) and self._rows.last(table, key)[0] == sight.row
+            place = self._rows.place(table, key) if is_right else None
+            before = self._compared.pop((source, key), Compared(-1, NOT_YET_MS, None))
+            offset = max(before.offset, image.offset)
+            passed_ms = self._wall_ms() if offset < below else NOT_YET_MS
+            if before.offset == offset:
+                passed_ms = min(before.passed_ms, passed_ms)
+            self._compared[source, key] = Compared(offset, passed_ms, place if image.offset == offset else None)
+        while len(self._compared) > MOST_KEYS:
+            self._compared.popitem(last=False)
+        samples = {
+            image.offset: image
+            for image in (*self._samples.get(source, ()), *(one.image for one in found))
+            if image.key_bytes
+        }
+        self._samples[source] = [samples[offset] for offset in sorted(samples, reverse=True)[:SAMPLE]]
 
     async def look(self, sink: SinkPartition, source: Input, *, may_be_gone: bool) -> list[Receipt | Mark]:
         """What is said of closed cells whose rows the log has told of since the last look that came to its end.
 
-        The log must have come beyond a change, else it may tell of an earlier one; what it has not is looked at again. What
-        the sink itself writes again after it was set back shows by its progress (`Looks`).
+        What shows an older state may be one that a sink which began again after a crash is about to overwrite, so that the log
+        must have come beyond it (`LogProof.sure_at_rest`); what it has not is looked at again. What the sink itself
+        writes again after it was set back shows by its progress (`Looks`).
 
         Raises:
             Unavailable: the log, the changes or the progress can't be had now.
@@ -116,91 +157,127 @@ class LogRest:
         positions = self._logged.positions()
         since = self._from.setdefault(source, positions)
         fresh = await asyncio.to_thread(self._rows.fresh, self._tables.get(source.topic, ""), since)
-        found = [o for key in fresh if (o := self._newest.get((source, key), -1)) >= 0 and _is_closed(sink, o)]
-        asked: list[int] = []
-        if found:
-            coverage = await self._coverage(sink, source, found)
-            asked = sorted(offset for offset in found if sink.beginning <= offset < min(coverage.below, sink.fence))
-        said = await self._contradictions(sink, source, asked, may_be_gone=may_be_gone) if asked else []
-        await self._look_for_strangers(sink, source, positions)
-        if len(asked) == len(found):
-            self._from[source] = positions
+        keys = fresh | self._pending.get(source, set())
+        told = await asyncio.to_thread(self._told, source, keys)
+        self._count("passed_over", len(keys) - len(told))  # the log was forgotten meanwhile
+        news = {key: found.offset for key, place in told.items() if (found := self._news(source, key, place))}
+        closed = {
+            offset: key for offset, key in sorted((o, key) for key, o in news.items()) if _is_at_rest(sink, offset)
+        }
+        pending = {key for key, offset in news.items() if offset >= sink.fence}
+        passed_ms = {offset: self._compared[source, key].passed_ms for offset, key in closed.items()}
+        said: list[Receipt | Mark] = []
+        asked = sorted(closed)
+        for start in range(0, len(asked), KEYS_AT_ONCE):
+            wrong = await self._wrong(sink, source, asked[start : start + KEYS_AT_ONCE], may_be_gone=may_be_gone)
+            sure = await self._proof.sure_at_rest(sink, source, wrong, passed_ms)
+            said += [found for offset, sight in sure for found in self._contradiction(sink, source, offset, sight)]
+            pending |= {closed[offset] for offset, _ in wrong} - {closed[offset] for offset, _ in sure}
+        await self._look_for_strangers(sink, source, fresh)
+        self._from[source] = positions
+        self._pending[source] = set(list(pending)[:MOST_PENDING])
+        self._count("passed_over", len(pending) - len(self._pending[source]))
         return said
 
-    async def _contradictions(
-        self, sink: SinkPartition, source: Input, asked: Sequence[int], *, may_be_gone: bool
-    ) -> list[Receipt | Mark]:
-        offsets = np.array(asked, np.int64)
-        wanted = Wanted(offsets=offsets, keys=np.array([sink.changes.key(offset) or b"" for offset in asked], KEY))
+    def _told(self, source: Input, keys: Iterable[KeyText]) -> dict[KeyText, Place]:
+        """In a thread: where the last records of some keys stand, of those that the log knows yet."""
+        table = self._tables.get(source.topic, "")
+        return {key: place for key in keys if (place := self._rows.place(table, key)) is not None}
+
+    def _news(self, source: Input, key: KeyText, place: Place) -> Compared | None:
+        """What was compared of a key of which the log has told since; None for no such key."""
+        found = self._compared.get((source, key))
+        return None if found is None or found.place == place else found
+
+    async def _wrong(self, sink: SinkPartition, source: Input, asked: Sequence[int], *, may_be_gone: bool) -> Sights:
+        """The rows of some closed cells that were seen to be wrong twice."""
+        held_now = {offset: key for offset in asked if (key := sink.changes.key(offset)) is not None}
+        wanted = Wanted(offsets=np.array(list(held_now), np.int64), keys=np.array(list(held_now.values()), KEY))
         histories = await histories_of(sink, wanted, self._terms)
         past = LoggedPast(self._logged, sink, source, histories, self._changes)
-        said: list[Receipt | Mark] = []
-        for offset, sight in await self._looks.settle(past, source, sink.fence, asked, may_be_gone=may_be_gone):
-            image, finding = sight.image, sight.finding
-            if isinstance(finding, Equal) or finding.offset != offset or by_its_contract(sink, finding) is None:
-                continue
-            self._looks.count([finding])
-            what = described(finding.columns) if isinstance(finding, Different) else "it shows no sign of its change"
-            where = f"{source.topic}:{source.partition}:{offset}"
-            name = sink.contract.sink
-            logger.warning("%s: a row that was right is wrong by now, that of the change %s: %s", name, where, what)
-            said.append(evidence_of(name, image, finding, self._terms, KIND, image.at, is_heard=True))
-        return said
+        sights = await self._looks.settle(past, source, sink.fence, list(held_now), may_be_gone=may_be_gone)
+        return [
+            (offset, sight) for offset, sight in sights
+            if sight.finding.offset == offset and not isinstance(sight.finding, Equal)
+            and by_its_contract(sink, sight.finding) is not None
+        ]  # fmt: skip
+
+    def _contradiction(self, sink: SinkPartition, source: Input, offset: int, sight: Sight) -> list[Receipt | Mark]:
+        image, finding = sight.image, sight.finding
+        if image.key_bytes is None or not self._placing(source).has(image.key_bytes):
+            self._count("unplaced", 1)  # a newer change of the key may stand on another partition
+            return []
+        self._looks.count([finding])
+        what = described(finding.columns) if isinstance(finding, Different) else "it shows no sign of its change"
+        where = f"{source.topic}:{source.partition}:{offset}"
+        name = sink.contract.sink
+        logger.warning("%s: a row that was right is wrong by now, that of the change %s: %s", name, where, what)
+        return [evidence_of(name, image, finding, self._terms, KIND, image.at, is_heard=True)]
+
+    def _placing(self, source: Input) -> Placing:
+        newest = [image.key_bytes for image in self._samples.get(source, ()) if image.key_bytes]
+        return Placing(newest, source.partition, self._partitions(source.topic))
+
+    def _count(self, word: str, rows: int) -> None:
+        if rows:
+            self._looks.tally.rows[word] += rows
 
     # ---------------------------------------------------------------- rows of keys that no change tells of
 
-    async def _look_for_strangers(self, sink: SinkPartition, source: Input, positions: Mapping[Input, int]) -> None:
+    async def _look_for_strangers(self, sink: SinkPartition, source: Input, fresh: Collection[KeyText]) -> None:
         """Rows of keys that would stand on this partition, of which none of its changes tells, at two looks.
 
         In between, the changes are read up to the end that they had after the row was first seen.
         """
         waiting = self._strangers.setdefault(source, {})
-        since, self._strangers_from[source] = self._strangers_from.get(source, positions), positions
-        fresh = await asyncio.to_thread(self._rows.fresh, self._tables.get(source.topic, ""), since)
-        keys = [key for key in fresh if (source, key) not in self._newest]
-        if self._terms.keys or not (waiting or keys):
+        unknown = [key for key in fresh if (source, key) not in self._compared and key not in waiting]
+        if not (waiting or unknown):
             return
-        for key in keys[: MOST_STRANGERS - len(waiting)]:
-            waiting.setdefault(key, -1)
-        hashes = {key: found for key in waiting if (found := self._hash_here(source, key)) is not None}
+        asked = [*waiting, *unknown[:MOST_FRESH]]
+        self._count("passed_over", len(unknown) - len(unknown[:MOST_FRESH]))
+        hashes = await asyncio.to_thread(self._hashes_here, source, asked)
+        upto = sink.changes.next
         known: set[int] = set()
-        for slices in pieces(sink.changes, max(sink.changes.first, 0), sink.changes.next):
+        for slices in pieces(sink.changes, max(sink.changes.first, 0), upto):
             known |= await asyncio.to_thread(_held_among, stretches_of(slices), hashes.values())
-        end = await self._changes.log.end(source, sink.changes.next)
+        end = await self._changes.log.end(source, upto)
+        strangers = {key for key, found in hashes.items() if found not in known}
         for key, seen_end in list(waiting.items()):
-            is_here = key in hashes and hashes[key] not in known
-            if is_here and seen_end < 0:
-                waiting[key] = end
-            elif not is_here or sink.changes.next >= seen_end:
+            if key not in strangers or upto >= seen_end:
                 del waiting[key]
-                if is_here:
+                if key in strangers:
                     self._tell(sink, source, key)
+        new = [key for key in unknown if key in strangers]
+        room = max(MOST_STRANGERS - len(waiting), 0)
+        waiting.update(dict.fromkeys(new[:room], end))
+        self._count("passed_over", len(new[room:]))
 
-    def _hash_here(self, source: Input, key: KeyText) -> int | None:
-        """The first half of the hash that a key of the log has at the source; None where it stands elsewhere, or can't be told."""
+    def _hashes_here(self, source: Input, keys: Iterable[KeyText]) -> dict[KeyText, int]:
+        """In a thread: the first half of the hash that a key of the log has at the source, of those that stand on its partition."""
         samples = self._samples.get(source)
-        records = self._rows.records_of(self._tables.get(source.topic, ""), key)
-        if not samples or not records or records[-1].kind is not ChangeKind.UPSERT:
-            return None
-        newest = samples[0]
-        there = {name.casefold(): atom for name, atom in (records[-1].key or {}).items()}
+        if not samples:
+            return {}
+        placing, found = self._placing(source), {}
+        for key in keys:
+            records = self._rows.records_of(self._tables.get(source.topic, ""), key)
+            if records and records[-1].kind is ChangeKind.UPSERT:
+                written = self._written(samples[0], records[-1])
+                if written is not None and placing.has(written):
+                    found[key] = xxh64_intdigest(written[FRAMING_BYTES:], 0)
+        return found
+
+    def _written(self, newest: Image, told: Image) -> bytes | None:
+        """The key of a record of the log as the source would write it; None where that can't be told."""
+        there = {name.casefold(): atom for name, atom in (told.key or {}).items()}
         columns = {
             name: there.get(self._terms.name_in_sink(newest.table, name).casefold()) for name in newest.key or {}
         }
-        told = {name: atom for name, atom in columns.items() if atom is not None}
-        written = self._changes.decoder.written_key(newest.key_bytes or b"", told)
-        if written is None:
-            return None
-        placed = [image.key_bytes for image in samples if image.key_bytes]
-        if not is_placed_here(written, placed, source.partition, self._partitions(source.topic)):
-            return None
-        return xxh64_intdigest(written[FRAMING_BYTES:], 0)
+        known = {name: atom for name, atom in columns.items() if atom is not None}
+        return self._changes.decoder.written_key(newest.key_bytes or b"", known)
 
     def _tell(self, sink: SinkPartition, source: Input, key: KeyText) -> None:
-        changes = sink.changes
-        is_whole = changes.first == 0 and not changes.forgotten and not sink.beginning and _is_readable(sink)
-        word = "foreign" if is_whole else "unexplained"
-        self._looks.tally.rows[word] += 1
+        word = "foreign" if holds_every_change(sink) else "unexplained"
+        self._count(word, 1)
         newest = self._rows.records_of(self._tables[source.topic], key)[-1]
         logger.warning(
             "%s: a row of a key that no change of %s:%d tells of (%s) was written, see %s:%d offset %d of its change log",
@@ -217,11 +294,6 @@ def _held_among(stretches: Sequence[Stretch], halves: Iterable[int]) -> set[int]
     return found
 
 
-def _is_readable(sink: SinkPartition) -> bool:
-    """Whether no change is held that may be of any key."""
-    return not sink.changes.numbers_of(ChangeKind.UNREADABLE, ChangeKind.LOST)
-
-
-def _is_closed(sink: SinkPartition, offset: int) -> bool:
-    cells = sink.cells.get(offset >> SEGMENT_BITS)
-    return cells is not None and int(cells.closed[offset & INDEX]) > 0
+def _is_at_rest(sink: SinkPartition, offset: int) -> bool:
+    """Whether a cell is closed, its row was right, and its change is held."""
+    return is_closed(sink, offset) and not is_waived(sink, offset) and sink.changes.key(offset) is not None

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from app.decode import atoms
 from app.decode.images import Image
@@ -46,6 +46,24 @@ class LogReader(Protocol):
             Unavailable: a broker does not answer now.
         """
 
+    def unread_ms(self, place: Input) -> int:
+        """Up to when the records of a partition were written that lie below where it began, ms; -1 where there are none."""
+
+
+class Position(NamedTuple):
+    """Up to where a partition was read; positions of different lives can't be compared."""
+
+    life: int
+    next: int
+
+
+class Place(NamedTuple):
+    """Where a record stands."""
+
+    log: Input
+    life: int
+    offset: int
+
 
 class LoggedSink:
     """A sink's log as far as it was read; one at a time looks at it."""
@@ -68,7 +86,7 @@ class LoggedSink:
         """
         ends = await asyncio.to_thread(self._reader.ends, is_fresh=is_fresh)
         for gone in self._next.keys() - ends.keys():
-            self.log.begin(gone)
+            self.log.drop(gone)
             del self._next[gone]
         while True:
             if not self._unread:
@@ -78,14 +96,14 @@ class LoggedSink:
             await self._fetch_schemas(self.log.missing(self._unread[0]))
             await asyncio.to_thread(self._take, self._unread.popleft())
 
-    def positions(self) -> dict[Input, int]:
+    def positions(self) -> dict[Input, Position]:
         """Up to where each partition was read."""
-        return dict(self._next)
+        return {place: Position(self.log.life(place), following) for place, following in self._next.items()}
 
     def _take(self, raw: RawBatch) -> None:
         place = Input(raw.topic, raw.partition)
         if self._next.get(place) != raw.start:
-            self.log.begin(place)
+            self.log.begin(place, self._reader.unread_ms(place))
         self.log.take(raw)
         self._next[place] = raw.next
 
@@ -121,13 +139,32 @@ class LogRows:
         kept = self._logged.log.table(table)
         return max((image.at for image in islice(reversed(kept.records.get(log, ())), LATE)), default=0) if kept else 0
 
-    def fresh(self, table: str, since: Mapping[Input, int]) -> set[KeyText]:
-        """The keys of a table that have records at or beyond some positions."""
+    def place(self, table: str, key: KeyText) -> Place | None:
+        """Where the last record of a key stands; None where the log tells nothing of it."""
+        found = self.records_of(table, key)
+        if not found:
+            return None
+        log = Input(found[-1].topic, found[-1].partition)
+        return Place(log, self._logged.log.life(log), found[-1].offset)
+
+    def last(self, table: str, key: KeyText) -> tuple[Row | None, Image | None]:
+        """The row of a key and its last record; none where the log tells nothing of it."""
+        found = self.records_of(table, key)
+        return self._last(found), found[-1] if found else None
+
+    def forgotten_ms(self, table: str) -> int | None:
+        """Up to when writes to a table may be missing here, ms, -1 for never; None where nothing is known of the table."""
+        kept = self._logged.log.table(table)
+        return None if kept is None or kept.problem else self._logged.log.forgotten_ms(kept)
+
+    def fresh(self, table: str, since: Mapping[Input, Position]) -> set[KeyText]:
+        """The keys of a table that have records at or beyond some positions, or in a later life than theirs."""
         kept = self._logged.log.table(table)
         found: set[KeyText] = set()
         for log, images in kept.records.items() if kept else ():
+            life, start = since.get(log, (-1, 0))
             for image in reversed(images):
-                if image.offset < since.get(log, 0):
+                if image.offset < start and life == self._logged.log.life(log):
                     break
                 found.add(log_key(image.key) or ())
         return found
@@ -138,11 +175,11 @@ class LogRows:
         """The last row of each key; None also for a key that the log does not know."""
         del is_fresh  # the log is as new as it was read
         names = [name.casefold() for name in key]
-        return [self._last(table, tuple(sorted(zip(names, texts, strict=True)))) for texts in keys]
+        return [self.last(table, tuple(sorted(zip(names, texts, strict=True))))[0] for texts in keys]
 
-    def _last(self, table: str, key: KeyText) -> Row | None:
+    def _last(self, images: Iterable[Image]) -> Row | None:
         row: Row | None = None
-        for image in self.records_of(table, key):
+        for image in images:
             if image.kind is ChangeKind.DELETE:
                 row = None
                 continue

@@ -19,7 +19,7 @@ from app.decode.atoms import Tag
 from app.decode.images import Image
 from app.errors import BadInput, Unavailable
 from app.evidence.keys import KeyText, by_key, key_text, row_key, shared_text
-from app.evidence.states import Absent, Different, Equal, Finding, judge, states
+from app.evidence.states import Absent, Different, Equal, Finding, State, judge, states
 from app.evidence.tables import StoreTerms
 from app.model import RawBatch
 from app.worker.ports import Input
@@ -107,6 +107,8 @@ class Tally:
     rows: Counter[str] = field(default_factory=Counter)
     problem: str = ""
     """Why rows can't be looked at now; empty while they can."""
+    doubt: str = ""
+    """Why some prove nothing though they can be looked at; empty where nothing stands against them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +117,18 @@ class Sight:
 
     Attributes:
         image, finding: the change that something is said of, and what.
-        row: as the store had it; newest: the newest change of the key that was known then.
+        row: as the store had it; known: what the changes of the key make that were known then.
     """
 
     image: Image
     finding: Finding
     row: Row | None
-    newest: int
+    known: Sequence[State]
+
+    @property
+    def newest(self) -> int:
+        """The newest change of the key that was known then."""
+        return self.known[-1].offset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,12 +250,12 @@ class Looks:
         rows = await self._read(keys, by_offset, is_fresh=bool(suspects))
         looked = await asyncio.to_thread(self._judged, keys, histories, rows, suspects, below, may_be_gone=may_be_gone)
         found = {}
-        for offset, (finding, newest) in looked.items():
+        for offset, (finding, known) in looked.items():
             if not isinstance(finding, Equal) and histories[keys[offset]][0].offset < lost:
                 self.tally.rows["gone"] += 1  # the row may show a change that nobody can read any more
                 continue
             image = by_offset[finding.offset]
-            found[offset] = Sight(image=image, finding=finding, row=rows[offset], newest=newest)
+            found[offset] = Sight(image=image, finding=finding, row=rows[offset], known=known)
         return found
 
     def _judged(
@@ -260,9 +267,9 @@ class Looks:
         below: int,
         *,
         may_be_gone: bool,
-    ) -> dict[int, tuple[Finding, int]]:
-        """In a thread: what each row says, and the newest change of its key."""
-        found = {}
+    ) -> dict[int, tuple[Finding, Sequence[State]]]:
+        """In a thread: what each row says, and of what changes of its key."""
+        found: dict[int, tuple[Finding, Sequence[State]]] = {}
         for offset, row in rows.items():
             known = states(histories[keys[offset]], self._terms)
             finding = None
@@ -271,7 +278,7 @@ class Looks:
                 if isinstance(finding, Equal):
                     break
             if finding is not None:
-                found[offset] = (finding, known[-1].offset)
+                found[offset] = (finding, known)
         return found
 
     async def _read(

@@ -27,9 +27,23 @@ def is_placed_here(key: bytes, newest: Sequence[bytes], partition: int, count: i
         key: the record's, as it is; newest: the newest records' keys of this partition, the newest first.
         count: how many partitions the topic has.
     """
-    if count == 1:
-        return True
-    ways = [way for way in WAYS if all(way(one, count) == partition for one in newest)]
-    if is_framed(key) and newest and is_framed(newest[0]):
-        key = newest[0][:FRAMING_BYTES] + key[FRAMING_BYTES:]
-    return bool(ways) and bool(newest) and all(way(key, count) == partition for way in ways)
+    return Placing(newest, partition, count).has(key)
+
+
+class Placing:
+    """How the newest keys of a partition were placed; see `is_placed_here`."""
+
+    def __init__(self, newest: Sequence[bytes], partition: int, count: int) -> None:
+        self._partition = partition
+        self._count = count
+        self._newest = newest[0] if newest else b""
+        ways = WAYS if count > 1 and newest else ()
+        self._ways = [way for way in ways if all(way(one, count) == partition for one in newest)]
+
+    def has(self, key: bytes) -> bool:
+        """Whether the newest change of a key would stand here; False where nobody can say."""
+        if self._count == 1:
+            return True
+        if is_framed(key) and is_framed(self._newest):
+            key = self._newest[:FRAMING_BYTES] + key[FRAMING_BYTES:]
+        return bool(self._ways) and all(way(key, self._count) == self._partition for way in self._ways)

@@ -197,7 +197,7 @@ class Pass:
             of.count("unplaced")
             return
         of.looks.count([finding])
-        wrong = Wrong(row=_row_hash(sight.row), identity=one.identity, is_waived=self._is_waived(offset))
+        wrong = Wrong(row=_row_hash(sight.row), identity=one.identity, is_waived=is_waived(self.sink, offset))
         known = self.scrubbed.wrong.get(offset)
         if known is not None and known.row == wrong.row:
             return
@@ -220,12 +220,6 @@ class Pass:
             self.has_told = True
             self.say(found)
 
-    def _is_waived(self, offset: int) -> bool:
-        """Whether an operator has settled the cell as it is, so that its row was never right."""
-        cells = self.sink.cells.get(offset >> SEGMENT_BITS)
-        closed = 0 if cells is None else int(cells.closed[offset & INDEX])
-        return closed > 0 and closed - 1 in (State.MISSING, State.DIVERGED, State.REJECTED)
-
     def _end(self, *, is_whole: bool) -> None:
         """The pass is over; cells that it should have met and did not are not in the log any more."""
         scrubbed, self.is_over = self.scrubbed, True
@@ -247,6 +241,13 @@ def is_closed(sink: SinkPartition, offset: int) -> bool:
     cells = sink.cells.get(offset >> SEGMENT_BITS)
     closed = 0 if cells is None else int(cells.closed[offset & INDEX])
     return closed > 0 and closed - 1 != State.EXEMPT
+
+
+def is_waived(sink: SinkPartition, offset: int) -> bool:
+    """Whether an operator has settled the cell as it is, so that its row was never right."""
+    cells = sink.cells.get(offset >> SEGMENT_BITS)
+    closed = 0 if cells is None else int(cells.closed[offset & INDEX])
+    return closed > 0 and closed - 1 in (State.MISSING, State.DIVERGED, State.REJECTED)
 
 
 def _row_hash(row: Row | None) -> int:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from app.evidence.change_log import coverage, first_told, replica, source_key, walk
+from app.evidence.change_log import NOWHERE, coverage, first_told, reach, replica, shows_only, source_key, walk
 from app.evidence.keys import by_key
-from app.evidence.states import Different, states
+from app.evidence.states import Different, Equal, states
 from app.evidence.tables import StoreTerms
 from app.model import ChangeKind
 from tests.unit.evidence.rows import UNAVAILABLE, delete, image, row, truncate, upsert
@@ -218,3 +218,63 @@ def test_a_log_that_shows_no_known_change_reaches_nowhere():
     assert found.below == 0
     assert found.after > 10**9
     assert covered(HISTORY, []).below == 0
+
+
+def shown(history, log, end):
+    terms = StoreTerms()
+    return reach(known_of(history, terms), log, terms, "orders", ("id",), end)
+
+
+def test_rows_of_a_snapshot_alone_tell_where_the_whole_of_a_log_begins_and_not_where_a_part_does():
+    log = [replace(written(1, name="a"), op="r")]
+
+    assert covered(HISTORY, log).after == 10
+    assert shown(HISTORY, log, 9).after == NOWHERE.after
+
+
+def test_a_record_shows_a_change_anew_only_where_the_one_before_it_of_its_key_did_not():
+    history = [upsert(10, key=2, name="x"), upsert(11, key=3, name="y")]
+    log = [
+        replace(written(at, key=key, name=name), offset=at)
+        for at, key, name in ((1, 2, "x"), (2, 3, "y"), (3, 2, "x"), (4, 3, "z"), (5, 3, "y"))
+    ]
+
+    found = shown(history, log, 9).shown
+
+    assert [(one.change, one.place, one.is_new) for one in found] == [
+        (11, 5, True), (11, 2, True), (10, 3, False), (10, 1, True),
+    ]  # fmt: skip
+
+
+def test_a_record_that_leaves_a_value_out_does_not_show_its_change_in_every_column():
+    history = [upsert(10, body="long", name="a")]
+
+    assert [one.is_whole for one in shown(history, [written(1, body="long", name="a")], 9).shown] == [True]
+    assert [one.is_whole for one in shown(history, [written(1, "body", body=None, name="a")], 9).shown] == [False]
+
+
+def only(history, found, **columns):
+    """Whether a row is that of the newest change alone."""
+    terms = StoreTerms()
+    (known,) = known_of(history, terms).values()
+    return shows_only(known, found, row(id=1, **columns), terms)
+
+
+def test_a_row_is_one_changes_alone_where_no_earlier_one_at_hand_makes_it_too():
+    whole, part = (Equal(offset=12, is_whole=one, is_delete=False) for one in (True, False))
+
+    assert only(HISTORY[:3], whole, name="c") is True
+    assert only(HISTORY[:3], part, name="c") is None
+    assert only([upsert(10, name="c"), *HISTORY[1:3]], whole, name="c") is False
+
+
+def test_a_row_with_placeholders_is_one_changes_alone_by_its_other_columns():
+    spoiled = Different(offset=11, columns={"body": "placeholder"}, found={})
+    other = Different(offset=11, columns={"body": "value"}, found={})
+    history = [upsert(10, body="long", name="a"), upsert(11, body=None, name="b", unavailable="body")]
+    first = [upsert(10, body="long", name="b"), *history[1:]]
+
+    assert only(history, spoiled, name="b", body=UNAVAILABLE) is True
+    assert only(history[1:], spoiled, name="b", body=UNAVAILABLE) is True
+    assert only(first, spoiled, name="b", body=UNAVAILABLE) is False
+    assert only(history, other, name="b", body="x") is False

@@ -24,18 +24,29 @@ from app.worker.sink_log import SinkLog
 from cdc_receipts.codec import Mark, Receipt
 from cdc_receipts.fingerprint import UNAVAILABLE_VALUE
 from tests.unit.decode.envelopes import change, framed, record
-from tests.unit.worker.test_readback import KEY, KEY_ID, SOURCE, VALUE, VALUE_ID, WRITERS, World, delete, upsert
+from tests.unit.worker.test_readback import KEY, KEY_ID, NARROW, SOURCE, VALUE, VALUE_ID, WRITERS, World, delete, upsert
 
 WAIT_S = 30.0
 TEXT_KEY_ID = 9
 TEXT_KEY = record("Key", (("id", "string"),))
-BOTH = RecordedSchemas({VALUE_ID: json.dumps(VALUE), KEY_ID: json.dumps(KEY), TEXT_KEY_ID: json.dumps(TEXT_KEY)})
+NARROWED_ID = 10
+BOTH = RecordedSchemas(
+    {
+        VALUE_ID: json.dumps(VALUE),
+        KEY_ID: json.dumps(KEY),
+        TEXT_KEY_ID: json.dumps(TEXT_KEY),
+        NARROWED_ID: json.dumps(NARROW),
+    }
+)
 
 
 def insert(key: int, name: str | None, body: str | None = "b") -> tuple[int, str, dict[str, Any] | None]:
     """A change that puts a row where none was."""
     return key, "c", {"id": key, "name": name, "body": body}
 
+
+LONG_S = 1_000
+"""Longer than clocks differ."""
 
 LATER, MORE = [insert(50, "c"), insert(51, "d")], [insert(52, "e"), insert(53, "f")]
 """Changes of other keys that come later."""
@@ -46,8 +57,11 @@ class LogWorld(World):
 
     def __init__(self, *changes: tuple[int, str, Any], partitions: int = 1, most: int = 1_000, **terms: Any) -> None:
         rest = {name: terms.pop(name) for name in ("evidence", "redelivery") if name in terms}
+        self.source_ms = 5
+        self.asked_for: list[int] = []
         super().__init__(*changes, **rest)
         self.now = 0.0
+        self.unread_ms = -1
         self.source_partitions = 1
         self.log: list[list[RawRecord]] = [[] for _ in range(partitions)]
         self.told = [0] * partitions
@@ -56,11 +70,28 @@ class LogWorld(World):
         self.terms = StoreTerms(**terms)
         self.restarts(most)
 
+    def happens_unread(self, *changes: tuple[int, str, Any]) -> None:
+        """See `World`; they happened at `source_ms`."""
+        for key, op, after in changes:
+            source = {"lsn": len(self.records), "ts_ms": self.source_ms}
+            value = framed(VALUE, change(op, after, source), VALUE_ID)
+            self.records.append(RawRecord(len(self.records), 100, framed(KEY, {"id": key}, KEY_ID), value))
+
+    def passes(self, seconds: int) -> None:
+        """Time goes by at the sink."""
+        self.written += seconds
+
+    def goes_on(self) -> None:
+        """The source and the sink go on with keys of their own."""
+        more = [insert(1_000 + len(self.records) + n, "more") for n in range(2)]
+        self.happens(*more)
+        self.writes(*more)
+
     def restarts(self, most: int = 1_000) -> None:
         """The worker that looks is another one."""
         self.begun.clear()
         sink_log = SinkLog(ImageDecoder(BOTH, UNAVAILABLE_VALUE), most)
-        reader: Any = SimpleNamespace(ends=self.ends, read=self.read_log)
+        reader: Any = SimpleNamespace(ends=self.ends, read=self.read_log, unread_ms=lambda _: self.unread_ms)
         self.walk = LogWalk(
             "s",
             self.terms,
@@ -95,6 +126,10 @@ class LogWorld(World):
         return said
 
     # what the walk asks
+
+    async def fetch(self, source: Input, offsets: Sequence[int]) -> RawBatch:
+        self.asked_for.append(len(offsets))
+        return await super().fetch(source, offsets)
 
     def ends(self, *, is_fresh: bool = False) -> Mapping[Input, int]:
         return {Input("log", number): len(log) for number, log in enumerate(self.log)}
@@ -507,6 +542,7 @@ def contradicted(world: LogWorld) -> list[int]:
 
 def test_a_row_that_vanished_long_after_its_fence_contradicts_its_change(caplog: pytest.LogCaptureFixture) -> None:
     world = settled(*pairs("a", "b", "c", "d"))
+    world.passes(LONG_S)
     world.writes(delete(1))
 
     world.walks(4, has_bad=True)
@@ -517,6 +553,7 @@ def test_a_row_that_vanished_long_after_its_fence_contradicts_its_change(caplog:
 
 def test_a_row_that_somebody_changed_contradicts_its_change_with_the_columns(caplog: pytest.LogCaptureFixture) -> None:
     world = settled(*pairs("a", "b", "c", "d"))
+    world.passes(LONG_S)
     world.writes(upsert(2, "somebody's"))
 
     world.walks(4, has_bad=True)
@@ -526,9 +563,22 @@ def test_a_row_that_somebody_changed_contradicts_its_change_with_the_columns(cap
     assert "t:0:2: name (value)" in caplog.text
 
 
+def test_a_row_that_is_changed_soon_after_its_fence_is_told_once_the_log_has_come_beyond() -> None:
+    world = settled(*pairs("a", "b", "c", "d"))
+    world.writes(upsert(2, "somebody's"))
+
+    assert world.walks(4, has_bad=True) == []
+    world.goes_on()
+
+    world.walks(4, has_bad=True)
+    assert contradicted(world) == [2]
+
+
 def test_a_row_that_is_written_again_as_it_was_contradicts_nothing() -> None:
     world = settled(*pairs("a", "b", "c", "d"))
+    world.passes(LONG_S)
     world.writes(upsert(2, "c"))
+    world.goes_on()
 
     assert world.walks(4, has_bad=True) == []
     assert contradicted(world) == []
@@ -536,7 +586,9 @@ def test_a_row_that_is_written_again_as_it_was_contradicts_nothing() -> None:
 
 def test_a_row_that_was_mended_before_the_second_look_contradicts_nothing() -> None:
     world = settled(*pairs("a", "b", "c", "d"))
+    world.passes(LONG_S)
     world.writes(upsert(2, "somebody's"))
+    world.goes_on()
     world.looks.append(lambda: world.writes(upsert(2, "c")))
 
     assert world.walks(4, has_bad=True) == []
@@ -544,6 +596,7 @@ def test_a_row_that_was_mended_before_the_second_look_contradicts_nothing() -> N
 
 def test_a_change_that_is_on_its_way_explains_a_row() -> None:
     world = settled(*pairs("a", "b", "c", "d"))
+    world.passes(LONG_S)
     world.writes(upsert(2, "newer"))
     world.looks.append(lambda: world.happens(upsert(2, "newer")))
 
@@ -554,6 +607,7 @@ def test_a_change_that_is_on_its_way_explains_a_row() -> None:
 
 def test_a_sink_that_writes_again_what_it_had_written_was_set_back() -> None:
     world = settled(upsert(1, "a"), upsert(1, "b"), upsert(2, "c"), upsert(3, "d"))
+    world.passes(LONG_S)
     world.writes(upsert(1, "a"))
     world.committed = 0
 
