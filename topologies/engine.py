@@ -88,7 +88,7 @@ def build_app(settings: EngineSettings, worker: Worker) -> Any:
         broker_credentials=settings.credentials,
         topic_disable_leader=True,
         topic_allow_declare=False,
-        stream_buffer_maxsize=16,
+        stream_buffer_maxsize=4,
         broker_commit_interval=COMMIT_S,
         broker_commit_every=None,
         broker_session_timeout=settings.session_timeout_s,

@@ -14,9 +14,10 @@ from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, Read
 
 from app.errors import Unavailable
 
-WRITE_BUFFER_BYTES = 8 << 20
-"""Memtable: some hundred input batches; a flush is then rare, and the log of it short."""
-BLOCK_CACHE_BYTES = 8 << 20
+WRITE_BUFFER_BYTES = 4 << 20
+"""Memtable: some ten full input batches, and the log of it short."""
+_CACHE = Cache(16 << 20)
+"""Blocks read from disk, of all stores of this process together."""
 
 
 class Store(Protocol):
@@ -25,8 +26,8 @@ class Store(Protocol):
     def get(self, key: bytes) -> bytes | None:
         """The value of a key."""
 
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Keys with a prefix and their values, ascending."""
+    def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Keys with a prefix and their values, ascending, from ``prefix + start`` on: below it deleted keys may lie in heaps."""
 
     def write(self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes] = ()) -> None:
         """All of it or nothing. Raises `OSError` on a full disk, before anything is acknowledged."""
@@ -55,12 +56,12 @@ class RocksStore:
         value: bytes | None = self._open().get(key)
         return value
 
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         options = ReadOptions()
         end = _after(prefix)
         if end is not None:
             options.set_iterate_upper_bound(end)
-        for key, value in self._open().items(from_key=prefix, read_opt=options):
+        for key, value in self._open().items(from_key=prefix + start, read_opt=options):
             yield cast("bytes", key), cast("bytes", value)
 
     def write(self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes] = ()) -> None:
@@ -98,8 +99,8 @@ class MemoryStore:
     def get(self, key: bytes) -> bytes | None:
         return self.data.get(key)
 
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        for key in sorted(k for k in self.data if k.startswith(prefix)):
+    def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        for key in sorted(k for k in self.data if k.startswith(prefix) and k >= prefix + start):
             yield key, self.data[key]
 
     def write(self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes] = ()) -> None:
@@ -132,6 +133,6 @@ def _options() -> Options:
     options.set_max_background_jobs(2)
     options.set_keep_log_file_num(2)
     table = BlockBasedOptions()
-    table.set_block_cache(Cache(BLOCK_CACHE_BYTES))
+    table.set_block_cache(_CACHE)
     options.set_block_based_table_factory(table)
     return options

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable, Container, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 
 from app.adapters.store import Store
 from app.model.effects import Command, Verdict
@@ -30,6 +30,7 @@ class Outbox:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._lowest = {EFFECTS: 0, COMMANDS: 0}
         self._next = 1 + max((number_of(key) for key, _ in self.everything()), default=-1)
 
     @property
@@ -43,14 +44,14 @@ class Outbox:
 
     def oldest(self, limit: int) -> list[tuple[bytes, Effect]]:
         """The oldest effects and the oldest commands, at most so many of each, with their keys."""
-        found = [*islice(self._store.scan(EFFECTS), limit), *islice(self._store.scan(COMMANDS), limit)]
+        found = [*islice(self._waiting(EFFECTS), limit), *islice(self._waiting(COMMANDS), limit)]
         return [(key, effects.load(value)) for key, value in found]
 
     def is_through(self, number: int) -> bool:
         """Whether the broker has every effect below a number, commands apart, and none is held back."""
         if next(self._store.scan(HELD), None) is not None:
             return False
-        first = next(self._store.scan(EFFECTS), None)
+        first = next(self._waiting(EFFECTS), None)
         return first is None or number_of(first[0]) >= number
 
     def hold(self) -> None:
@@ -80,15 +81,27 @@ class Outbox:
         """Everything, for a checkpoint."""
         return json.dumps([[key.hex(), value.decode()] for key, value in self.everything()]).encode()
 
+    def _waiting(self, prefix: bytes) -> Iterator[Entry]:
+        """Entries of one kind, ascending. Their numbers rise, so nothing stands below the lowest that was seen."""
+        found = self._store.scan(prefix, numbered(b"", self._lowest[prefix]))
+        first = next(found, None)
+        self._lowest[prefix] = self._next if first is None else number_of(first[0])
+        return chain(() if first is None else (first,), found)
+
     def _entry(self, effect: Effect, *, is_held: bool) -> Entry:
         prefix = HELD if is_held else COMMANDS if isinstance(effect, Command) else EFFECTS
         self._next += 1
-        return prefix + struct.pack(">Q", self._next - 1), effects.dump(effect)
+        return numbered(prefix, self._next - 1), effects.dump(effect)
 
 
 def unpack(data: bytes) -> list[Entry]:
     """Entries as `Outbox.pack` packed them."""
     return [(bytes.fromhex(key), value.encode()) for key, value in json.loads(data)]
+
+
+def numbered(prefix: bytes, number: int) -> bytes:
+    """A key of the store that ends with a number; keys of one prefix stand in the order of their numbers."""
+    return prefix + struct.pack(">Q", number)
 
 
 def number_of(key: bytes) -> int:

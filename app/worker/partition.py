@@ -15,7 +15,6 @@ is pure (law 3), and makes no effects because they were written with the deltas.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -39,10 +38,10 @@ from app.worker.effects import Effect
 from app.worker.findings import remarks, unknown
 from app.worker.head import Head, pair_name
 from app.worker.origins import repeated, with_ends
-from app.worker.outbox import Outbox, number_of
+from app.worker.outbox import Outbox, number_of, numbered
 from app.worker.sending import Sending
 
-HEAD = b"m"
+HEAD, DELTA = b"m", b"d"
 SNAPSHOT_HEAD = b"n"
 
 
@@ -74,7 +73,7 @@ class PartitionWorker:
         self._ends: dict[str, int] = {}
         self._snapshots = snapshots.Snapshots(self.fold, store)
         self.fold.residents = Residents(self._snapshots.read, memory_bytes)
-        self._rows = self._delta = 0
+        self._rows = self._delta = self._oldest_delta = 0
         self.effects = Outbox(store)
         self.checkpoints = Sending(store, self.effects.pack)
         contracts, self._decoded = list(self.fold.contracts.values()), list(self.fold.projections)
@@ -307,7 +306,7 @@ class PartitionWorker:
     ) -> None:
         """1. Fold. 2. One write of delta, head and effects. 3. A snapshot, where enough has gathered on disk or in memory."""
         made = list(work())  # 1
-        puts = [(b"d" + struct.pack(">Q", self._delta), delta)]
+        puts = [(numbered(DELTA, self._delta), delta)]
         self._delta += 1
         puts.extend(self.effects.entries(made, is_held=self.is_catching_up))
         self.store.write([*puts, (HEAD, self.head.dump())], forget)  # 2
@@ -358,17 +357,18 @@ class PartitionWorker:
     def snapshot(self) -> None:
         """Write the whole fold and forget the deltas; old segments that nothing asks for any more are forgotten first."""
         changed, deletes = self._snapshots.begin()
-        deletes += [key for key, _ in self.store.scan(b"d")]
+        deletes += [numbered(DELTA, number) for number in range(self._oldest_delta, self._delta)]
         self.head.snapshot += 1
         head = self.head.dump()
         sent = self.checkpoints.changed(key[1:].decode() for key in changed)
         self.store.write(chain(self._snapshots.blocks(), [*sent, (HEAD, head), (SNAPSHOT_HEAD, head)]), deletes)
         self._snapshots.written()
+        self._oldest_delta = self._delta
         self._rows = 0
 
     def has_news(self) -> bool:
         """Whether something was read since the last snapshot."""
-        return next(self.store.scan(b"d"), None) is not None
+        return self._oldest_delta < self._delta
 
     def upload(self, prefix: str) -> Upload | None:
         """The checkpoint to send now, None for none: see `Sending.upload`."""
@@ -377,7 +377,8 @@ class PartitionWorker:
     def _load(self) -> None:
         """1. The last snapshot. 2. The deltas after it."""
         self._snapshots.load()  # 1
-        for key, delta in self.store.scan(b"d"):  # 2
+        for key, delta in self.store.scan(DELTA):  # 2
+            self._oldest_delta = self._oldest_delta if self._delta else number_of(key)
             self._replay(delta)
             self._delta = number_of(key) + 1
 
