@@ -54,6 +54,7 @@ class PartitionFold:
         self.projections = projections_of(contracts) if projections is None else list(projections)
         self.changes: dict[str, Changes] = {}
         self.sinks: dict[tuple[str, str], SinkPartition] = {}
+        self._stirred: dict[tuple[str, str], None] = {}
         self.ends = ends
         self.unknown: Counter[str] = Counter()
         self.residents = Residents()
@@ -78,8 +79,9 @@ class PartitionFold:
 
     def sinks_of(self, topic: str) -> Iterator[SinkPartition]:
         """The sinks that consume a topic, in the configuration's order."""
-        for (_, source), sink in self.sinks.items():
-            if source == topic:
+        for name in self.contracts:
+            sink = self.sinks.get((name, topic))
+            if sink is not None:
                 yield sink
 
     def take_changes(self, batch: ChangeBatch) -> None:
@@ -88,6 +90,7 @@ class PartitionFold:
         self.source(batch.topic).take(batch)
         for sink in self.sinks_of(batch.topic):
             sink.take_changes()
+            self._stirred[sink.contract.sink, batch.topic] = None
 
     def read_again(self, batch: ChangeBatch, earliest: int) -> None:
         """Judge the evidence that waits for changes that had been forgotten; they are forgotten again."""
@@ -113,14 +116,20 @@ class PartitionFold:
         require(self.is_known(name), f"evidence of an unknown sink reached the fold: {name}")
         self.source(name.topic)
         self.sinks[name.sink, name.topic].push(rows)
+        self._stirred[name.sink, name.topic] = None
 
-    def judge(self) -> Iterator[tuple[SinkPartition, Outcome]]:
-        """Read every lane on and evaluate the fences in it.
+    def stirred(self) -> list[SinkPartition]:
+        """The lanes to which something was added since this was asked last; nothing moves in the others, be they hundreds."""
+        names, self._stirred = self._stirred, {}
+        return [self.sinks[name] for name in names if name in self.sinks]
+
+    def judge(self, sinks: Iterable[SinkPartition] | None = None) -> Iterator[tuple[SinkPartition, Outcome]]:
+        """Read lanes on, all or some, and evaluate the fences in them.
 
         The caller finishes with each outcome before it asks for the next: commands and seals are made of the state as it
         is right after that fence.
         """
-        for sink in list(self.sinks.values()):
+        for sink in list(self.sinks.values()) if sinks is None else sinks:
             while (found := sink.next_fence()) is not None:
                 yield sink, evaluate(sink, *found)
 

@@ -9,6 +9,9 @@ from app.evidence.dead_letters import read_dead_letters
 from app.evidence.success_topics import read_successes
 from app.model import EvidenceBatch, RawBatch
 
+HELD_ROWS = 32_768
+"""Rows of a lane that wait for their changes before the lane is held: 4 MB; its bytes wait in the fetcher, a fifth of that."""
+
 Reader = Callable[[RawBatch], EvidenceBatch]
 
 

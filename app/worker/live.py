@@ -35,7 +35,7 @@ from app.worker.rereading import Rereader
 from app.worker.routing import Router, unreadable
 from app.worker.suspension import Suspension
 from app.worker.takeover import ReadLedger, Takeover
-from app.worker.telling import HELD_ROWS, Teller
+from app.worker.telling import Teller
 from app.worker.uploads import Uploads
 
 logger = logging.getLogger(__name__)
@@ -291,8 +291,8 @@ class LiveWorker:
         if self._disk.is_full:
             held.update(Input(t, p.partition) for p in self._workers for t in self.layout.groups[p.width].sources)
         for place, worker in self._workers.items():
-            for (name, topic), sink in worker.fold.sinks.items():
-                if sink.queued + len(sink.far) > HELD_ROWS and not self.suspension.has(name, topic):
+            for name, topic in worker.held & worker.fold.sinks.keys():
+                if not self.suspension.has(name, topic):
                     held.add(Input(worker.lane_topics[name], place.partition))
         self._held = frozenset(held)
 
@@ -379,7 +379,7 @@ class LiveWorker:
         waiting = [
             (place, worker, sink, need)
             for place, worker in self._workers.items()
-            for sink, need in worker.blocked()
+            for sink, need in worker.fold.blocked()
             if not worker.is_catching_up and sink.changes.topic not in self.suspension.topics
         ]
         if not waiting or self.bounds is None:

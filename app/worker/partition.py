@@ -37,6 +37,7 @@ from app.worker.checkpoints import Upload
 from app.worker.effects import Effect
 from app.worker.findings import remarks, unknown
 from app.worker.head import Head, pair_name
+from app.worker.lanes import HELD_ROWS
 from app.worker.origins import repeated, with_ends
 from app.worker.outbox import Outbox, number_of, numbered
 from app.worker.sending import Sending
@@ -70,6 +71,7 @@ class PartitionWorker:
         self.lane_topics = lane_topics
         self.snapshot_rows = snapshot_rows
         self.is_catching_up = False
+        self.held: set[tuple[str, str]] = set()
         self._ends: dict[str, int] = {}
         self._snapshots = snapshots.Snapshots(self.fold, store)
         self.fold.residents = Residents(self._snapshots.read, memory_bytes)
@@ -168,10 +170,6 @@ class PartitionWorker:
         found: Callable[..., Iterable[Effect]] = getattr(self, f"_{kind}")
         return found
 
-    def blocked(self) -> Iterator[tuple[SinkPartition, int]]:
-        """Lanes that wait for changes, with the offset up to which they must be read."""
-        return self.fold.blocked()
-
     def _check(self, topic: str, start: int) -> None:
         expected = self.position(topic)
         require(
@@ -182,7 +180,7 @@ class PartitionWorker:
     def _changes(self, batch: ChangeBatch) -> Iterator[Effect]:
         self.fold.take_changes(batch)
         self.head.positions[batch.topic] = max(batch.next, self.position(batch.topic) or 0)
-        yield from self._judge()
+        yield from self._judge(self.fold.stirred())
 
     def _evidence(self, batch: EvidenceBatch) -> Iterator[Effect]:
         position = self.position(batch.topic) or 0
@@ -200,7 +198,7 @@ class PartitionWorker:
                 fresh = fresh.picked([row for row, rank in enumerate(fresh.ranks.tolist()) if rank not in again])
             if len(fresh):
                 yield from self._lane(batch.topic, name, fresh)
-        yield from self._judge()
+        yield from self._judge(self.fold.stirred())
 
     def _lane(self, topic: str, name: SinkTopic, rows: LaneRows) -> Iterator[Effect]:
         if not name.sink:  # a loss of no one sink speaks of all that have their lane here
@@ -293,13 +291,16 @@ class PartitionWorker:
 
     # ---------------------------------------------------------------- judging and writing
 
-    def _judge(self) -> Iterator[Effect]:
-        for sink, outcome in self.fold.judge():
+    def _judge(self, some: list[SinkPartition] | None = None) -> Iterator[Effect]:
+        sinks = list(self.fold.sinks.values()) if some is None else some
+        for sink, outcome in self.fold.judge(sinks):
             yield from reporting.verdicts(sink, outcome)
             yield from planner.plan(sink, outcome)
             yield from reporting.seals(sink)
-        for sink in self.fold.sinks.values():
+        for sink in sinks:
             yield from remarks(sink, self.lane_topics, self.head.bases)
+            held = self.held.add if sink.queued + len(sink.far) > HELD_ROWS else self.held.discard
+            held((sink.contract.sink, sink.changes.topic))
 
     def _commit(
         self, delta: bytes, work: Callable[[], Iterable[Effect]], rows: int, forget: Sequence[bytes] = ()

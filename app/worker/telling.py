@@ -8,11 +8,10 @@ from app.adapters.metrics import Metrics
 from app.ledger import counting, watermarks
 from app.model import NO_TIME
 from app.model.effects import SinkWatermark
+from app.worker.lanes import HELD_ROWS
 from app.worker.partition import PartitionWorker
 from app.worker.ports import Input, Shipping
 
-HELD_ROWS = 32_768
-"""Rows of a lane that wait for their changes before the lane is held: 4 MB; its bytes wait in the fetcher, a fifth of that."""
 SEGMENTS_AT_ONCE = 64
 """Segments of a sink that are counted before the event loop goes on with something else: some hundredths of a second."""
 PAUSES, COUNTING_PAUSES = 20, 3

@@ -104,7 +104,7 @@ class Reader:
         if ready:
             self._take(self._next_log(ready))
             return True
-        blocked = next(self.worker.blocked(), None)
+        blocked = next(self.worker.fold.blocked(), None)
         if blocked is None:
             return False
         source = blocked[0].changes.topic

@@ -72,7 +72,7 @@ def test_a_new_log_begins_anew_and_a_sink_is_heard_after_a_start_of_a_higher_gen
     assert len(verdicts(worker)) == before  # not a word about the new one
 
     worker.take_evidence(said(start(0, 1), good(0), Row(offset=2, kind=EvidenceKind.FENCE, generation=1), start=13))
-    while next(worker.blocked(), None):  # by what names more than the new log has
+    while next(worker.fold.blocked(), None):  # by what names more than the new log has
         worker.record_end("s", "t", 2)
     sink = worker.fold.sinks["s", "t"]
 
