@@ -21,9 +21,9 @@ from app.model import SEGMENT_BITS, TAIL_OFFSETS
 
 PREFIX = b"s"
 
-ROWS = 131_072
-"""Rows of deltas between snapshots: a restart folds at most so many again, some tenths of a second."""
-UPLOAD_ROWS = 8 * ROWS
+ROWS = 262_144
+"""Rows of deltas between snapshots: a restart folds at most so many again, half a second."""
+UPLOAD_ROWS = 4 * ROWS
 """Rows of deltas at which a snapshot is made though the last one is still on its way to the ledger topic."""
 
 
