@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any
 
@@ -101,7 +101,8 @@ _MAKE: dict[str, Callable[[Any], Any]] = {
 
 def dump(effect: Effect) -> bytes:
     """An effect as bytes."""
-    return json.dumps({"type": type(effect).__name__, **_plain(effect)}, separators=(",", ":")).encode()
+    values = {"type": type(effect).__name__, **_fields(effect)}
+    return json.dumps(values, separators=(",", ":"), default=_plain).encode()
 
 
 def load(data: bytes) -> Effect:
@@ -111,20 +112,15 @@ def load(data: bytes) -> Effect:
     return effect
 
 
-def _plain(record: Any) -> dict[str, Any]:
-    return {item.name: _value(getattr(record, item.name)) for item in fields(record)}
+def _fields(record: Any) -> dict[str, Any]:
+    return {item.name: getattr(record, item.name) for item in fields(record)}
 
 
-def _value(value: Any) -> Any:
+def _plain(value: Any) -> Any:
+    """What JSON does not know: bytes, enums that are no numbers, records inside of records."""
     if isinstance(value, bytes):
         return value.hex()
-    if isinstance(value, Enum):
-        return value.value
-    if is_dataclass(value):
-        return _plain(value)
-    if isinstance(value, tuple):
-        return [_value(item) for item in value]
-    return value
+    return value.value if isinstance(value, Enum) else _fields(value)
 
 
 def _typed(kind: type, values: dict[str, Any]) -> Any:
