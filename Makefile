@@ -37,6 +37,7 @@ $(STAMP): requirements.lock pyproject.toml setup.py $(wildcard receipts/pyprojec
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable ./receipts --editable .
+	$(BIN)/python -m compileall -q app receipts/cdc_receipts schemas topologies
 	@touch $(STAMP)
 
 demo: setup
