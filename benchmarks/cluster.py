@@ -45,7 +45,7 @@ class Cluster:
         self.ids = {name: self.registry.register(f"bench.{name}", text) for name, text in named.items()}
         for name, number in self.ids.items():
             (self.schemas / f"{number}.avsc").write_text(named[name], encoding="utf-8")
-        self._broker = Broker(self.directory)
+        self._broker = Broker(self.directory, is_lasting=True)
         self._broker.start()
         self.bootstrap = self._broker.bootstrap
         self.admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": QUIET})

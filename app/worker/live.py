@@ -365,9 +365,9 @@ class LiveWorker:
         await asyncio.sleep(0)
 
     def _checkpoint(self, place: Place, worker: PartitionWorker, now: float) -> None:
-        """A snapshot now and then also where little moves: retention does not wait for it."""
+        """A snapshot now and then also where little moves: retention waits for none. One on its way would be given up."""
         then = now + self.settings.state.checkpoint_interval_ms / 1000
-        if now >= self._next_snapshot.setdefault(place, then):
+        if now >= self._next_snapshot.setdefault(place, then) and not worker.checkpoints.is_busy:
             self._next_snapshot[place] = then
             if worker.has_news():
                 worker.snapshot()

@@ -11,7 +11,7 @@ import time
 import uuid
 from pathlib import Path
 
-from tests.stack.child import free_port
+from tests.stack.child import SMALL_JAVA, free_port
 from tests.stack.jars import fetched
 
 START_S = 60.0
@@ -53,10 +53,12 @@ class Broker:
     Args:
         properties: lines that are added to the broker's properties, or stand for earlier ones; ``{port}``,
             ``{controller}``, ``{other}`` and ``{data}`` are filled in. ``other`` is a port for a second listener.
+        is_lasting: it lives long enough for Java's second compiler to pay.
     """
 
-    def __init__(self, directory: Path, properties: str = "") -> None:
+    def __init__(self, directory: Path, properties: str = "", *, is_lasting: bool = False) -> None:
         self.directory = directory
+        self._options: tuple[str, ...] = () if is_lasting else SMALL_JAVA
         self.port, controller, other = free_port(), free_port(), free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
         self.other_bootstrap = f"127.0.0.1:{other}"
@@ -94,7 +96,7 @@ class Broker:
                 self._process.wait(10)
 
     def _java(self, *arguments: str) -> subprocess.Popen[bytes]:
-        heap = ["-Xms128m", "-Xmx384m", "-XX:+UseSerialGC"]
+        heap = ["-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", *self._options]
         with (self.directory / "broker.log").open("ab") as log:
             return subprocess.Popen(
                 ["java", *heap, "-cp", f"{fetched('broker')}/*", *arguments], stdout=log, stderr=log

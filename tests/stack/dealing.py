@@ -1,4 +1,4 @@
-"""How the tier's tests are dealt out to processes: one by one, but those of the connected world to one process, all but two.
+"""How the tier's tests are dealt out to processes: one by one, but those of the connected world to one process, all but one.
 
 xdist's own groups (``--dist loadgroup``) do this by rewriting a test's id, which pytest 9.2 does not let it do: every test
 is then dealt out by itself, and nothing says so.
@@ -9,8 +9,8 @@ from __future__ import annotations
 from xdist.scheduler import LoadScopeScheduling
 
 CONNECTED = "tests/stack/connected/"
-ALONE = ("test_a_sink_that_stands_still_for_two_minutes", "test_what_a_sink_did_is_told_by_its_own_change_log")
-"""They wait for minutes: other processes have worlds for them, so that they overlap with the rest of the connected world."""
+ALONE = "test_a_sink_that_stands_still_for_two_minutes"
+"""It waits as long as the others of the connected world take together: another process has a world for it, and they overlap."""
 
 
 class Dealing(LoadScopeScheduling):
@@ -20,5 +20,4 @@ class Dealing(LoadScopeScheduling):
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        is_alone = any(name in nodeid for name in ALONE)
-        return CONNECTED if nodeid.startswith(CONNECTED) and not is_alone else nodeid
+        return CONNECTED if nodeid.startswith(CONNECTED) and ALONE not in nodeid else nodeid

@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 
 from tests.stack.child import Child, free_port
+from tests.stack.process import wait_until
 
 PROGRAMS = "/usr/lib/postgresql"
 USER = "postgres"
@@ -90,13 +91,17 @@ class Postgres:
         self.sql(USER, f'create database "{name}"')
 
     def drop_database(self, name: str) -> None:
-        """With its replication slots, and whoever is connected to it is cut off."""
-        self.sql(
-            USER,
-            "select pg_terminate_backend(active_pid) from pg_replication_slots where database = %s and active",
-            [name],
-        )
-        self.sql(USER, f'drop database if exists "{name}" with (force)')
+        """With its replication slots, and whoever is connected to it is cut off; a connector that ends may come once more."""
+        active = "select pg_terminate_backend(active_pid) from pg_replication_slots where database = %s and active"
+
+        def is_dropped() -> bool:
+            self.sql(USER, active, [name])
+            with suppress(psycopg.errors.ObjectInUse):
+                self.sql(USER, f'drop database if exists "{name}" with (force)')
+                return True
+            return False
+
+        wait_until(is_dropped, f"database {name} is dropped")
 
     def _is_up(self) -> bool:
         with suppress(psycopg.OperationalError):
