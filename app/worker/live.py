@@ -371,7 +371,6 @@ class LiveWorker:
             self._next_snapshot[place] = then
             if worker.has_news():
                 worker.snapshot()
-            worker.checkpoints.due()
         self._uploads.advance(place.width, worker)
 
     async def _look_for_ends(self) -> None:

@@ -22,15 +22,10 @@ class Sending:
         self._store = store
         self._pack_outbox = pack_outbox
         self._upload: Upload | None = None
-        self._is_due = False
         blocks = [(key[len(SENT) :].decode(), value) for key, value in store.scan(SENT) if key != SENT]
         self.sent = Sent.load(store.get(SENT), blocks)
         if len(self.sent.blocks) > len(blocks):  # an older version wrote them
             self._store.write([(SENT, self.sent.dump()), *self._entries(self.sent.blocks)])
-
-    def due(self) -> None:
-        """The last snapshot, or the next one where it is given up, is to go to the ledger topic."""
-        self._is_due = True
 
     @property
     def is_busy(self) -> bool:
@@ -42,7 +37,6 @@ class Sending:
 
         What was on its way is given up: its blocks are no longer those of one snapshot.
         """
-        self._is_due = self._is_due or self.is_busy
         self._upload = None
         dirty = [name for name in names if name in self.sent.blocks and name not in self.sent.dirty]
         self.sent.dirty.update(dirty)
@@ -54,10 +48,9 @@ class Sending:
         Args:
             head: the last snapshot's, None before the first; blocks: gives the names of its blocks.
         """
-        if self._upload is None and head is not None and self._is_due:
+        if self._upload is None and head is not None:
             number = Head.load(head).snapshot
             if number > self.sent.number:
-                self._is_due = False
                 self.sent.dirty.add(OUTBOX)
                 self._upload = Upload(prefix, number, self.sent, {*blocks(), OUTBOX}, head, self._block)
         return self._upload
@@ -75,7 +68,7 @@ class Sending:
 
     def abandon(self) -> None:
         """The broker did not take all of it: it begins anew."""
-        self._upload, self._is_due = None, True
+        self._upload = None
 
     def swept(self, keys: set[str]) -> None:
         """The broker has forgotten keys that nothing needed any more."""

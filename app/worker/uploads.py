@@ -60,7 +60,7 @@ class Uploads:
                 self._send(worker, records, _Flight())
                 return
             worker.checkpoints.uploaded(upload)
-        if worker.checkpoints.sent.garbage:
+        if worker.checkpoints.sent.number and worker.checkpoints.sent.garbage:  # what others left, once ours is whole
             keys = set(sorted(worker.checkpoints.sent.garbage)[:SWEEP_KEYS])
             self._send(worker, [(key, None) for key in sorted(keys)], _Flight(keys))
 

@@ -38,7 +38,6 @@ class Elsewhere(Reader):
 
     def send(self) -> None:
         """Some of a checkpoint reaches the topic: all of it, or as much as there was before the worker died."""
-        self.worker.checkpoints.due()
         upload = self.worker.upload(checkpoints.prefix_of(1, 0, self.worker.head.owner))
         if upload is None:
             return
