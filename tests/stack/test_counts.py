@@ -19,15 +19,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from app.adapters.brokers.registry import EmbeddedRegistry
+from app.worker.checkpoints import newest
+from app.worker.head import Head
 from cdc_receipts.codec import Mark, MarkKind, Receipt, Status, encode_mark, encode_receipt
 from tests.stack.broker import Broker, is_missing
 from tests.stack.load import Load
 from tests.stack.process import wait_until
-from tests.stack.reading import Telling
+from tests.stack.reading import Telling, read_records
 
 CONFIG = """
 [kafka]
@@ -70,6 +72,10 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     found.start()
     yield found
     found.stop()
+
+
+INPUTS = (STEADY, RAISED, "r.direct", "cdc-verifier.lane.2")
+"""What is judged by; the routed log is read beside them."""
 
 
 class Two:
@@ -133,6 +139,27 @@ class Two:
             for sink, log in (("direct", "r.direct"), ("routed", "r.one")):
                 self.fence(sink, log, RAISED, partition, self.ends[RAISED, partition])
         assert self.producer.flush(30) == 0
+
+    def is_on_the_ledger(self) -> bool:
+        """Whether the ledger topic holds a checkpoint of each partition with all that was read: what an empty disk needs."""
+        messages = read_records(self.bootstrap, "cdc-verifier.ledger")
+        records = [((message.key() or b"").decode(), message.value()) for message in messages]
+        for partition in range(2):
+            prefix = f"checkpoint|2|{partition}|"
+            found = newest({key: value for key, value in records if key.startswith(prefix) and value is not None})
+            if found is None:
+                return False
+            positions = Head.load(found.head).positions
+            if any(positions.get(topic, 0) < self.end(topic, partition) for topic in INPUTS):
+                return False
+        return True
+
+    def end(self, topic: str, partition: int) -> int:
+        """Where a log ends now."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "ends"})
+        _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+        consumer.close()
+        return int(end)
 
     def frontiers(self, *topics: str, sinks: tuple[str, ...] = ("direct", "routed")) -> set[int]:
         """Where sinks stand on both partitions of topics; -1 where nothing was told yet."""
@@ -230,6 +257,7 @@ def test_a_topic_that_is_raised_is_suspended_and_the_other_goes_on_here_after_a_
         first.start()
         two.step(STEADY, RAISED)
         first.until(lambda: two.frontiers(STEADY, RAISED) == {STEP}, "both are judged")
+        first.until(two.is_on_the_ledger, "an empty disk would know")
         assert not first.is_suspended(RAISED)
 
         # 1. Raised while it runs.
@@ -288,6 +316,7 @@ def test_a_lane_or_a_routed_log_that_is_raised_suspends_its_sink_and_the_other_g
         worker.start()
         two.step(STEADY, RAISED)
         worker.until(lambda: two.frontiers(STEADY, RAISED) == {STEP}, "both are judged")
+        worker.until(two.is_on_the_ledger, "an empty disk would know")
 
         two.add_a_partition(log)
         worker.until(lambda: worker.is_suspended(log), "the metric says so")
