@@ -30,7 +30,8 @@ TIERS  ?=
 
 setup: $(STAMP)
 
-# Versions and hashes come from the lock alone; the local packages are added without looking for more.
+# Versions and hashes come from the lock alone; the local packages are added without looking for more. Bytecode is made at
+# once, for environments that keep Python from writing it at each start.
 $(STAMP): requirements.lock pyproject.toml setup.py $(wildcard receipts/pyproject.toml app/native/src/*.[ch])
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "Python 3.11 to 3.13 is needed; say which with: make setup PYTHON=/path/to/python3.12"; exit 2; }

@@ -20,12 +20,11 @@ from confluent_kafka import ConsumerGroupTopicPartitions
 from benchmarks.cluster import WAIT_S, Cluster, Tail
 from benchmarks.judging import score
 from benchmarks.load import Fault, Load, Shape
-from benchmarks.machine import described
 from benchmarks.measuring import DEADLINE_S, Launch
 from benchmarks.peers import ours
 from benchmarks.process import Measured, Told, disk_bytes, megabytes
-from benchmarks.table import Column, arguments, progress, report
-from tests.stack.broker import is_missing
+from benchmarks.single import measure
+from benchmarks.table import Column, arguments, progress
 
 SILENT = "warehouse-two"
 NAME = "recovery"
@@ -50,14 +49,7 @@ def main() -> int:
     parser = arguments("A worker that is killed at full load, and started again.")
     parser.add_argument("--open-cells", type=int, default=5_000_000, help="open cells before the load")
     parser.add_argument("--changes", type=int, default=1_000_000, help="changes of the load in which it is killed")
-    told = parser.parse_args()
-    if lacking := is_missing():
-        print(f"nothing was measured: {lacking}", file=sys.stderr)
-        return 1
-    machine = described()
-    row = run(told)
-    report(told, "recovery", {"machine": machine, "recovery": row}, [(COLUMNS, [row])])
-    return 0 if row["is_right"] else 1
+    return measure(parser.parse_args(), NAME, COLUMNS, run)
 
 
 def run(told: argparse.Namespace) -> Told:

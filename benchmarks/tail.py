@@ -17,11 +17,10 @@ from benchmarks.accounts import CONTENTS
 from benchmarks.cluster import APPENDED, Cluster, Tail
 from benchmarks.judging import decoded_verdict
 from benchmarks.load import ACCOUNTS, Load, Shape, receipt
-from benchmarks.machine import described
 from benchmarks.peers import ours
 from benchmarks.process import Measured, Told, megabytes
-from benchmarks.table import Column, arguments, progress, report
-from tests.stack.broker import is_missing
+from benchmarks.single import measure
+from benchmarks.table import Column, arguments, progress
 
 NAME = "tail"
 TICKS = 100
@@ -51,14 +50,7 @@ def main() -> int:
     parser = arguments("A steady rate of changes: what it costs, and how soon a verdict is there.")
     parser.add_argument("--rate", type=int, default=10_000, help="changes a second")
     parser.add_argument("--seconds", type=int, default=60, help="how long, after the first five")
-    told = parser.parse_args()
-    if lacking := is_missing():
-        print(f"nothing was measured: {lacking}", file=sys.stderr)
-        return 1
-    machine = described()
-    row = run(told)
-    report(told, "tail", {"machine": machine, "tail": row}, [(COLUMNS, [row])])
-    return 0 if row["is_right"] else 1
+    return measure(parser.parse_args(), NAME, COLUMNS, run)
 
 
 def run(told: argparse.Namespace) -> Told:

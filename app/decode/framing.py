@@ -9,7 +9,7 @@ import numpy as np
 
 from app.errors import Undecodable
 from app.model import RawBatch
-from app.model.batches import Bools, Int32s, Int64s, UInt8s
+from app.model.batches import Bools, Int32s, Int64s
 from app.native import kernel
 
 HEADER_BYTES = 5
@@ -40,11 +40,6 @@ def key_body(key: bytes) -> bytes:
     return key[HEADER_BYTES:] if is_framed(key) else key
 
 
-def padded(raw: RawBatch, size: int) -> UInt8s:
-    """A batch's buffer with ``size`` bytes of zeros behind it."""
-    return np.frombuffer(raw.buffer + bytes(size), np.uint8)
-
-
 def framed_ids(raw: RawBatch) -> tuple[Int32s, Bools]:
     """``int32[n]``, the schema ids of a batch's values, and ``bool[n]``, which of them are framed."""
     if kernel is not None:
@@ -52,7 +47,7 @@ def framed_ids(raw: RawBatch) -> tuple[Int32s, Bools]:
         places = map(np.ascontiguousarray, (raw.value_starts, raw.value_sizes))
         kernel.framed_ids(raw.buffer, *places, found, is_framed)
         return found, is_framed
-    data = padded(raw, HEADER_BYTES)
+    data = np.frombuffer(raw.buffer + bytes(HEADER_BYTES), np.uint8)
     heads = data[raw.value_starts[:, None] + np.arange(HEADER_BYTES)]
     ids: Int32s = np.ascontiguousarray(heads[:, 1:]).view(">i4")[:, 0].astype(np.int32)
     return ids, (raw.value_sizes >= HEADER_BYTES) & (heads[:, 0] == 0)

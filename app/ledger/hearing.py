@@ -12,7 +12,7 @@ from app.ledger.changes import ChangeSegment, runs
 from app.ledger.lane import LaneRows
 from app.ledger.rules import View
 from app.model import SEGMENT_BITS, SEGMENT_OFFSETS, TAIL_OFFSETS, ChangeKind, EvidenceKind, ReceiptStatus, State
-from app.model.batches import Int64s, Places, UInt8s, side_by_side
+from app.model.batches import Int64s, Places, UInt8s, numbers_of, side_by_side
 from app.model.words import ANY_KIND, INDEX
 
 MOST_ERRORS, MOST_CHARACTERS = 10_000, 500
@@ -50,7 +50,7 @@ def _hear_segment(sink: SinkPartition, number: int, receipts: ReceiptArrays) -> 
     absent = kinds == ChangeKind.ABSENT
     closed = cells.closed[index] > 0
     if absent.any() or closed.any():
-        places = receipts.offsets & INDEX
+        places = numbers_of(index)
         _hear_odd(sink, changes, cells, receipts, places, absent, closed)
         keep = ~(absent | closed)
         receipts, index, kinds = receipts[keep], side_by_side(places[keep]), kinds[keep]
@@ -90,20 +90,20 @@ def _hear_open(
     for lo, hi in sink.skips:
         passed |= (receipts.offsets >= lo) & (receipts.offsets < hi)
     first = (cells.bits[index] & Bit.HAS_RECEIPT) == 0
-    places = receipts.offsets & INDEX
     if not isinstance(index, slice) and not bool((index[1:] > index[:-1]).all()):
         times = np.bincount(index, minlength=SEGMENT_OFFSETS)
         first &= times[index] == 1
     if first.all():
         cells.first(index, receipts, good, passed)
     else:
+        places = numbers_of(index)
         cells.first(places[first], receipts[first], good[first], passed[first])
         for row in np.flatnonzero(~first).tolist():
             place = int(places[row])
             word = cells.word(place).after(receipts.receipt(row), bool(good[row]), bool(passed[row]))
             cells.put(place, word)
     if (kinds == ChangeKind.TRUNCATE).any():
-        _note_truncates(sink, changes, cells, places[kinds == ChangeKind.TRUNCATE])
+        _note_truncates(sink, changes, cells, numbers_of(index)[kinds == ChangeKind.TRUNCATE])
     if len(sink.stragglers):
         for offset in sink.stragglers.among(changes.base >> SEGMENT_BITS, receipts.offsets):
             straggler_spoke(sink, offset)

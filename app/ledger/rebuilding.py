@@ -39,5 +39,4 @@ def _uncount(sink: SinkPartition, cells: CellSegment, lo: int) -> None:
     is_closed = closed > 0
     sink.tally.closed -= np.bincount(closed[is_closed] - 1, minlength=10)
     sink.tally.levels -= rules.level_counts(np.where(is_closed, closed - 1, NOTHING), cells.bits[lo:])
-    for bit in range(8):
-        sink.tally.flags[bit] -= int((((cells.flags[lo:] >> bit) & 1)[is_closed]).sum())
+    sink.tally.flags -= rules.flag_counts(cells.flags[lo:][is_closed])

@@ -40,6 +40,15 @@ void closed(struct array *arrays, int count)
         PyBuffer_Release(&arrays[place].view);
 }
 
+/* Whether each of some rows is one of `count`. */
+int are_rows(const struct array *rows, int64_t count)
+{
+    for (int64_t place = 0; place < rows->count; place++)
+        if (item(rows, place) < 0 || item(rows, place) >= count)
+            return 0;
+    return 1;
+}
+
 struct program program_of(const struct array *arrays)
 {
     return (struct program){

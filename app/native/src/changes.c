@@ -34,11 +34,6 @@ struct batch {
     int64_t projections;
 };
 
-static int64_t item(const struct array *array, int64_t place)
-{
-    return ((const int64_t *)array->view.buf)[place];
-}
-
 static int is_text(const struct value *value, const uint8_t *text, int64_t size)
 {
     return value->kind == IS_BYTES && value->size == size && memcmp(value->bytes, text, (size_t)size) == 0;
@@ -183,8 +178,7 @@ static int are_even(const struct array *arrays, int64_t projections)
         && arrays[TABLES].count == 2 * count && arrays[KINDS].count == 256 && arrays[NODES].count > 0;
     for (size_t place = 0; place < sizeof ONE_A_ROW / sizeof *ONE_A_ROW; place++)
         is_fine &= arrays[ONE_A_ROW[place]].count == count;
-    for (int64_t place = 0; is_fine && place < arrays[ROWS].count; place++)
-        is_fine = item(arrays + ROWS, place) >= 0 && item(arrays + ROWS, place) < count;
+    is_fine = is_fine && are_rows(arrays + ROWS, count);
     for (int64_t place = 0; is_fine && place < projections; place++)
         is_fine = item(arrays + PROJECTIONS, place) >= 0 && item(arrays + PROJECTIONS, place) < ACCUMULATORS;
     if (!is_fine)

@@ -94,10 +94,7 @@ static int are_even(const struct array *arrays)
     int is_fine = arrays[SIZES].count == count && arrays[NODES].count > 0;
     for (int place = CODES; place < HEADS; place++)
         is_fine &= arrays[place].count == count;
-    for (int64_t place = 0; is_fine && place < arrays[ROWS].count; place++) {
-        int64_t row = ((const int64_t *)arrays[ROWS].view.buf)[place];
-        is_fine = row >= 0 && row < count;
-    }
+    is_fine = is_fine && are_rows(arrays + ROWS, count);
     if (!is_fine)
         PyErr_SetString(PyExc_ValueError, "arrays of unequal length, or places outside of them");
     return is_fine;
@@ -116,7 +113,7 @@ static PyObject *receipts(PyObject *self, PyObject *args)
         uint8_t *codes = arrays[CODES].view.buf;
         Py_BEGIN_ALLOW_THREADS
         for (int64_t place = 0; place < arrays[ROWS].count; place++) {
-            int64_t row = ((const int64_t *)arrays[ROWS].view.buf)[place];
+            int64_t row = item(arrays + ROWS, place);
             codes[row] = (uint8_t)receipt(&batch, work, row);
         }
         Py_END_ALLOW_THREADS

@@ -150,9 +150,15 @@ struct shape {
 
 int opened(PyObject *args, struct array *arrays, const struct shape *shapes, int count);
 void closed(struct array *arrays, int count);
+int are_rows(const struct array *rows, int64_t count);
 struct program program_of(const struct array *arrays);
 struct work *new_work(const struct program *program);
 void end_work(struct work *work);
+
+static inline int64_t item(const struct array *array, int64_t place)
+{
+    return ((const int64_t *)array->view.buf)[place];
+}
 
 static inline const uint8_t *name_of(const struct names *names, int64_t index, int64_t *size)
 {
