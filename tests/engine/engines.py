@@ -127,8 +127,8 @@ def is_contiguous(ranges: Iterable[RawBatch]) -> bool:
 
 
 def produce(broker: EmbeddedBroker, source: Input, count: int) -> None:
-    """Records whose values are numbered, all acknowledged."""
-    producer = Producer({"bootstrap.servers": broker.bootstrap, "linger.ms": 1})
+    """Records whose values are numbered, all acknowledged; one record batch, which is sent when it is flushed."""
+    producer = Producer({"bootstrap.servers": broker.bootstrap, "linger.ms": 10_000})
     for number in range(count):
         producer.produce(source.topic, b"value-%d" % number, b"key", partition=source.partition)
     assert producer.flush(DEADLINE_S) == 0

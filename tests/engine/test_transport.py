@@ -178,7 +178,8 @@ async def test_what_a_batch_releases_is_found_by_the_fetch_that_waits_already(
         produce(broker, B, 1)
         await worker.until_read({A: 100, B: 1})
 
-    assert while_held == [True]
+    # A later fetch may bring the rest of A; the first that found it had begun while A was held.
+    assert while_held[0]
 
 
 async def test_holding_everything_costs_nothing(
