@@ -233,3 +233,20 @@ def runs(offsets: Int64s) -> Iterator[tuple[int, int, int]]:
     cuts = (np.flatnonzero(np.diff(numbers)) + 1).tolist()
     for lo, hi in zip([0, *cuts], [*cuts, len(offsets)], strict=True):
         yield int(numbers[lo]), lo, hi
+
+
+MOST_APART = 1 << 16
+"""Segments between the lowest and the highest of some offsets, up to which counting is cheaper than sorting."""
+
+
+def segment_numbers(offsets: Int64s) -> list[int]:
+    """The numbers of the segments that offsets, in any order, lie in: ascending, each once."""
+    if not len(offsets):
+        return []
+    numbers = offsets >> SEGMENT_BITS
+    lowest = int(numbers.min())
+    if int(numbers.max()) - lowest > MOST_APART:
+        found: list[int] = np.unique(numbers).tolist()
+    else:
+        found = (np.flatnonzero(np.bincount(numbers - lowest)) + lowest).tolist()
+    return found

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from app.native import kernel
+
 LEAST = 256
 """Elements below which an array is written as it is: looking at it would cost more than its bytes."""
 _NARROW = (np.dtype("<u1"), np.dtype("<u2"), np.dtype("<u4"))
@@ -23,13 +25,16 @@ _INT64 = np.dtype("<i8")
 _PAIR = 2 * _INT64.itemsize
 
 Described = list[Any]
+_FORMS: tuple[Described, ...] = ([], ["same"], ["steps"], *(["near", dtype.str] for dtype in _NARROW))
+"""By the kernel's numbers of them (app/native/src/columns.c)."""
 
 
-def packed(arrays: Mapping[str, np.ndarray]) -> tuple[list[Described], list[bytes]]:
-    """Descriptions and bytes of some arrays by name, in their order."""
+def packed(arrays: Mapping[str, np.ndarray]) -> tuple[list[Described], list[Any]]:
+    """Descriptions and bytes, or what holds them, of some arrays by name, in their order."""
     described, parts = [], []
     for name, array in arrays.items():
-        form, data = _packed(array)
+        is_whole = array.size < LEAST or array.ndim != 1
+        form, data = (_whole if is_whole else _packed if kernel is None else _packed_by_kernel)(array)
         described.append([name, array.dtype.str, list(array.shape), *form])
         parts.append(data)
     return described, parts
@@ -44,17 +49,24 @@ def unpacked(described: Iterable[Sequence[Any]], block: bytes, at: int) -> dict[
     return arrays
 
 
-def _packed(array: np.ndarray) -> tuple[Described, bytes]:
-    if array.size >= LEAST and array.ndim == 1:
-        first = array[0]
-        if first == array[-1] and bool((array == first).all()):
-            return ["same"], array[:1].tobytes()
-        if array.dtype == _INT64:
-            return _packed_int64(array)
-    return [], np.ascontiguousarray(array).tobytes()
+def _whole(array: np.ndarray) -> tuple[Described, Any]:
+    return [], np.ascontiguousarray(array)
 
 
-def _packed_int64(array: np.ndarray) -> tuple[Described, bytes]:
+def _packed_by_kernel(array: np.ndarray) -> tuple[Described, Any]:
+    array = np.ascontiguousarray(array)
+    number, data = kernel.narrowed(array, array.itemsize, array.dtype == _INT64)
+    return _FORMS[number], array if data is None else data
+
+
+def _packed(array: np.ndarray) -> tuple[Described, Any]:
+    first = array[0]
+    if first == array[-1] and bool((array == first).all()):
+        return ["same"], array[:1].tobytes()
+    return _packed_int64(array) if array.dtype == _INT64 else _whole(array)
+
+
+def _packed_int64(array: np.ndarray) -> tuple[Described, Any]:
     first, step = int(array[0]), int(array[1]) - int(array[0])
     if int(array[-1]) - first == step * (len(array) - 1) and _are_steps(array, first, step):
         return ["steps"], np.array([first, step], _INT64).tobytes()
@@ -63,7 +75,7 @@ def _packed_int64(array: np.ndarray) -> tuple[Described, bytes]:
     for dtype in _NARROW:
         if distance <= np.iinfo(dtype).max:
             return ["near", dtype.str], np.int64(least).tobytes() + (array - least).astype(dtype).tobytes()
-    return [], np.ascontiguousarray(array).tobytes()
+    return _whole(array)
 
 
 def _are_steps(array: np.ndarray, first: int, step: int) -> bool:

@@ -31,13 +31,18 @@ from app.model import (
     BAD,
     SEGMENT_BITS,
     Flag,
+    Level,
     Origin,
     State,
 )
-from app.model.batches import Bools, UInt8s
+from app.model.batches import Int64s, UInt8s
 from app.model.words import INDEX
+from app.native import kernel
 
 SETTLED = np.zeros(256, np.bool_)
+STATES, FLAGS = len(State), len(Flag)
+COUNTS = STATES + FLAGS + len(Level)
+"""What the kernel counts of closed cells: by state, by flag, by level."""
 SETTLED[[State.EXEMPT, State.DELIVERED, State.ATTEMPTED, State.SUPERSEDED, State.UNVERIFIABLE]] = True
 
 
@@ -121,49 +126,63 @@ def _close_passed(sink: SinkPartition, slices: list[Slice], outcome: Outcome) ->
     """Step 3. Returns the new stragglers."""
     fresh: list[Straggler] = []
     for part in slices:
-        rows = slice(part.lo, part.hi)
-        waived = (part.cells.bits[rows] & Bit.WAIVED) != 0
-        settled = SETTLED[part.states] | (waived & (part.states != NOTHING))
-        closing: slice | Bools = slice(None) if settled.all() else settled
-        part.cells.closed[rows][closing] = part.states[closing] + 1
-        part.cells.flags[rows][closing] = part.flags[closing]
-        _forget_errors(sink, part, settled)
-        _count(sink, part.states[closing], part.flags[closing], part.cells.bits[rows][closing])
         sink.unsealed.add(part.changes.base >> SEGMENT_BITS)
-        odd = (
-            (part.states == State.UNVERIFIABLE)
-            | (~settled & (part.states != NOTHING))
-            | (waived & (part.states != NOTHING))
-        )
-        for row in np.flatnonzero(odd).tolist():
-            offset = part.changes.base + part.lo + row
-            state, flags = State(int(part.states[row])), int(part.flags[row])
-            if state is State.UNVERIFIABLE and not waived[row]:
-                sink.verified_stop.add(offset)
-            if state is State.UNVERIFIABLE or state in BAD:
-                outcome.findings.append(
-                    Finding(offset=offset, state=state, flags=Flag(flags), is_closed=bool(settled[row]))
-                )
-            if not settled[row]:
-                index = part.lo + row
-                kind = int(part.changes.kinds[index])
-                straggler = Straggler(offset, part.changes.key(index), kind, state, flags)
-                sink.stragglers.add(straggler)
-                fresh.append(straggler)
+        odd = (_close_by_arrays if kernel is None else _close_by_kernel)(sink, part)
+        for row in odd.tolist():
+            _note_odd(sink, part, row, outcome, fresh)
+        _forget_errors(sink, part)
     return fresh
 
 
-def _forget_errors(sink: SinkPartition, part: Slice, settled: np.ndarray) -> None:
+def _close_by_kernel(sink: SinkPartition, part: Slice) -> Int64s:
+    """Close what is settled or waived, and count it; rows of what is no plainly settled cell."""
+    rows, is_odd, counts = slice(part.lo, part.hi), np.zeros(part.hi - part.lo, np.bool_), np.zeros(COUNTS, np.int64)
+    cells = part.cells
+    odd = kernel.close_cells(
+        part.states, part.flags, cells.bits[rows], cells.closed[rows], cells.flags[rows], is_odd, counts
+    )
+    sink.tally.closed += counts[:STATES]
+    sink.tally.flags += counts[STATES : STATES + FLAGS]
+    sink.tally.levels += counts[STATES + FLAGS :]
+    return np.flatnonzero(is_odd) if odd else np.zeros(0, np.int64)
+
+
+def _close_by_arrays(sink: SinkPartition, part: Slice) -> Int64s:
+    rows = slice(part.lo, part.hi)
+    is_cell = part.states != NOTHING
+    waived = is_cell & ((part.cells.bits[rows] & Bit.WAIVED) != 0)
+    settled = SETTLED[part.states] | waived
+    part.cells.closed[rows][settled] = part.states[settled] + 1
+    part.cells.flags[rows][settled] = part.flags[settled]
+    _count(sink, part.states[settled], part.flags[settled], part.cells.bits[rows][settled])
+    return np.flatnonzero((part.states == State.UNVERIFIABLE) | (~settled & is_cell) | waived)
+
+
+def _note_odd(sink: SinkPartition, part: Slice, row: int, outcome: Outcome, fresh: list[Straggler]) -> None:
+    """A cell that is unverifiable, bad, still open, or closed because somebody waived it."""
+    index, state, flags = part.lo + row, State(int(part.states[row])), int(part.flags[row])
+    offset, is_closed = part.changes.base + index, bool(part.cells.closed[index])
+    if state is State.UNVERIFIABLE and not part.cells.bits[index] & Bit.WAIVED:
+        sink.verified_stop.add(offset)
+    if state is State.UNVERIFIABLE or state in BAD:
+        outcome.findings.append(Finding(offset=offset, state=state, flags=Flag(flags), is_closed=is_closed))
+    if not is_closed:
+        straggler = Straggler(offset, part.changes.key(index), int(part.changes.kinds[index]), state, flags)
+        sink.stragglers.add(straggler)
+        fresh.append(straggler)
+
+
+def _forget_errors(sink: SinkPartition, part: Slice) -> None:
     """What was wrong with a cell is told while it is open."""
     start = part.changes.base + part.lo
     for offset in [offset for offset in sink.errors if 0 <= offset - start < part.hi - part.lo]:
-        if settled[offset - start]:
+        if part.cells.closed[offset & INDEX]:
             del sink.errors[offset]
 
 
 def _count(sink: SinkPartition, states: UInt8s, flags: UInt8s, bits: np.ndarray) -> None:
     sink.tally.levels += rules.level_counts(states, bits)
-    sink.tally.closed += np.bincount(states, minlength=10)
+    sink.tally.closed += np.bincount(states, minlength=STATES)
     sink.tally.flags += rules.flag_counts(flags)
 
 
@@ -174,12 +193,8 @@ def _inform_stragglers(sink: SinkPartition, slices: list[Slice]) -> None:
     for part in slices:
         halves = part.changes.key_hashes[part.lo : part.hi, 0]
         match = part.changes.has_key[part.lo : part.hi] & sink.stragglers.may_have(halves)
-        if not match.any():
-            continue
-        wanted = {part.changes.key_hashes[part.lo + row].tobytes() for row in np.flatnonzero(match).tolist()}
-        wanted &= sink.stragglers.by_key.keys()
-        start, end = part.changes.base + part.lo, part.changes.base + part.hi
-        for fact in sink.facts(wanted, start, end):
+        rows = (np.flatnonzero(match) + part.lo).tolist()
+        for fact in sink.facts_at(part.changes, sink.stragglers.by_key, rows):
             if fact.offset not in sink.stragglers:
                 sink.stragglers.absorb(fact)
             else:

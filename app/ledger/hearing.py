@@ -8,13 +8,17 @@ import numpy as np
 
 from app.ledger import rules
 from app.ledger.cells import Bit, CellSegment, Receipt, ReceiptArrays, Remark, Word
-from app.ledger.changes import ChangeSegment, runs
+from app.ledger.changes import ChangeSegment, runs, segment_numbers
 from app.ledger.lane import LaneRows
 from app.ledger.rules import View
 from app.model import SEGMENT_BITS, SEGMENT_OFFSETS, TAIL_OFFSETS, ChangeKind, EvidenceKind, ReceiptStatus, State
 from app.model.batches import Int64s, Places, UInt8s, numbers_of, side_by_side
 from app.model.words import ANY_KIND, INDEX
+from app.native import kernel
 
+SAID = tuple(name for name in ReceiptArrays.__dataclass_fields__)
+WRITTEN = ("bits", "closed", "status", "fingerprints", "first_at", "apply_at", "apply_rank", "apply_sequence")
+"""Columns of receipts and of cells, in the order in which the kernel takes them."""
 MOST_ERRORS, MOST_CHARACTERS = 10_000, 500
 """Errors that are kept of one lane's open cells, and how much of each; they decide nothing."""
 
@@ -29,11 +33,46 @@ def hear(sink: SinkPartition, receipts: ReceiptArrays) -> None:
         for row in np.flatnonzero(beyond).tolist():
             sink.parked.append((receipts.receipt(row), int(receipts.offsets[row])))
         receipts = receipts[~beyond]
+    if kernel is not None and len(receipts):
+        receipts = _hear_first(sink, receipts)
     order = np.argsort(receipts.offsets >> SEGMENT_BITS, kind="stable")
     if len(order) and (np.diff(order) < 0).any():
         receipts = receipts[order]
     for number, lo, hi in runs(receipts.offsets):
         _hear_segment(sink, number, receipts[lo:hi])
+
+
+def _hear_first(sink: SinkPartition, receipts: ReceiptArrays) -> ReceiptArrays:
+    """Fold with the kernel what are the first receipts of open cells; the others, which need more than columns, are given back."""
+    lowest, highest = int(receipts.offsets.min()), int(receipts.offsets.max())
+    if any(start <= highest and lowest < end for start, end in sink.skips):
+        return receipts
+    is_left = np.ones(len(receipts), np.bool_)
+    said = [np.ascontiguousarray(getattr(receipts, name)) for name in SAID]
+    for number in segment_numbers(receipts.offsets):
+        changes = sink.changes.segments.get(number)
+        if changes is None:
+            continue
+        cells = sink.cells_at(number)
+        written = [getattr(cells, name) for name in WRITTEN]
+        for terms, lo, hi in sink.terms.pieces(changes.base, 0, SEGMENT_OFFSETS):
+            rule = np.array(
+                [changes.base, lo, hi, terms.projection, changes.fingerprints.shape[1], sink.fence], np.int64
+            )
+            kernel.hear_first(rule, *said, is_left, changes.kinds, changes.left_out, changes.fingerprints, *written)
+    heard = receipts.offsets[~is_left]
+    sink.tally.rows["cells"] += len(heard)
+    _note_touched(sink, heard)
+    return receipts[is_left]
+
+
+def _note_touched(sink: SinkPartition, offsets: Int64s) -> None:
+    """Open cells were spoken of: stragglers among them, and stragglers of the same keys, may be judged otherwise now."""
+    if not len(sink.stragglers) or not len(offsets):
+        return
+    for offset in sink.stragglers.among(offsets):
+        straggler_spoke(sink, offset)
+    sink.touched.append(offsets)
 
 
 def _hear_segment(sink: SinkPartition, number: int, receipts: ReceiptArrays) -> None:
@@ -104,10 +143,7 @@ def _hear_open(
             cells.put(place, word)
     if (kinds == ChangeKind.TRUNCATE).any():
         _note_truncates(sink, changes, cells, numbers_of(index)[kinds == ChangeKind.TRUNCATE])
-    if len(sink.stragglers):
-        for offset in sink.stragglers.among(changes.base >> SEGMENT_BITS, receipts.offsets):
-            straggler_spoke(sink, offset)
-        sink.touched.append(receipts.offsets)
+    _note_touched(sink, receipts.offsets)
 
 
 def _note_truncates(sink: SinkPartition, changes: ChangeSegment, cells: CellSegment, index: Int64s) -> None:

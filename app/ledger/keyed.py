@@ -7,7 +7,7 @@ how far ahead the changes happened to be read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -108,22 +108,29 @@ def facts(
     halves = np.unique(np.frombuffer(b"".join(wanted), np.uint64)[::2])
     for segment, start, end in changes.slices(lo, hi):
         may_be = segment.has_key[start:end] & are_among(halves, segment.key_hashes[start:end, 0])
-        rows = [row for row in (np.flatnonzero(may_be) + start).tolist() if segment.key_hashes[row].tobytes() in wanted]
-        if not rows:
+        rows = (np.flatnonzero(may_be) + start).tolist()
+        yield from facts_at(segment, cells_of, states_of, wanted, rows)
+
+
+def facts_at(
+    segment: ChangeSegment, cells_of: CellsOf, states_of: StatesOf, wanted: Container[bytes], rows: Iterable[int]
+) -> Iterator[Fact]:
+    """The facts of some changes of a segment, as far as their keys are wanted."""
+    for index in rows:
+        key = segment.key_hashes[index].tobytes()
+        if key not in wanted:
             continue
         cells = cells_of(segment)
-        states = states_of(segment, cells, rows[0], rows[-1] + 1)
-        for index in rows:
-            state = int(states[index - rows[0]])
-            yield Fact(
-                key=segment.key_hashes[index].tobytes(),
-                offset=segment.base + index,
-                is_expected=state != State.EXEMPT,
-                is_known=cells is not None and bool(cells.bits[index] & Bit.NOT_REJECTED),
-                is_fine=state in FINE,
-                rank=NEVER if cells is None else int(cells.apply_rank[index]),
-                sequence=NEVER if cells is None else int(cells.apply_sequence[index]),
-            )
+        state = int(states_of(segment, cells, index, index + 1)[0])
+        yield Fact(
+            key=key,
+            offset=segment.base + index,
+            is_expected=state != State.EXEMPT,
+            is_known=cells is not None and bool(cells.bits[index] & Bit.NOT_REJECTED),
+            is_fine=state in FINE,
+            rank=NEVER if cells is None else int(cells.apply_rank[index]),
+            sequence=NEVER if cells is None else int(cells.apply_sequence[index]),
+        )
 
 
 class Newest:

@@ -6,6 +6,7 @@ by half of their hashes first: of some thousand changes most keys stand alone, a
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -15,11 +16,22 @@ from app.ledger.changes import ChangeSegment
 from app.ledger.keyed import Later
 from app.ledger.sink import SinkPartition
 from app.ledger.slices import Slice
-from app.model import SEGMENT_BITS, Flag, State
+from app.model import SEGMENT_BITS, SEGMENT_OFFSETS, Flag, State
 from app.model.batches import Bools, Int64s, UInt64s, side_by_side
+from app.native import kernel
 
+SLOT_WORDS = 5
+"""Of the kernel's table (app/native/src/ordering.c)."""
 MOST_PAIRED = 8
 """Changes of one key that are compared pair by pair, in arrays; a busier key is gone through from its end."""
+
+
+class Pass(IntEnum):
+    """What the kernel does with cells: note their keys, add them to keys that were noted, or judge and add them."""
+
+    NOTE = 0
+    ADD = 1
+    JUDGE = 2
 
 
 class Applied(NamedTuple):
@@ -37,8 +49,46 @@ class Applied(NamedTuple):
 
 def mark_out_of_order(sink: SinkPartition, slices: list[Slice]) -> None:
     """Write the flag into the slices of newly passed cells, seen against every change of their keys below the horizon."""
-    start = slices[0].changes.base + slices[0].lo
-    end = slices[-1].changes.base + slices[-1].hi
+    (_mark_by_arrays if kernel is None else _mark_by_table)(sink, slices)
+
+
+def _mark_by_table(sink: SinkPartition, slices: list[Slice]) -> None:
+    """With the kernel's table of keys, filled from the newest change back. Of what lies above the slices only their keys matter."""
+    start, end = _bounds(slices)
+    table = np.zeros((1 << (2 * (end - start)).bit_length(), SLOT_WORDS), np.int64)
+    if sink.horizon > end:
+        _go_back(sink, table, Pass.NOTE, start, end)
+        _go_back(sink, table, Pass.ADD, end, sink.horizon)
+    for base, is_late in _go_back(sink, table, Pass.JUDGE, start, end):
+        for part in [part for part in slices if part.changes.base == base]:
+            _mark(part, np.flatnonzero(is_late[part.lo : part.hi]))
+
+
+def _go_back(sink: SinkPartition, table: Int64s, what: Pass, start: int, end: int) -> list[tuple[int, Bools]]:
+    """One pass over cells, from the last to the first; first offsets of segments that have some that are late, with which."""
+    found = []
+    for number in reversed(sink.changes.segments.between(start >> SEGMENT_BITS, (end - 1 >> SEGMENT_BITS) + 1)):
+        changes, cells = sink.changes.segments[number], sink.cells.get(number)
+        if cells is None:
+            continue
+        lo, hi = max(start - changes.base, 0), min(end - changes.base, SEGMENT_OFFSETS)
+        is_late = np.zeros(SEGMENT_OFFSETS, np.bool_)
+        columns = (changes.key_hashes, changes.has_key, cells.apply_rank, cells.apply_sequence, is_late)
+        if kernel.late_applies(what, lo, hi, (table, *columns)):
+            found.append((changes.base, is_late))
+    return found
+
+
+def _mark(part: Slice, rows: Int64s) -> None:
+    part.flags[rows[part.states[rows] != State.EXEMPT]] |= np.uint8(Flag.OUT_OF_ORDER)
+
+
+def _bounds(slices: list[Slice]) -> tuple[int, int]:
+    return slices[0].changes.base + slices[0].lo, slices[-1].changes.base + slices[-1].hi
+
+
+def _mark_by_arrays(sink: SinkPartition, slices: list[Slice]) -> None:
+    start, end = _bounds(slices)
     applied = _applied(sink, start, max(sink.horizon, end))
     if len(applied.offsets) < 2 or _is_in_order(applied):
         return
@@ -46,9 +96,7 @@ def mark_out_of_order(sink: SinkPartition, slices: list[Slice]) -> None:
         if offset >= end:
             break
         part = next(part for part in slices if part.changes.base + part.lo <= offset < part.changes.base + part.hi)
-        row = offset - part.changes.base - part.lo
-        if part.states[row] != State.EXEMPT:
-            part.flags[row] |= np.uint8(Flag.OUT_OF_ORDER)
+        _mark(part, np.array([offset - part.changes.base - part.lo]))
 
 
 def out_of_order(applied: Applied) -> Int64s:

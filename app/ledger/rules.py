@@ -15,6 +15,7 @@ from app.ledger.changes import ChangeSegment
 from app.model import NO_TIME, ChangeKind, Contract, Flag, LeftOut, Level, ReceiptStatus, State
 from app.model.batches import Bools, Int64s, UInt8s, UInt64s
 from app.model.words import ANY_KIND
+from app.native import kernel
 
 NOTHING = 255
 """In arrays of states: no cell here."""
@@ -114,6 +115,26 @@ def name_kinds(kinds: UInt8s, status: UInt8s) -> UInt8s:
     """A presence receipt "of the kind its change expects" gets that kind: DELETED for deletes, else APPLIED."""
     wanted = np.where(kinds == ChangeKind.DELETE, ReceiptStatus.DELETED, ReceiptStatus.APPLIED)
     return np.where(status == ANY_KIND, wanted, status).astype(np.uint8)
+
+
+def plain(
+    rules: Expectations, view: View, changes: ChangeSegment, cells: CellSegment, lo: int, hi: int
+) -> tuple[UInt8s, UInt8s]:
+    """`plain_states` and `plain_flags` of a segment's slice."""
+    if kernel is None:
+        states = plain_states(rules, view, changes, cells, lo, hi)
+        return states, plain_flags(rules, view, changes, cells, states, lo, hi)
+    rule = (
+        changes.base, lo, hi, rules.projection, changes.left_out.shape[1], view.beginning, view.fence, rules.is_progress,
+        rules.is_fault, rules.late_after_ms,
+    )  # fmt: skip
+    skipped = view.skipped(changes.base, lo, hi) if view.skips else np.zeros(0, np.bool_)
+    states, flags = np.empty(hi - lo, np.uint8), np.empty(hi - lo, np.uint8)
+    kernel.judge_cells(
+        np.array(rule, np.int64), rules.expected, skipped, changes.kinds, changes.left_out, changes.source_ts_ms,
+        changes.timestamps, changes.duplicates, cells.bits, cells.status, cells.first_at, states, flags,
+    )  # fmt: skip
+    return states, flags
 
 
 def plain_states(

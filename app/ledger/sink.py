@@ -7,6 +7,7 @@ and what a mark does to the view. Pure: arrays in, state and findings out; no cl
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Container, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from app.ledger.cells import Bit, CellSegment, Receipt, Remark, Word
 from app.ledger.changes import Changes, ChangeSegment
 from app.ledger.counts import Counts
 from app.ledger.hearing import hear, note_errors, one, straggler_spoke
-from app.ledger.keyed import FINE, Fact, facts
+from app.ledger.keyed import FINE, Fact, facts, facts_at
 from app.ledger.lane import LaneRows
 from app.ledger.rebuilding import forget_cells
 from app.ledger.rules import View
@@ -336,6 +337,8 @@ class SinkPartition:
 
     def states(self, changes: ChangeSegment, cells: CellSegment | None, lo: int, hi: int) -> UInt8s:
         """Plain states of a slice, closed cells as they closed."""
+        if cells is not None and cells.closed[lo:hi].all():
+            return cells.closed[lo:hi] - 1
         view = self.view()
         parts = [
             rules.plain_states(terms.expectations, view, changes, cells, first, last)
@@ -349,16 +352,14 @@ class SinkPartition:
 
     def facts(self, keys: set[bytes], lo: int, hi: int) -> list[Fact]:
         """Facts about the changes of some keys at ``[lo, hi)``."""
-        return list(
-            facts(
-                self.changes,
-                lambda segment: self.cells.get(segment.base >> SEGMENT_BITS),
-                self.states,
-                keys,
-                lo,
-                min(hi, self.changes.next),
-            )
-        )
+        return list(facts(self.changes, self._cells_of, self.states, keys, lo, min(hi, self.changes.next)))
+
+    def facts_at(self, segment: ChangeSegment, keys: Container[bytes], rows: Iterable[int]) -> list[Fact]:
+        """Facts about some changes of a segment, as far as they are of some keys."""
+        return list(facts_at(segment, self._cells_of, self.states, keys, rows))
+
+    def _cells_of(self, segment: ChangeSegment) -> CellSegment | None:
+        return self.cells.get(segment.base >> SEGMENT_BITS)
 
     def word(self, offset: int) -> Word:
         """The word of one cell."""

@@ -62,7 +62,6 @@ def passed_slices(
     for changes, first, last in sink.changes.slices(start, end):
         cells = (cells_at or sink.cells_at)(changes.base >> SEGMENT_BITS)
         for terms, lo, hi in sink.terms.pieces(changes.base, first, last):
-            states = rules.plain_states(terms.expectations, view, changes, cells, lo, hi)
-            flags = rules.plain_flags(terms.expectations, view, changes, cells, states, lo, hi)
+            states, flags = rules.plain(terms.expectations, view, changes, cells, lo, hi)
             found.append(Slice(changes, cells, lo, hi, states, flags, terms))
     return found

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 
+from app.ledger.changes import segment_numbers
 from app.ledger.keyed import Fact, Later, are_among
 from app.ledger.segments import Log
 from app.model import SEGMENT_BITS, State
@@ -17,6 +18,9 @@ from app.model.batches import Bools, Int64s, UInt64s
 
 FRESH_KEYS = 1_024
 """Keys that came since all were sorted."""
+
+ENDS = np.uint64((1 << 16) - 1)
+"""The last bits of a key's half: looked up first, since most keys of most fences are no straggler's by these alone."""
 
 
 class Straggler:
@@ -53,6 +57,7 @@ class Stragglers:
         self._lowest: list[int] = []
         self._halves: UInt64s = np.zeros(0, np.uint64)
         self._fresh: set[int] = set()
+        self._ends: Bools = np.zeros(int(ENDS) + 1, np.bool_)
 
     def __len__(self) -> int:
         return len(self.by_offset)
@@ -68,7 +73,9 @@ class Stragglers:
         heapq.heappush(self._lowest, straggler.offset)
         if straggler.key is not None:
             self.by_key.setdefault(straggler.key, []).append(straggler.offset)
-            self._fresh.add(int.from_bytes(straggler.key[:8], "little"))
+            half = int.from_bytes(straggler.key[:8], "little")
+            self._fresh.add(half)
+            self._ends[half & int(ENDS)] = True
 
     def remove(self, offset: int) -> Straggler:
         """A cell closed, or its life ended."""
@@ -111,16 +118,25 @@ class Stragglers:
         What left since is still among them until many came: sorting all keys at each fence would be most of its cost.
         """
         if len(self._fresh) > FRESH_KEYS:
-            keys = np.frombuffer(b"".join(self.by_key), np.uint64).reshape(-1, 2)
-            self._halves = np.unique(keys[:, 0])
-            self._fresh.clear()
-        fresh = np.sort(np.fromiter(self._fresh, np.uint64, len(self._fresh)))
-        return are_among(fresh, halves) | are_among(self._halves, halves)
+            self._sort_keys()
+        found: Bools = self._ends[halves & ENDS]
+        rows = np.flatnonzero(found)
+        if len(rows):
+            near, fresh = halves[rows], np.sort(np.fromiter(self._fresh, np.uint64, len(self._fresh)))
+            found[rows] = are_among(fresh, near) | are_among(self._halves, near)
+        return found
 
-    def among(self, number: int, offsets: Int64s) -> list[int]:
-        """Which of some offsets of one segment are stragglers'; each once."""
-        here = self._by_segment.get(number)
-        return [] if here is None else found_in(np.array(sorted(here), np.int64), offsets)
+    def _sort_keys(self) -> None:
+        keys = np.frombuffer(b"".join(self.by_key), np.uint64).reshape(-1, 2)
+        self._halves = np.unique(keys[:, 0])
+        self._fresh.clear()
+        self._ends[:] = False
+        self._ends[self._halves & ENDS] = True
+
+    def among(self, offsets: Int64s) -> list[int]:
+        """Which of some offsets are stragglers'; each once."""
+        here = sorted(offset for number in segment_numbers(offsets) for offset in self._by_segment.get(number, ()))
+        return found_in(np.array(here, np.int64), offsets) if here else []
 
     def of_key(self, key: bytes | None) -> Iterator[Straggler]:
         """The stragglers of one key, in the order in which they were found."""

@@ -51,11 +51,15 @@ int are_rows(const struct array *rows, int64_t count)
 
 struct program program_of(const struct array *arrays)
 {
-    return (struct program){
+    struct program program = {
         .nodes = arrays[NODES].view.buf,
         .columns = arrays[COLUMNS].view.buf,
         .names = {arrays[NAMES].view.buf, arrays[NAME_ENDS].view.buf},
     };
+    for (const struct node *node = program.nodes; node < program.nodes + arrays[NODES].count; node++)
+        if (node->action == SLOT && node->slot >= program.slots)
+            program.slots = node->slot + 1;
+    return program;
 }
 
 /* NULL, with an exception set, where there is no memory. */

@@ -15,14 +15,10 @@ static inline int64_t unzigzagged(uint64_t bits)
     return (int64_t)((bits >> 1) ^ (0 - (bits & 1)));
 }
 
-/* A zigzag varint. The tenth byte may only be 1, the last of 64 bits; a last byte of 0 was not needed. */
-static inline int read_long(struct cursor *in, int64_t *number)
+/* A varint of any length, byte by byte. The tenth byte may only be 1, the last of 64 bits; a last byte of 0 was not needed. */
+static inline int read_bits(struct cursor *in, uint64_t *found)
 {
     uint64_t bits = 0;
-    if (in->at < in->end && *in->at < 0x80) { /* nearly all: sizes, branches, small numbers */
-        *number = unzigzagged(*in->at++);
-        return DECODED;
-    }
     for (int place = 0; place < LONGEST_VARINT; place++) {
         if (in->at == in->end)
             return TRUNCATED;
@@ -31,13 +27,44 @@ static inline int read_long(struct cursor *in, int64_t *number)
             return BAD_NUMBER;
         bits |= (uint64_t)(byte & 0x7F) << (7 * place); /* at most 63 */
         if (byte < 0x80) {
-            if (byte == 0 && place > 0)
-                return BAD_NUMBER;
-            *number = unzigzagged(bits);
-            return DECODED;
+            *found = bits;
+            return byte == 0 && place > 0 ? BAD_NUMBER : DECODED;
         }
     }
     return BAD_NUMBER;
+}
+
+/* The lowest seven bits of each of eight bytes, side by side. */
+static inline uint64_t squeezed(uint64_t bytes)
+{
+    bytes = (bytes & 0x007F007F007F007FULL) | (bytes & 0x7F007F007F007F00ULL) >> 1;
+    bytes = (bytes & 0x00003FFF00003FFFULL) | (bytes & 0x3FFF00003FFF0000ULL) >> 2;
+    return (bytes & 0x000000000FFFFFFFULL) | (bytes & 0x0FFFFFFF00000000ULL) >> 4;
+}
+
+/* A zigzag varint: of one byte, as sizes, branches and small numbers are; of up to eight, as times and places in logs are, by
+ * one load where eight bytes are left; else byte by byte. */
+static inline int read_long(struct cursor *in, int64_t *number)
+{
+    uint64_t bits;
+    if (in->at < in->end && *in->at < 0x80) {
+        *number = unzigzagged(*in->at++);
+        return DECODED;
+    }
+    if (in->end - in->at >= 8) {
+        uint64_t bytes = load_u64(in->at), ends = ~bytes & 0x8080808080808080ULL;
+        if (ends != 0) {
+            int size = (__builtin_ctzll(ends) >> 3) + 1; /* 2 to 8, for the first byte goes on */
+            if (in->at[size - 1] == 0)
+                return BAD_NUMBER;
+            *number = unzigzagged(squeezed(bytes & (~0ULL >> (64 - 8 * size))));
+            in->at += size;
+            return DECODED;
+        }
+    }
+    TRY(read_bits(in, &bits));
+    *number = unzigzagged(bits);
+    return DECODED;
 }
 
 static inline int read_fixed(struct cursor *in, int64_t size, const uint8_t **bytes)

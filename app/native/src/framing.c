@@ -33,26 +33,41 @@ static const uint8_t *value_of(const struct array *arrays, int64_t row, int64_t 
     return NULL;
 }
 
-static PyObject *framing_ids(PyObject *self, PyObject *args)
+/* The number of a schema id among those found so far, `*count` of them: a new one where there is room, else NO_SCHEMA. */
+enum { NO_SCHEMA = 0xFF };
+
+static uint8_t number_of(int32_t id, int32_t *ids, int64_t *count, int64_t room)
+{
+    for (int64_t number = 0; number < *count; number++)
+        if (ids[number] == id)
+            return (uint8_t)number;
+    if (*count == room)
+        return NO_SCHEMA;
+    ids[*count] = id;
+    return (uint8_t)(*count)++;
+}
+
+static PyObject *framing_schemas(PyObject *self, PyObject *args)
 {
     static const struct shape SHAPES[ARRAYS] = {
-        {"buffer", 1, 0}, {"starts", 8, 0}, {"sizes", 8, 0}, {"ids", 4, 1}, {"is_framed", 1, 1}};
+        {"buffer", 1, 0}, {"starts", 8, 0}, {"sizes", 8, 0}, {"ids", 4, 1}, {"numbers", 1, 1}};
     struct array arrays[ARRAYS];
     (void)self;
     if (opened(args, arrays, SHAPES, ARRAYS) < 0)
         return NULL;
-    int64_t count = arrays[STARTS].count;
-    int is_fine = are_even(arrays, count, count);
+    int64_t count = arrays[STARTS].count, room = arrays[FIRST].count, found = 0;
+    int is_fine = are_even(arrays, count, room) && room < NO_SCHEMA;
     int32_t *ids = arrays[FIRST].view.buf;
-    uint8_t *framed = arrays[SECOND].view.buf;
+    uint8_t *numbers = arrays[SECOND].view.buf;
     for (int64_t row = 0; is_fine && row < count; row++) {
         int64_t size;
         const uint8_t *value = value_of(arrays, row, &size);
-        framed[row] = value != NULL && is_framed(value, size);
-        ids[row] = framed[row] ? (int32_t)__builtin_bswap32(load_u32(value + 1)) : 0; /* 1 + 4 is FRAME */
+        numbers[row] = NO_SCHEMA;
+        if (value != NULL && is_framed(value, size)) /* 1 + 4 is FRAME */
+            numbers[row] = number_of((int32_t)__builtin_bswap32(load_u32(value + 1)), ids, &found, room);
     }
     closed(arrays, ARRAYS);
-    return is_fine ? Py_NewRef(Py_None) : NULL;
+    return is_fine ? PyLong_FromLongLong(found) : NULL;
 }
 
 static PyObject *framing_keys(PyObject *self, PyObject *args)
@@ -80,7 +95,7 @@ static PyObject *framing_keys(PyObject *self, PyObject *args)
 }
 
 PyMethodDef framing_methods[] = {
-    {"framed_ids", framing_ids, METH_VARARGS, "framed_ids(buffer, starts, sizes, ids, is_framed): fills the last two."},
+    {"schemas", framing_schemas, METH_VARARGS, "schemas(buffer, starts, sizes, ids, numbers): see app/decode/framing.py."},
     {"key_hashes", framing_keys, METH_VARARGS, "key_hashes(buffer, starts, sizes, hashes, has_key): fills the last two."},
     {NULL, NULL, 0, NULL},
 };

@@ -7,8 +7,8 @@
 
 static int filled(PyObject *module)
 {
-    PyMethodDef *parts[] = {crc32c_methods,  framing_methods,  hash_methods, changes_methods,
-                            receipts_methods, records_methods, window_methods};
+    PyMethodDef *parts[] = {changes_methods, columns_methods,  crc32c_methods,   framing_methods, hash_methods,
+                            hearing_methods, judging_methods, ordering_methods, receipts_methods, records_methods, window_methods};
     choose_crc32c();
     for (size_t part = 0; part < sizeof parts / sizeof *parts; part++)
         if (PyModule_AddFunctions(module, parts[part]))

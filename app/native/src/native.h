@@ -30,9 +30,13 @@ uint32_t crc32c(const uint8_t *data, int64_t size);
 void choose_crc32c(void);
 
 extern PyMethodDef changes_methods[];
+extern PyMethodDef columns_methods[];
 extern PyMethodDef crc32c_methods[];
 extern PyMethodDef framing_methods[];
 extern PyMethodDef hash_methods[];
+extern PyMethodDef hearing_methods[];
+extern PyMethodDef judging_methods[];
+extern PyMethodDef ordering_methods[];
 extern PyMethodDef receipts_methods[];
 extern PyMethodDef records_methods[];
 extern PyMethodDef window_methods[];

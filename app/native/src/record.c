@@ -103,7 +103,7 @@ int walked(struct work *work, const uint8_t *body, int64_t size)
     work->total = 0;
     work->has_row = 0;
     work->parts_used = 0;
-    memset(work->slots, 0, sizeof work->slots); /* all of them IS_NULL */
+    memset(work->slots, 0, (size_t)work->program->slots * sizeof *work->slots); /* IS_NULL; others never were anything else */
     if (work->is_partial)
         memset(work->without, 0, sizeof work->without);
     work->is_partial = 0;

@@ -75,6 +75,7 @@ struct program {
     const struct node *nodes; /* the first is the record's own */
     const struct column *columns;
     struct names names;
+    int64_t slots; /* those that some node has are below */
 };
 
 struct cursor {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from app.ledger import blocks, columns
+from app.native import kernel, missing
 
 INT64 = np.iinfo(np.int64)
 DTYPES = st.sampled_from([np.int64, np.int32, np.uint64, np.uint16, np.uint8, np.bool_])
@@ -22,6 +24,20 @@ def there_and_back(arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray]
     described, parts = columns.packed(arrays)
     data = b"".join(parts)
     return columns.unpacked(json.loads(json.dumps(described)), b"head" + data, 4), len(data)
+
+
+@pytest.mark.skipif(kernel is None, reason=missing() or "")
+@given(
+    hnp.arrays(st.sampled_from([np.int64, np.uint8]), st.integers(columns.LEAST, 300))
+    | hnp.arrays(np.int64, st.integers(columns.LEAST, 300), elements=st.integers(-5, 1 << 20), fill=st.integers(0, 9))
+)
+def test_the_kernel_takes_the_same_form(array: np.ndarray) -> None:
+    described, parts = columns.packed({"a": array})
+    with mock.patch.object(columns, "kernel", None):
+        assert (described, [bytes(part) for part in columns.packed({"a": array})[1]]) == (
+            columns.packed({"a": array})[0],
+            [bytes(part) for part in parts],
+        )
 
 
 @given(hnp.arrays(DTYPES, SHAPES))
