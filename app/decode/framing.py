@@ -9,10 +9,12 @@ import numpy as np
 
 from app.errors import Undecodable
 from app.model import RawBatch
-from app.model.batches import Bools, Int32s, Int64s
+from app.model.batches import Int64s, NumbersOf
 from app.native import kernel
 
 HEADER_BYTES = 5
+MOST_SCHEMAS = 64
+"""Of one batch, for the kernel."""
 _header = struct.Struct(">bi")
 
 
@@ -40,40 +42,39 @@ def key_body(key: bytes) -> bytes:
     return key[HEADER_BYTES:] if is_framed(key) else key
 
 
-def framed_ids(raw: RawBatch) -> tuple[Int32s, Bools]:
-    """``int32[n]``, the schema ids of a batch's values, and ``bool[n]``, which of them are framed."""
-    if kernel is not None:
-        found, is_framed = np.zeros(len(raw), np.int32), np.zeros(len(raw), np.bool_)
-        places = map(np.ascontiguousarray, (raw.value_starts, raw.value_sizes))
-        kernel.framed_ids(raw.buffer, *places, found, is_framed)
-        return found, is_framed
-    data = np.frombuffer(raw.buffer + bytes(HEADER_BYTES), np.uint8)
-    heads = data[raw.value_starts[:, None] + np.arange(HEADER_BYTES)]
-    ids: Int32s = np.ascontiguousarray(heads[:, 1:]).view(">i4")[:, 0].astype(np.int32)
-    return ids, (raw.value_sizes >= HEADER_BYTES) & (heads[:, 0] == 0)
-
-
 def schema_ids(raw: RawBatch) -> set[int]:
     """Ids that a batch's values name, so that they can be fetched ahead of decoding."""
-    ids, is_framed = framed_ids(raw)
-    return set(_distinct(ids[is_framed]))
+    return set(_schemas(raw)[0])
 
 
 def rows_by_schema(raw: RawBatch) -> Iterator[tuple[int, Int64s]]:
     """The framed rows of a batch by the schema that they name."""
-    ids, is_framed = framed_ids(raw)
-    rows = np.flatnonzero(is_framed)
-    if not len(rows):
-        return
-    ids = ids[rows]
-    numbers = _distinct(ids)
-    for number in numbers:
-        yield number, rows if len(numbers) == 1 else rows[ids == number]
+    ids, numbers = _schemas(raw)
+    for number, schema_id in enumerate(ids):
+        yield schema_id, np.flatnonzero(numbers == number)
 
 
-def _distinct(ids: Int32s) -> list[int]:
-    """Each number once; nearly always there is only one."""
-    if len(ids) and bool((ids == ids[0]).all()):
-        return [int(ids[0])]
-    found: list[int] = np.unique(ids).tolist()
+def _schemas(raw: RawBatch) -> tuple[list[int], NumbersOf]:
+    """The ids that values name, each once, and which of them each row names; found once for each batch."""
+    found = raw.schemas
+    if found is None:
+        found = (None if kernel is None else _by_kernel(raw)) or _by_arrays(raw)
+        object.__setattr__(raw, "schemas", found)
     return found
+
+
+def _by_kernel(raw: RawBatch) -> tuple[list[int], NumbersOf] | None:
+    """None where the kernel has no room for so many."""
+    ids, numbers = np.zeros(MOST_SCHEMAS, np.int32), np.zeros(len(raw), np.uint8)
+    found = kernel.schemas(raw.buffer, *map(np.ascontiguousarray, (raw.value_starts, raw.value_sizes)), ids, numbers)
+    return (ids[:found].tolist(), numbers) if found < MOST_SCHEMAS else None
+
+
+def _by_arrays(raw: RawBatch) -> tuple[list[int], NumbersOf]:
+    data = np.frombuffer(raw.buffer + bytes(HEADER_BYTES), np.uint8)
+    heads = data[raw.value_starts[:, None] + np.arange(HEADER_BYTES)]
+    is_framed = (raw.value_sizes >= HEADER_BYTES) & (heads[:, 0] == 0)
+    ids, places = np.unique(np.ascontiguousarray(heads[is_framed, 1:]).view(">i4")[:, 0], return_inverse=True)
+    numbers = np.full(len(raw), -1, np.int64)
+    numbers[is_framed] = places
+    return ids.tolist(), numbers

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ Int32s = npt.NDArray[np.int32]
 UInt64s = npt.NDArray[np.uint64]
 UInt8s = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
+
+NumbersOf = npt.NDArray[np.integer[Any]]
+"""Numbers of something by row, of whatever width."""
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -61,6 +64,7 @@ class RawBatch:
         buffer: all keys and values, and whatever stands between them; what a row's bytes are is said by the next four alone.
         key_starts, key_sizes, value_starts, value_sizes: ``int64[n]`` into ``buffer``; size -1 is null.
         headers: by row index, only for rows that have headers.
+        schemas: what `app.decode.framing` has found of the values' framing, since it is asked more than once.
     """
 
     topic: str
@@ -75,6 +79,7 @@ class RawBatch:
     value_starts: Int64s
     value_sizes: Int64s
     headers: Mapping[int, Headers] = field(default_factory=dict)
+    schemas: tuple[list[int], NumbersOf] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.offsets)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.decode import framing
-from app.decode.framing import framed_ids, schema_ids, unframed
+from app.decode.framing import MOST_SCHEMAS, rows_by_schema, schema_ids, unframed
 from app.errors import Undecodable
 from app.model import RawBatch, RawRecord
 
@@ -26,10 +26,19 @@ def id_of(value):
 def test_a_batch_names_the_schema_ids_of_its_framed_values(kernel, written):
     raw = RawBatch.of("t", 0, [RawRecord(n, 0, b"k", value) for n, value in enumerate(written)], 0, len(written))
     with mock.patch.object(framing, "kernel", kernel):
-        ids, is_framed = framed_ids(raw)
+        by_schema = {schema_id: rows.tolist() for schema_id, rows in rows_by_schema(raw)}
     alone = [id_of(value) for value in written]
 
     assert raw.values() == written
     assert raw.keys() == [b"k"] * len(written)
-    assert [int(number) if is_one else None for number, is_one in zip(ids, is_framed, strict=True)] == alone
+    assert by_schema == {
+        schema_id: [row for row, one in enumerate(alone) if one == schema_id] for schema_id in set(alone) - {None}
+    }
     assert schema_ids(raw) == set(alone) - {None}
+
+
+def test_a_batch_of_more_schemas_than_the_kernel_has_room_for_names_them_all():
+    written = [b"\0" + number.to_bytes(4, "big") for number in range(2 * MOST_SCHEMAS)]
+    raw = RawBatch.of("t", 0, [RawRecord(n, 0, b"k", value) for n, value in enumerate(written)], 0, len(written))
+
+    assert schema_ids(raw) == set(range(2 * MOST_SCHEMAS))
