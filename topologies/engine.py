@@ -96,7 +96,7 @@ def build_app(settings: EngineSettings, worker: Worker) -> Any:
         broker_request_timeout=max(90.0, settings.session_timeout_s + 5),
         consumer_group_instance_id=member_of(settings),
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=2 << 20,
+        consumer_max_fetch_size=1 << 20,
         consumer_metadata_max_age_ms=METADATA_MS,
         datadir=str(faust_dir),
         table_standby_replicas=1,  # 0 would select an assignor that does not keep partition numbers together

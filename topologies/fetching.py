@@ -1,6 +1,7 @@
 """aiokafka's fetch, made to hand on position ranges: one partition's ``[start, next)`` as one `RawBatch`.
 
-`install` replaces names in aiokafka's fetcher. With the kernel a response's bytes become arrays (`topologies.raw_fetch`).
+`install` replaces names in aiokafka. With the kernel a response's bytes become arrays (`topologies.raw_fetch`), and are
+received whole (`topologies.receiving`).
 Without it, or with an aiokafka whose internals nobody has read, aiokafka unpacks records and they are packed again: the
 same ranges, slower. So are record batches of the formats before 2.
 
@@ -18,12 +19,14 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+from aiokafka import conn
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 
 from app.model import RawBatch
 from app.native import missing
 from topologies.raw_fetch import RawMemory, RawRecords, older
+from topologies.receiving import Protocol
 
 logger = logging.getLogger(__name__)
 
@@ -38,14 +41,17 @@ SIGNATURES = {
     "FetchResult._update_position": "self",
     "PartitionRecords.__init__": "self tp records aborted_transactions fetch_offset key_deserializer value_deserializer "
     "check_crcs isolation_level",
+    "AIOKafkaProtocol.__init__": "self closed_fut args loop kw",
 }
 """What is replaced, called or overridden, with its parameters."""
 USED = {
-    "_proc_fetch_request": "MemoryRecords has_next size_in_bytes PartitionRecords FetchResult",
-    "fetched_records": "FetchResult getall has_more",
-    "_get_actions_per_node": "calculate_backoff",
+    "Fetcher._proc_fetch_request": "MemoryRecords has_next size_in_bytes PartitionRecords FetchResult",
+    "Fetcher.fetched_records": "FetchResult getall has_more",
+    "Fetcher._get_actions_per_node": "calculate_backoff",
+    "AIOKafkaConnection.connect": "StreamReader AIOKafkaProtocol",
+    "AIOKafkaConnection._read": "readexactly",
 }
-"""Methods of aiokafka's fetcher, with the names that they have to use for ours to be asked."""
+"""Methods of aiokafka's, with the names that they have to use for ours to be asked."""
 
 
 class Range:
@@ -81,6 +87,7 @@ class Range:
 _stock: Any = fetcher.FetchResult
 _stock_records: Any = fetcher.PartitionRecords
 _stock_memory: Any = fetcher.MemoryRecords
+_stock_protocol: Any = conn.AIOKafkaProtocol
 
 
 class RangedFetchResult(_stock):  # type: ignore[misc]  # aiokafka ships no types
@@ -185,21 +192,32 @@ def _time(record: Any) -> int:
     return -1 if record.timestamp is None else int(record.timestamp)
 
 
+def originals() -> dict[str, Any]:
+    """Classes of aiokafka's whose internals are used, by name."""
+    return {
+        "FetchResult": _stock,
+        "PartitionRecords": _stock_records,
+        "AIOKafkaProtocol": _stock_protocol,
+        "Fetcher": fetcher.Fetcher,
+        "AIOKafkaConnection": conn.AIOKafkaConnection,
+    }
+
+
 def mismatch() -> str | None:
     """Why aiokafka can't be read without its records: it is not the one whose internals were read; None where it is."""
     found = version("aiokafka")
     if found != READ:
         return f"aiokafka is {found}, and only the internals of {READ} are known"
-    originals = {"FetchResult": _stock, "PartitionRecords": _stock_records}
     for place, wanted in SIGNATURES.items():
         owner, name = place.split(".")
-        method = getattr(originals[owner], name, None)
+        method = getattr(originals()[owner], name, None)
         if method is None or list(inspect.signature(method).parameters) != wanted.split():
             return f"{place} of aiokafka does not take: {wanted}"
-    for name, names in USED.items():
-        code = getattr(getattr(fetcher.Fetcher, name, None), "__code__", None)
+    for place, names in USED.items():
+        owner, name = place.split(".")
+        code = getattr(getattr(originals()[owner], name, None), "__code__", None)
         if code is None or not set(names.split()) <= set(code.co_names):
-            return f"Fetcher.{name} of aiokafka does not use: {names}"
+            return f"{place} of aiokafka does not use: {names}"
     return None
 
 
@@ -213,9 +231,11 @@ def install() -> None:
     reason = slow_because()
     if reason is None:
         fetcher.MemoryRecords, fetcher.PartitionRecords, fetcher.FetchResult = RawMemory, RawRecords, RawFetchResult
+        conn.AIOKafkaProtocol = Protocol
         logger.info("fetched records are read by the kernel")
     else:
         fetcher.MemoryRecords, fetcher.PartitionRecords = _stock_memory, _stock_records
         fetcher.FetchResult = RangedFetchResult
+        conn.AIOKafkaProtocol = _stock_protocol
         logger.warning("fetched records are read one by one, which is slower: %s", reason)
     _stock_records._consumer_record = lambda _self, _tp, record: record  # noqa: SLF001

@@ -5,6 +5,7 @@ An upgrade that moves one of them fails here, with the name of what moved, and n
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 from collections import defaultdict
@@ -238,11 +239,21 @@ def test_an_aiokafka_that_nobody_has_read_is_read_record_by_record(monkeypatch: 
 
 @pytest.mark.parametrize("place", [*fetching.SIGNATURES, *fetching.USED])
 def test_every_internal_that_moved_is_noticed(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    owner, _, name = place.rpartition(".")
-    originals = {"": fetcher.Fetcher, "FetchResult": fetching._stock, "PartitionRecords": fetching._stock_records}
-    monkeypatch.setattr(originals[owner], name, lambda: None)
+    owner, name = place.split(".")
+    monkeypatch.setattr(fetching.originals()[owner], name, lambda: None)
 
-    assert place.rsplit(".", maxsplit=1)[-1] in (fetching.mismatch() or "")
+    assert place in (fetching.mismatch() or "")
+
+
+def test_the_reader_is_asyncios_but_for_what_it_holds() -> None:
+    text = source(asyncio.StreamReader._wait_for_data)
+
+    assert "self._transport.resume_reading()" in text
+    assert "self._waiter = self._loop.create_future()" in text
+    assert {"_eof", "_exception", "_limit", "_paused", "_transport"} <= set(
+        asyncio.StreamReader.__init__.__code__.co_names
+    )
+    assert "reader.feed_data(data)" in source(asyncio.StreamReaderProtocol.data_received)
 
 
 def test_records_are_made_where_ours_are_handed_on_as_they_are() -> None:
