@@ -84,7 +84,7 @@ class StateSettings:
     )
     max_memory_bytes: int = setting(
         kinds.size(1 << 20),
-        96 << 20,
+        64 << 20,
         "of one worker's segments of changes and cells, divided among its stores; what was used longest ago is read from disk again",
     )
     checkpoint_interval_ms: int = setting(
