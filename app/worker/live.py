@@ -89,7 +89,7 @@ class LiveWorker:
         self._teller = Teller(metrics, shipper, settings.verifier.instance_id or "")
         self._positions = Positions(layout, router, metrics)
         self._read_ledger = read_ledger
-        self._uploads = Uploads(shipper.put)
+        self._uploads = Uploads(shipper.put, settings.state.checkpoint_interval_ms / 1000)
         self._acknowledged = Acknowledged(layout.routed.keys())
         self._recorded_ends = Ends(shipper.put)
         self._workers: dict[Place, PartitionWorker] = {}

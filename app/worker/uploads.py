@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
@@ -28,11 +29,20 @@ class _Flight:
 
 
 class Uploads:
-    """Called from the event loop, again and again."""
+    """Called from the event loop, again and again.
 
-    def __init__(self, put: Put) -> None:
+    Args:
+        interval_s: after a checkpoint was sent whole, so long none of that store begins: at full speed a store makes a snapshot
+            every second, and sending them all would double what the brokers have to write.
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, put: Put, interval_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._put = put
+        self._interval_s = interval_s
+        self._clock = clock
         self._flights: dict[Hashable, _Flight] = {}
+        self._due: dict[Hashable, float] = {}
 
     def advance(self, width: int, worker: PartitionWorker) -> None:
         """Send the next part of a store's checkpoint, if there is one and the last part has arrived."""
@@ -51,15 +61,18 @@ class Uploads:
     def forget(self, worker: PartitionWorker) -> None:
         """A store is closed: what is in flight is no longer waited for."""
         self._flights.pop(id(worker), None)
+        self._due.pop(id(worker), None)
 
     def _next(self, width: int, worker: PartitionWorker) -> None:
-        upload = worker.upload(prefix_of(width, worker.partition, worker.head.owner))
+        is_due = self._clock() >= self._due.get(id(worker), 0.0) or worker.checkpoints.is_busy
+        upload = worker.upload(prefix_of(width, worker.partition, worker.head.owner)) if is_due else None
         if upload is not None:
             records = upload.records(LIMIT_BYTES)
             if records:
                 self._send(worker, records, _Flight())
                 return
             worker.checkpoints.uploaded(upload)
+            self._due[id(worker)] = self._clock() + self._interval_s
         if worker.checkpoints.sent.number and worker.checkpoints.sent.garbage:  # what others left, once ours is whole
             keys = set(sorted(worker.checkpoints.sent.garbage)[:SWEEP_KEYS])
             self._send(worker, [(key, None) for key in sorted(keys)], _Flight(keys))
