@@ -1,4 +1,4 @@
-"""The hostile strings through a kernel that is built with AddressSanitizer and UndefinedBehaviorSanitizer.
+"""The hostile strings, and tests, through a kernel that is built with AddressSanitizer and UndefinedBehaviorSanitizer.
 
     python -m tests.kernel.sanitized --strings 1000000 --seed 1
 
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -28,9 +29,9 @@ spec = importlib.util.spec_from_file_location("app.native._kernel", sys.argv.pop
 kernel = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(kernel)
 sys.modules["app.native._kernel"] = kernel
-runpy.run_module("tests.kernel.hostile", run_name="__main__")
+runpy.run_module(sys.argv.pop(1), run_name="__main__")
 """
-"""The kernel that was built here takes the place of the installed one."""
+"""The kernel that was built here takes the place of the installed one; then a module is run as a program."""
 
 
 def lacking() -> str | None:
@@ -54,20 +55,28 @@ def run(strings: int, seed: int, sources: Path = SOURCES) -> subprocess.Complete
     """The hostile strings in a process of their own; its output says what was found."""
     with tempfile.TemporaryDirectory() as scratch:
         progress = Path(scratch) / "progress"
-        environment = {
-            "LD_PRELOAD": str(_library()),
-            "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1",  # Python itself frees little at its end
-            "UBSAN_OPTIONS": "print_stacktrace=1",
-            "PYTHONMALLOC": "malloc",
-        }
-        command = [sys.executable, "-c", RUN, build(Path(scratch), sources), f"--strings={strings}", f"--seed={seed}",
-                   f"--progress={progress}"]  # fmt: skip
-        done = subprocess.run(
-            command, cwd=ROOT, env=os.environ | environment, check=False, text=True, capture_output=True
-        )
+        told = [f"--strings={strings}", f"--seed={seed}", f"--progress={progress}"]
+        done = _run("tests.kernel.hostile", told, Path(scratch), sources)
         if done.returncode and progress.exists():
             done.stderr += f"\nthe group under way was {progress.read_text()!r}\n"
         return done
+
+
+def run_tests(*paths: str) -> subprocess.CompletedProcess[str]:
+    """Tests, in a process of their own."""
+    with tempfile.TemporaryDirectory() as scratch:
+        return _run("pytest", ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", *paths], Path(scratch), SOURCES)
+
+
+def _run(module: str, told: Sequence[str], scratch: Path, sources: Path) -> subprocess.CompletedProcess[str]:
+    environment = {
+        "LD_PRELOAD": str(_library()),
+        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1",  # Python itself frees little at its end
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "PYTHONMALLOC": "malloc",
+    }
+    command = [sys.executable, "-c", RUN, build(scratch, sources), module, *told]
+    return subprocess.run(command, cwd=ROOT, env=os.environ | environment, check=False, text=True, capture_output=True)
 
 
 def _library() -> Path:

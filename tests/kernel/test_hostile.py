@@ -55,6 +55,15 @@ def test_the_sanitizers_find_nothing() -> None:
 
 
 @needs_sanitizers
+def test_the_sanitizers_find_nothing_where_the_kernel_works_on_the_folds_arrays() -> None:
+    names = ("ledger/test_kernel.py", "ledger/test_columns.py", "ledger/test_repeats.py", "decode/test_framing.py")
+    done = sanitized.run_tests(*(f"tests/unit/{name}" for name in names))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
+
+
+@needs_sanitizers
 def test_the_sanitizers_find_a_bound_that_was_taken_away(tmp_path: Path) -> None:
     shutil.copytree(sanitized.SOURCES, tmp_path / "src")
     source = tmp_path / "src" / "avro.h"
