@@ -2,6 +2,5 @@
 
 import os
 
-os.environ.setdefault(
-    "OPENBLAS_NUM_THREADS", "1"
-)  # numpy's threads for matrices spin at every start, and there is no matrix here
+# numpy's threads for matrices spin at every start, and there is no matrix here
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

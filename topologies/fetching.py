@@ -1,9 +1,8 @@
 """aiokafka's fetch, made to hand on position ranges: one partition's ``[start, next)`` as one `RawBatch`.
 
-`install` replaces names in aiokafka. With the kernel a response's bytes become arrays (`topologies.raw_fetch`), and are
-received whole (`topologies.receiving`).
-Without it, or with an aiokafka whose internals nobody has read, aiokafka unpacks records and they are packed again: the
-same ranges, slower. So are record batches of the formats before 2.
+`install` replaces names in aiokafka. With the kernel a response is received whole (`topologies.receiving`), and its bytes
+become arrays (`topologies.raw_fetch`). Without it, or with an aiokafka whose internals nobody has read, aiokafka unpacks
+records and they are packed again: the same ranges, slower. So are record batches of the formats before 2.
 
 A range without records (a transaction's control records) is handed on too, so that a fence behind one is reached. A
 range that does not begin where the last one ended, or where we sought, *jumped*: aiokafka begins again at the earliest

@@ -56,7 +56,6 @@ STOP_S = 30.0
 """A broker that is away keeps Faust from stopping; what stands in the stores needs no goodbye."""
 ASK_PAUSE_S = 2.0
 
-
 M_ARENA_MAX = -8
 """Of glibc's malloc.h."""
 GC_THRESHOLDS = (20_000, 20, 20)

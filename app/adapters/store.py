@@ -131,9 +131,8 @@ def _options() -> Options:
     options.create_if_missing(True)
     options.set_write_buffer_size(WRITE_BUFFER_BYTES)
     options.set_max_background_jobs(2)
-    options.set_compression_type(
-        DBCompressionType.none()
-    )  # hashes are most of it, and what says little is small already
+    # hashes are most of it, and what says little is small already
+    options.set_compression_type(DBCompressionType.none())
     options.set_keep_log_file_num(2)
     table = BlockBasedOptions()
     table.set_block_cache(_CACHE)

@@ -30,6 +30,7 @@ from app.ledger.superseding import guard, supersede_passed
 from app.model import (
     BAD,
     SEGMENT_BITS,
+    SETTLED,
     Flag,
     Level,
     Origin,
@@ -39,11 +40,11 @@ from app.model.batches import Int64s, UInt8s
 from app.model.words import INDEX
 from app.native import kernel
 
-SETTLED = np.zeros(256, np.bool_)
+IS_SETTLED = np.isin(np.arange(256), list(SETTLED))
+"""``bool[256]`` by state."""
 STATES, FLAGS = len(State), len(Flag)
 COUNTS = STATES + FLAGS + len(Level)
 """What the kernel counts of closed cells: by state, by flag, by level."""
-SETTLED[[State.EXEMPT, State.DELIVERED, State.ATTEMPTED, State.SUPERSEDED, State.UNVERIFIABLE]] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +152,7 @@ def _close_by_arrays(sink: SinkPartition, part: Slice) -> Int64s:
     rows = slice(part.lo, part.hi)
     is_cell = part.states != NOTHING
     waived = is_cell & ((part.cells.bits[rows] & Bit.WAIVED) != 0)
-    settled = SETTLED[part.states] | waived
+    settled = IS_SETTLED[part.states] | waived
     part.cells.closed[rows][settled] = part.states[settled] + 1
     part.cells.flags[rows][settled] = part.flags[settled]
     _count(sink, part.states[settled], part.flags[settled], part.cells.bits[rows][settled])
@@ -237,7 +238,7 @@ def _judge_stragglers(sink: SinkPartition, fresh: list[Straggler], outcome: Outc
     for straggler in judged:
         state, flags = judge_straggler(sink, straggler, visible)
         waived = bool(sink.word(straggler.offset).bits & Bit.WAIVED)
-        if SETTLED[state] or waived:
+        if state in SETTLED or waived:
             closing.append((straggler, state, flags))
         elif straggler.offset not in known and (state is not straggler.state or flags != straggler.flags):
             outcome.findings.append(Finding(offset=straggler.offset, state=state, flags=flags, is_closed=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from app.model.batches import Int64s, Places, UInt8s, numbers_of, side_by_side
 from app.model.words import ANY_KIND, INDEX
 from app.native import kernel
 
-SAID = tuple(name for name in ReceiptArrays.__dataclass_fields__)
+SAID = tuple(ReceiptArrays.__dataclass_fields__)
 WRITTEN = ("bits", "closed", "status", "fingerprints", "first_at", "apply_at", "apply_rank", "apply_sequence")
 """Columns of receipts and of cells, in the order in which the kernel takes them."""
 MOST_ERRORS, MOST_CHARACTERS = 10_000, 500
@@ -35,9 +36,9 @@ def hear(sink: SinkPartition, receipts: ReceiptArrays) -> None:
         receipts = receipts[~beyond]
     if kernel is not None and len(receipts):
         receipts = _hear_first(sink, receipts)
-    order = np.argsort(receipts.offsets >> SEGMENT_BITS, kind="stable")
-    if len(order) and (np.diff(order) < 0).any():
-        receipts = receipts[order]
+    numbers = receipts.offsets >> SEGMENT_BITS
+    if (np.diff(numbers) < 0).any():
+        receipts = receipts[np.argsort(numbers, kind="stable")]
     for number, lo, hi in runs(receipts.offsets):
         _hear_segment(sink, number, receipts[lo:hi])
 
@@ -231,5 +232,4 @@ def one(receipt: Receipt, offset: int) -> ReceiptArrays:
 
 
 def _with_status(receipts: ReceiptArrays, status: UInt8s) -> ReceiptArrays:
-    columns = {name: getattr(receipts, name) for name in ReceiptArrays.__dataclass_fields__}
-    return ReceiptArrays(**(columns | {"status": status}))
+    return replace(receipts, status=status)

@@ -1,7 +1,7 @@
 """out_of_order (protocol section 4): of two changes of a key, the later one was applied first.
 
-"First" is by the first apply's place in the lane, or by the sink's own sequence numbers where both have one. Keys are compared
-by half of their hashes first: of some thousand changes most keys stand alone, and are done with after one sort.
+"First" is by the first apply's place in the lane, or by the sink's own sequence numbers where both have one. Without the kernel,
+keys are compared by half of their hashes first: of some thousand changes most keys stand alone, and are done with after one sort.
 """
 
 from __future__ import annotations

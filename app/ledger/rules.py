@@ -118,10 +118,10 @@ def name_kinds(kinds: UInt8s, status: UInt8s) -> UInt8s:
 
 
 def plain(
-    rules: Expectations, view: View, changes: ChangeSegment, cells: CellSegment, lo: int, hi: int
+    rules: Expectations, view: View, changes: ChangeSegment, cells: CellSegment | None, lo: int, hi: int
 ) -> tuple[UInt8s, UInt8s]:
     """`plain_states` and `plain_flags` of a segment's slice."""
-    if kernel is None:
+    if kernel is None or cells is None:
         states = plain_states(rules, view, changes, cells, lo, hi)
         return states, plain_flags(rules, view, changes, cells, states, lo, hi)
     rule = (
@@ -141,8 +141,6 @@ def plain_states(
     rules: Expectations, view: View, changes: ChangeSegment, cells: CellSegment | None, lo: int, hi: int
 ) -> UInt8s:
     """``uint8[hi - lo]``: the plain state of each offset of a segment's slice, `NOTHING` where there is no cell."""
-    if cells is not None and are_delivered(rules, view, changes, cells, lo, hi):
-        return np.full(hi - lo, State.DELIVERED, np.uint8)
     kinds = rules.kinds(changes, lo, hi)
     offsets = np.arange(changes.base + lo, changes.base + hi)
     passed = offsets < view.fence
@@ -170,22 +168,6 @@ def plain_states(
     states[~rules.expected[kinds] | (offsets < view.beginning)] = State.EXEMPT
     states[kinds == ChangeKind.ABSENT] = NOTHING
     return states
-
-
-def are_delivered(
-    rules: Expectations, view: View, changes: ChangeSegment, cells: CellSegment, lo: int, hi: int
-) -> bool:
-    """Whether `plain_states` of a slice are delivered, all of them: most segments of a healthy sink, told in five looks.
-
-    A cell is good only where its change is of a kind that can be delivered, and was decoded.
-    """
-    decisive = Bit.HAS_RECEIPT | Bit.GOOD | Bit.LOST | (Bit.REDELIVERED if rules.is_fault else 0)
-    return (
-        changes.base + lo >= view.beginning
-        and bool(((cells.bits[lo:hi] & decisive) == Bit.HAS_RECEIPT | Bit.GOOD).all())
-        and bool(rules.expected[changes.kinds[lo:hi]].all())
-        and not changes.left_out[lo:hi, rules.projection].any()
-    )
 
 
 def plain_state(rules: Expectations, view: View, kind: int, offset: int, word: Word) -> State:

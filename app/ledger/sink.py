@@ -341,7 +341,7 @@ class SinkPartition:
             return cells.closed[lo:hi] - 1
         view = self.view()
         parts = [
-            rules.plain_states(terms.expectations, view, changes, cells, first, last)
+            rules.plain(terms.expectations, view, changes, cells, first, last)[0]
             for terms, first, last in self.terms.pieces(changes.base, lo, hi)
         ]
         states = parts[0] if len(parts) == 1 else np.concatenate(parts)

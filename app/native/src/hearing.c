@@ -2,7 +2,7 @@
  *
  * What is left to the fold are receipts about cells in which something stands already, and about changes that are no plain row:
  * both are properties of the cell, so that all that is left of one cell follows, in the lane, what was folded here. */
-#include "walk.h"
+#include "cells.h"
 
 enum {
     RULE,
@@ -25,22 +25,6 @@ static const struct shape SHAPES[ARRAYS] = {
  * are, and the highest fence. */
 enum { BASE, LO, HI, PROJECTION, PROJECTIONS, FENCE, RULES };
 
-/* app/model/words.py: ChangeKind, ReceiptStatus, ANY_KIND. */
-enum { UPSERT = 1, DELETE = 2 };
-enum { APPLIED, DELETED, SKIPPED, REJECTED, ANY_KIND = 255 };
-
-/* app/ledger/cells.py: Bit. */
-enum {
-    HAS_RECEIPT = 1, NOT_REJECTED = 2, GOOD = 4, WORD_HAS_FINGERPRINT = 8, WORD_NAMES_COMMAND = 16, WAS_GOOD = 32,
-    RECOVERED = 64, MADE_GOOD_BY_COMMAND = 128, CELL_REACHED = 512, CELL_HAS_SEQUENCE = 1024, LOST = 4096,
-    CELL_READ_BACK = 32768,
-};
-
-static inline uint8_t byte(const struct array *arrays, int which, int64_t place)
-{
-    return ((const uint8_t *)arrays[which].view.buf)[place];
-}
-
 static inline void put(struct array *arrays, int which, int64_t place, int64_t value)
 {
     ((int64_t *)arrays[which].view.buf)[place] = value;
@@ -51,46 +35,47 @@ static int is_plain(const struct array *arrays, int64_t place)
 {
     const int64_t *rule = arrays[RULE].view.buf;
     uint8_t kind = byte(arrays, KINDS, place);
-    uint16_t bits = ((const uint16_t *)arrays[CELL_BITS].view.buf)[place];
-    return (kind == UPSERT || kind == DELETE) && !byte(arrays, LEFT_OUT, place * rule[PROJECTIONS] + rule[PROJECTION])
-        && !byte(arrays, CLOSED, place) && !(bits & (HAS_RECEIPT | LOST));
+    uint16_t bits = bits_at(arrays, CELL_BITS, place);
+    return (kind == KIND_UPSERT || kind == KIND_DELETE)
+        && !byte(arrays, LEFT_OUT, place * rule[PROJECTIONS] + rule[PROJECTION])
+        && !byte(arrays, CLOSED, place) && !(bits & (BIT_HAS_RECEIPT | BIT_LOST));
 }
 
 static int is_good(const struct array *arrays, int64_t row, int64_t place, uint8_t status)
 {
     const int64_t *rule = arrays[RULE].view.buf;
-    if (byte(arrays, KINDS, place) == DELETE)
-        return status == DELETED;
-    return status == APPLIED && (!byte(arrays, HAS_FINGERPRINT, row) || item(arrays + FINGERPRINTS, row)
-                                     == item(arrays + EXPECTED, place * rule[PROJECTIONS] + rule[PROJECTION]));
+    if (byte(arrays, KINDS, place) == KIND_DELETE)
+        return status == STATUS_DELETED;
+    int64_t expected = item(arrays + EXPECTED, place * rule[PROJECTIONS] + rule[PROJECTION]);
+    return status == STATUS_APPLIED && (!byte(arrays, HAS_FINGERPRINT, row) || item(arrays + FINGERPRINTS, row) == expected);
 }
 
 /* A presence receipt "of the kind its change expects" gets that kind. */
 static uint8_t named(const struct array *arrays, int64_t row, int64_t place)
 {
     uint8_t status = byte(arrays, STATUSES, row);
-    if (status != ANY_KIND)
+    if (status != STATUS_ANY_KIND)
         return status;
-    return byte(arrays, KINDS, place) == DELETE ? DELETED : APPLIED;
+    return byte(arrays, KINDS, place) == KIND_DELETE ? STATUS_DELETED : STATUS_APPLIED;
 }
 
 static void hear(struct array *arrays, int64_t row, int64_t place)
 {
     uint8_t status = named(arrays, row, place), by_command = byte(arrays, NAMES_COMMAND, row);
-    int good = is_good(arrays, row, place, status), is_applied = status <= DELETED && !by_command;
+    int good = is_good(arrays, row, place, status), is_applied = status <= STATUS_DELETED && !by_command;
     int in_sequence = is_applied && byte(arrays, HAS_SEQUENCE, row), has_content = byte(arrays, HAS_FINGERPRINT, row);
     int is_passed = item(arrays + OFFSETS, row) < item(arrays + RULE, FENCE);
     ((uint16_t *)arrays[CELL_BITS].view.buf)[place] |= (uint16_t)(
-        HAS_RECEIPT | (status != REJECTED ? NOT_REJECTED : 0) | (status <= DELETED ? CELL_REACHED : 0)
-        | (has_content ? WORD_HAS_FINGERPRINT : 0) | (by_command ? WORD_NAMES_COMMAND : 0) | (good ? GOOD | WAS_GOOD : 0)
-        | (good && is_passed ? RECOVERED : 0) | (good && by_command ? MADE_GOOD_BY_COMMAND : 0)
-        | (in_sequence ? CELL_HAS_SEQUENCE : 0) | (byte(arrays, READ_BACK, row) ? CELL_READ_BACK : 0));
+        BIT_HAS_RECEIPT | (status != STATUS_REJECTED ? BIT_NOT_REJECTED : 0) | (status <= STATUS_DELETED ? BIT_REACHED : 0)
+        | (has_content ? BIT_WORD_HAS_FINGERPRINT : 0) | (by_command ? BIT_WORD_NAMES_COMMAND : 0)
+        | (good ? BIT_GOOD | BIT_WAS_GOOD : 0) | (good && is_passed ? BIT_RECOVERED : 0)
+        | (good && by_command ? BIT_MADE_GOOD_BY_COMMAND : 0) | (in_sequence ? BIT_HAS_SEQUENCE : 0) | (byte(arrays, READ_BACK, row) ? BIT_READ_BACK : 0));
     ((uint8_t *)arrays[CELL_STATUSES].view.buf)[place] = status;
     put(arrays, CELL_FINGERPRINTS, place, has_content ? item(arrays + FINGERPRINTS, row) : 0);
     put(arrays, FIRST_AT, place, item(arrays + TIMES, row));
-    put(arrays, APPLY_RANKS, place, is_applied ? item(arrays + RANKS, row) : INT64_MAX);
+    put(arrays, APPLY_RANKS, place, is_applied ? item(arrays + RANKS, row) : NEVER);
     put(arrays, APPLY_AT, place, is_applied ? item(arrays + TIMES, row) : 0);
-    put(arrays, APPLY_SEQUENCES, place, in_sequence ? item(arrays + SEQUENCES, row) : INT64_MAX);
+    put(arrays, APPLY_SEQUENCES, place, in_sequence ? item(arrays + SEQUENCES, row) : NEVER);
 }
 
 /* Every index that is used lies in [0, count) of the receipts, or in [lo, hi) of the segment, which `are_even` has held against
@@ -121,9 +106,7 @@ static int are_even(const struct array *arrays)
         is_fine = is_fine && arrays[place].count == arrays[OFFSETS].count;
     for (int place = CELL_BITS; place < ARRAYS; place++)
         is_fine = is_fine && arrays[place].count == arrays[KINDS].count;
-    if (!is_fine)
-        PyErr_SetString(PyExc_ValueError, "arrays of unequal length, or places outside of them");
-    return is_fine;
+    return are_fine(is_fine);
 }
 
 static PyObject *hear_first(PyObject *self, PyObject *args)

@@ -2,7 +2,7 @@
  *
  * Segments are given from the newest to the oldest, and each is gone through from its end. A table of open addressing holds for
  * every key what its later changes say: app/ledger/keyed.py's Later, as far as order asks it. */
-#include "walk.h"
+#include "cells.h"
 
 /* `rank` is 0 in a free slot; others hold ranks plus one, so that new pages are free slots. */
 struct slot {
@@ -16,8 +16,6 @@ static const struct shape SHAPES[ARRAYS] = {
     {"table", sizeof(struct slot), 1}, {"key_hashes", 16, 0}, {"has_key", 1, 0}, {"ranks", 8, 0}, {"sequences", 8, 0},
     {"is_late", 1, 1},
 };
-
-static const int64_t NEVER = INT64_MAX;
 
 /* The slot of a key, or the free one where it belongs; NULL where there is neither: the table is too small.
  * `mask` is the number of slots, a power of two, less one, so that every index is inside the table. */
@@ -85,9 +83,7 @@ static int are_even(const struct array *arrays, int64_t lo, int64_t hi)
     int is_fine = 0 <= lo && lo <= hi && hi <= count && slots > 0 && !(slots & (slots - 1));
     for (int place = HAS_KEY; place < ARRAYS; place++)
         is_fine = is_fine && arrays[place].count == count;
-    if (!is_fine)
-        PyErr_SetString(PyExc_ValueError, "arrays of unequal length, places outside of them, or a table of no power of two");
-    return is_fine;
+    return are_fine(is_fine);
 }
 
 static PyObject *late_applies(PyObject *self, PyObject *args)
