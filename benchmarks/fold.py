@@ -113,8 +113,8 @@ def run(total: int = 262_144, *, standing_still: int = 0) -> dict[str, float]:
                 read = changes(start, CHANGES_PER_BATCH, worker.partition)
                 said = receipts(start, CHANGES_PER_BATCH, worker.partition, moving, worker.position(LANE) or 0)
                 began = time.process_time()
-                worker.take_changes(read)
-                worker.take_evidence(said)
+                worker.take([read])
+                worker.take([said])
                 middle = time.process_time()
                 summed(read)
                 summed(said)
@@ -141,8 +141,8 @@ def fill(workers: Sequence[PartitionWorker], standing_still: int) -> int:
     for worker in workers:
         for start in range(0, first, 8_192):
             count = min(8_192, first - start)
-            worker.take_changes(changes(start, count, worker.partition))
-            worker.take_evidence(receipts(start, count, worker.partition, SINKS[:1], worker.position(LANE) or 0))
+            worker.take([changes(start, count, worker.partition)])
+            worker.take([receipts(start, count, worker.partition, SINKS[:1], worker.position(LANE) or 0)])
     return first
 
 

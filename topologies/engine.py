@@ -17,6 +17,7 @@ from typing import Any
 import faust
 from faust.serializers import codecs
 
+from app.model import RawBatch
 from app.worker.ports import Input, Worker
 from topologies import transport
 from topologies.ending import end_process
@@ -112,26 +113,23 @@ def build_app(settings: EngineSettings, worker: Worker) -> Any:
 
     async def judge(stream: Any) -> None:
         async for event in stream.events():
-            for raw in event.value:
-                await _take(app, worker, raw)
+            await _take(app, worker, event.value)
 
     app.agent(inputs, name="judge")(judge)
     app.timer(TICK_S, name="tick")(lambda *_: _tick(app, worker))
     return app
 
 
-async def _take(app: Any, worker: Worker, raw: Any) -> None:
+async def _take(app: Any, worker: Worker, ranges: Sequence[RawBatch]) -> None:
     try:
-        hole = await worker.take(raw)
+        holes = await worker.take(ranges)
     except Exception as error:  # noqa: BLE001 - whatever it is, nothing may go on after it
         end_process(error)
         return
-    source = Input(raw.topic, raw.partition)
-    if hole is None:
-        app.consumer.taken(source)
-        app.shipping.wake()
-    else:
-        await app.consumer.seek_input(source, hole)
+    app.consumer.taken({Input(raw.topic, raw.partition) for raw in ranges} - holes.keys())
+    app.shipping.wake()
+    for source, offset in holes.items():
+        await app.consumer.seek_input(source, offset)
 
 
 class _Shipping:

@@ -229,9 +229,10 @@ class Consumer(driver.Consumer):
         except IllegalStateError:
             logger.info("%s:%d went to another worker before it was sought", *source)
 
-    def taken(self, source: Input) -> None:
-        """A range was no hole: the seek is over, the next hole needs another one, and what was held may be released."""
-        self._sought.pop(source, None)
+    def taken(self, sources: Collection[Input]) -> None:
+        """Ranges were no holes: the seek is over, the next hole needs another one, and what was held may be released."""
+        for source in sources:
+            self._sought.pop(source, None)
         self._thread.wake()
 
     async def bounds_of(self, sources: Collection[Input]) -> dict[Input, tuple[int, int]]:

@@ -163,7 +163,7 @@ async def start(settings: Settings, counts: Mapping[str, int] | None = None) -> 
     for name, look in looks(settings, layout, registry, connection.admin, worker, marks, metrics).items():
         app.timer(settings.verifier.probe_interval_ms / 1000, name=name)(_on_timer(look))
     reading = StretchReader(client_config(settings), group)
-    worker.rereader = Rereader(reading.read, worker.decode)
+    worker.rereader = Rereader(reading.read, worker.decoding.changes)
     worker.committed = partial(_committed, connection.admin)
     watch = CountWatch(worker, connection.admin, partial(_reopen, app))
     app.timer(LOOK_S, name="counts")(lambda *_: _guarded(watch.look()))

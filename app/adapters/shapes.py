@@ -152,7 +152,7 @@ _METRICS = {
     ),
     "cdc_verifier_connect_errors_total": Shape("failed questions to Connect", is_counter=True),
     "cdc_verifier_broker_errors_total": Shape("failed requests to brokers", is_counter=True),
-    "cdc_verifier_batch_seconds": Shape("time that one input batch took, a histogram", ("topic",)),
+    "cdc_verifier_batch_seconds": Shape("time that what a fetch brought of one partition number took, a histogram"),
 }
 
 METRICS: Mapping[str, Shape] = MappingProxyType(_METRICS)

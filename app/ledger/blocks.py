@@ -28,7 +28,7 @@ from app.ledger.sink import SinkPartition
 from app.ledger.status import Status
 from app.ledger.stragglers import Straggler
 from app.ledger.terms import Agreed
-from app.model import ChangeBatch, EvidenceBatch, Origin, SinkTopic, State
+from app.model import Batch, ChangeBatch, EvidenceBatch, Origin, SinkTopic, State
 
 VERSION = 2
 READABLE = (1, VERSION)
@@ -271,16 +271,19 @@ _EVIDENCE_COLUMNS = tuple(
 )
 
 
-def pack_change_batch(batch: ChangeBatch) -> bytes:
-    """One decoded batch of changes."""
+def pack_batch(batch: Batch) -> bytes:
+    """One decoded batch."""
+    return _pack_changes(batch) if isinstance(batch, ChangeBatch) else _pack_evidence(batch)
+
+
+def _pack_changes(batch: ChangeBatch) -> bytes:
     header = {"topic": batch.topic, "partition": batch.partition, "start": batch.start, "next": batch.next}
     header["reasons"] = {str(row): text for row, text in batch.reasons.items()}
     columns = {name: getattr(batch, name) for name in _CHANGE_COLUMNS}
     return pack({"kind": "changes", **header}, {name: array for name, array in columns.items() if array is not None})
 
 
-def pack_evidence_batch(batch: EvidenceBatch) -> bytes:
-    """One decoded batch of evidence."""
+def _pack_evidence(batch: EvidenceBatch) -> bytes:
     header: Header = {"topic": batch.topic, "partition": batch.partition, "start": batch.start, "next": batch.next}
     header["names"] = [list(name) for name in batch.names]
     header["origins"] = {str(row): list(origin) for row, origin in batch.origins.items()}
@@ -289,7 +292,7 @@ def pack_evidence_batch(batch: EvidenceBatch) -> bytes:
     return pack({"kind": "evidence", **header}, {name: getattr(batch, name) for name in _EVIDENCE_COLUMNS})
 
 
-def unpack_batch(block: bytes) -> ChangeBatch | EvidenceBatch:
+def unpack_batch(block: bytes) -> Batch:
     """A batch as it was packed."""
     header, arrays = unpack(block)
     columns: dict[str, Any] = arrays

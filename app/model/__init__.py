@@ -1,6 +1,6 @@
 """Words every part shares: vocabularies, batches, contracts. Imports nothing of the other stages."""
 
-from app.model.batches import ChangeBatch, EvidenceBatch, Origin, RawBatch, RawRecord, SinkTopic
+from app.model.batches import Batch, ChangeBatch, EvidenceBatch, Origin, RawBatch, RawRecord, SinkTopic
 from app.model.contract import MODES, Contract, Mode
 from app.model.ownership import Ownership
 from app.model.projection import LeftOut, Projection
@@ -27,6 +27,7 @@ __all__ = [
     "SEGMENT_OFFSETS",
     "SETTLED",
     "TAIL_OFFSETS",
+    "Batch",
     "ChangeBatch",
     "ChangeKind",
     "Contract",

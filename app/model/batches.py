@@ -246,3 +246,7 @@ class EvidenceBatch:
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+
+Batch = ChangeBatch | EvidenceBatch
+"""What a range of one input is decoded to."""

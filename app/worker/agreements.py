@@ -13,7 +13,7 @@ import numpy as np
 
 from app.ledger.partition import PartitionFold
 from app.ledger.terms import contract_of
-from app.model import ChangeBatch, Contract, Projection
+from app.model import Batch, Contract, EvidenceBatch, Projection
 from app.worker.head import Head
 
 Projections = Sequence[Projection]
@@ -56,9 +56,9 @@ def amend(
     note(fold, head)
 
 
-def projected(batch: ChangeBatch, decoded: Projections, kept: Projections) -> ChangeBatch:
+def projected(batch: Batch, decoded: Projections, kept: Projections) -> Batch:
     """The decoder's projections in the order of the store's; one that no contract asks for any more stays 0."""
-    if decoded == kept:
+    if isinstance(batch, EvidenceBatch) or decoded == kept:
         return batch
     places = [kept.index(projection) for projection in decoded]
     columns = np.zeros((len(batch), len(kept)), np.uint64)

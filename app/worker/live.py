@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import NamedTuple
@@ -14,16 +14,14 @@ from app.adapters.metrics import Metrics
 from app.adapters.registry import Registry
 from app.adapters.store import RocksStore, Store
 from app.config.settings import Settings
-from app.decode.decoders import change_decoder, evidence_decoder
 from app.ledger.partition import PartitionFold, projections_of
 from app.ledger.sink import SinkPartition
-from app.model import ChangeBatch, RawBatch
+from app.model import RawBatch
 from app.worker import takeover
 from app.worker.acknowledged import Acknowledged
+from app.worker.decoding import Decoding
 from app.worker.disk import Disk
-from app.worker.effects import Effect
 from app.worker.ends import Ends
-from app.worker.lanes import reader_of
 from app.worker.layout import Group, Layout
 from app.worker.logs import Logs
 from app.worker.memory import Memory
@@ -32,7 +30,7 @@ from app.worker.ports import Assignment, Committed, Input, Shipping
 from app.worker.positions import Committed as CommittedOf
 from app.worker.positions import Positions, begin, first_offsets, nothing_committed
 from app.worker.rereading import Rereader
-from app.worker.routing import Router, unreadable
+from app.worker.routing import Router
 from app.worker.suspension import Suspension
 from app.worker.takeover import ReadLedger, Takeover
 from app.worker.telling import Teller
@@ -101,15 +99,7 @@ class LiveWorker:
         self._ends: dict[Input, int] = {}
         contracts = settings.contracts(layout.inputs)
         self._projections = projections_of(contracts)
-        self._changes = change_decoder(
-            registry, self._projections, settings.source.unavailable_value, dict(settings.source.column_types)
-        )
-        self._evidence = evidence_decoder(registry)
-        self._readers = {
-            topic: reader_of(settings, topic, self._evidence.decode)
-            for topic in layout.inputs
-            if topic not in settings.source_topics(layout.inputs)
-        }
+        self.decoding = Decoding(settings, layout, registry, router, self._projections)
         self._next_watermarks = self._next_look = 0.0
         self._next_snapshot: dict[Place, float] = {}
         self._holes: dict[Input, int] = {}
@@ -226,53 +216,41 @@ class LiveWorker:
 
     # ---------------------------------------------------------------- input
 
-    async def take(self, raw: RawBatch) -> int | None:
-        """Decode, judge and store one range; see the port."""
-        source = Input(raw.topic, raw.partition)
-        worker = self._worker_of(source)
-        if worker is None:
-            return None
-        expected = worker.position(raw.topic)
-        if expected is not None and raw.next <= expected:
-            return None
-        if expected is not None and raw.start > expected:
-            return await self._hole(worker, source, expected)
-        await self._fetch_schemas(raw)
-        if self._worker_of(source) is not worker:
-            return None  # it went to another worker while the registry answered
-        began = time.perf_counter()
-        self._take_now(worker, raw)
-        self.metrics.batch(raw.topic, time.perf_counter() - began)
-        worker.check_caught_up()
+    async def take(self, ranges: Sequence[RawBatch]) -> Mapping[Input, int]:
+        """Decode, judge and store ranges; see the port."""
+        holes: dict[Input, int] = {}
+        ready: dict[PartitionWorker, list[RawBatch]] = {}
+        for raw in ranges:
+            source = Input(raw.topic, raw.partition)
+            worker = self._worker_of(source)
+            expected = None if worker is None else worker.position(raw.topic)
+            if worker is None or (expected is not None and raw.next <= expected):
+                continue
+            if expected is not None and raw.start > expected:
+                holes[source] = await self._hole(worker, source, expected)
+                continue
+            await self.decoding.fetch_schemas(raw)
+            ready.setdefault(worker, []).append(raw)
+        for worker, mine in ready.items():
+            if worker not in self._workers.values():
+                continue  # it went to another worker while the registry answered
+            began = time.perf_counter()
+            self._take_now(worker, mine)
+            self.metrics.batch(time.perf_counter() - began)
+            worker.check_caught_up()
         self._hold()
-        return None
+        return holes
 
-    def _take_now(self, worker: PartitionWorker, raw: RawBatch) -> None:
-        if not len(raw):
-            worker.passed(raw.topic, raw.next)
-        elif raw.topic in self._readers:
-            batch = self._readers[raw.topic](raw)
-            beside: list[Effect] = [
-                *unreadable(raw, batch),
-                *self.router.routed(raw, batch),
-                *self.router.unroutable(raw, batch),
-            ]
-            worker.take_evidence(batch, beside)
-        else:
-            worker.take_changes(self._changes.decode(raw))
+    def _take_now(self, worker: PartitionWorker, ranges: Sequence[RawBatch]) -> None:
+        """Ranges of one store in one write: each write costs as much as judging hundreds of records."""
+        found = [self.decoding.batch(raw) for raw in ranges if len(raw)]
+        if found:
+            worker.take([batch for batch, _ in found], [effect for _, beside in found for effect in beside])
+        for raw in ranges:
+            if not len(raw):
+                worker.passed(raw.topic, raw.next)
 
-    async def _fetch_schemas(self, raw: RawBatch) -> None:
-        decoder = self._evidence if raw.topic in self._readers else self._changes
-        missing = decoder.missing(raw)
-        if missing:
-            await self.registry.fetch(missing)
-
-    async def decode(self, raw: RawBatch) -> ChangeBatch:
-        """Changes of a stretch that was read again."""
-        await self._fetch_schemas(raw)
-        return self._changes.decode(raw)
-
-    async def _hole(self, worker: PartitionWorker, source: Input, expected: int) -> int | None:
+    async def _hole(self, worker: PartitionWorker, source: Input, expected: int) -> int:
         """Go back to where we were; where retention has overtaken us, record the loss instead."""
         if self._holes.get(source) == expected and self.bounds is not None:
             earliest, _ = (await self.bounds([source]))[source]

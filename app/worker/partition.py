@@ -1,4 +1,4 @@
-"""The fold of one partition number with its store: every input batch is one atomic write.
+"""The fold of one partition number with its store: what a fetch brings of its inputs is one atomic write.
 
 What a batch changes is written as the batch itself (a *delta*, immutable); every so often a *snapshot* of the fold
 replaces the deltas. A restart loads the snapshot and folds the deltas again, which gives the same state because the fold
@@ -29,7 +29,7 @@ from app.ledger.partition import PartitionFold
 from app.ledger.segments import Residents
 from app.ledger.sink import SinkPartition
 from app.ledger.terms import same
-from app.model import ChangeBatch, Contract, EvidenceBatch, EvidenceKind, SinkTopic
+from app.model import Batch, ChangeBatch, Contract, EvidenceBatch, EvidenceKind, SinkTopic
 from app.model.effects import SinkWatermark, Unreadable
 from app.repair import planner, reporting
 from app.worker import agreements, snapshots, standing
@@ -99,20 +99,23 @@ class PartitionWorker:
         """The next offset to read of an input; None where it was never read."""
         return self.head.positions.get(topic)
 
-    def take_changes(self, batch: ChangeBatch) -> None:
-        """Add a batch of changes and judge; all in one write. The caller has checked its range against `position`."""
-        self._check(batch.topic, batch.start)
-        batch = agreements.projected(batch, self._decoded, self.fold.projections)
-        self._commit(blocks.pack_change_batch(batch), lambda: self._changes(batch), len(batch))
-
-    def take_evidence(self, batch: EvidenceBatch, beside: Sequence[Effect] = ()) -> None:
-        """Add a batch of evidence and judge; all in one write.
+    def take(self, batches: Sequence[Batch], beside: Iterable[Effect] = ()) -> None:
+        """Add batches, each of another input, and judge; all in one write. The caller has checked their ranges against `position`.
 
         Args:
-            beside: what the reading of this batch makes besides (records routed to lanes, records for quarantine).
+            beside: what the reading of these batches makes besides (records routed to lanes, records for quarantine).
         """
-        self._check(batch.topic, batch.start)
-        self._commit(blocks.pack_evidence_batch(batch), lambda: [*beside, *self._evidence(batch)], len(batch))
+        taken = [self._projected(batch) for batch in batches]
+        deltas = [blocks.pack_batch(batch) for batch in taken]
+        self._commit(deltas, lambda: [*beside, *self._batches(taken)], sum(map(len, taken)))
+
+    def _projected(self, batch: Batch) -> Batch:
+        expected = self.position(batch.topic)
+        require(
+            expected is None or batch.start <= expected,
+            f"{batch.topic}:{self.partition}: a batch from {batch.start} was given, {expected} is next",
+        )
+        return agreements.projected(batch, self._decoded, self.fold.projections)
 
     def passed(self, topic: str, next_offset: int) -> None:
         """A range without records: only the position moves."""
@@ -146,10 +149,10 @@ class PartitionWorker:
 
     def read_again(self, batch: ChangeBatch, earliest: int) -> None:
         """Changes that were forgotten were read again, for evidence that still came (`app.ledger.far`); their log begins at ``earliest``."""
-        batch = agreements.projected(batch, self._decoded, self.fold.projections)
-        arrays = {"batch": np.frombuffer(blocks.pack_change_batch(batch), np.uint8)}
+        taken = agreements.projected(batch, self._decoded, self.fold.projections)
+        arrays = {"batch": np.frombuffer(blocks.pack_batch(taken), np.uint8)}
         delta = blocks.pack({"kind": "read again", "earliest": earliest}, arrays)
-        self._commit(delta, lambda: self._read_again(batch, earliest), 0)
+        self._commit([delta], lambda: self._read_again(taken, earliest), 0)
 
     def suspend(self, names: Iterable[str]) -> None:
         """What a sink says of a topic is passed over and counted, for these and no others; see `app.worker.suspension`."""
@@ -164,22 +167,19 @@ class PartitionWorker:
     def _happens(self, kind: str, beside: Sequence[Effect] = (), forget: Sequence[bytes] = (), **told: Any) -> None:
         """What is no batch: a delta that holds the arguments of the method of its kind."""
         delta = blocks.pack({"kind": kind, "told": told}, {})
-        self._commit(delta, lambda: [*beside, *self._event(kind)(**told)], 0, forget)
+        self._commit([delta], lambda: [*beside, *self._event(kind)(**told)], 0, forget)
 
     def _event(self, kind: str) -> Callable[..., Iterable[Effect]]:
         found: Callable[..., Iterable[Effect]] = getattr(self, f"_{kind}")
         return found
 
-    def _check(self, topic: str, start: int) -> None:
-        expected = self.position(topic)
-        require(
-            expected is None or start <= expected,
-            f"{topic}:{self.partition}: a batch from {start} was given, {expected} is next",
-        )
-
-    def _changes(self, batch: ChangeBatch) -> Iterator[Effect]:
-        self.fold.take_changes(batch)
-        self.head.positions[batch.topic] = max(batch.next, self.position(batch.topic) or 0)
+    def _batches(self, batches: Iterable[Batch]) -> Iterator[Effect]:
+        for batch in batches:
+            if isinstance(batch, ChangeBatch):
+                self.fold.take_changes(batch)
+                self.head.positions[batch.topic] = max(batch.next, self.position(batch.topic) or 0)
+            else:
+                yield from self._evidence(batch)
         yield from self._judge(self.fold.stirred())
 
     def _evidence(self, batch: EvidenceBatch) -> Iterator[Effect]:
@@ -198,7 +198,6 @@ class PartitionWorker:
                 fresh = fresh.picked([row for row, rank in enumerate(fresh.ranks.tolist()) if rank not in again])
             if len(fresh):
                 yield from self._lane(batch.topic, name, fresh)
-        yield from self._judge(self.fold.stirred())
 
     def _lane(self, topic: str, name: SinkTopic, rows: LaneRows) -> Iterator[Effect]:
         if not name.sink:  # a loss of no one sink speaks of all that have their lane here
@@ -271,7 +270,7 @@ class PartitionWorker:
         self.fold.sinks[sink, topic].begin(offset)
         yield from self._judge()
 
-    def _read_again(self, batch: ChangeBatch | EvidenceBatch, earliest: int) -> Iterator[Effect]:
+    def _read_again(self, batch: Batch, earliest: int) -> Iterator[Effect]:
         if isinstance(batch, ChangeBatch):
             self.fold.read_again(batch, earliest)
         yield from self._judge()
@@ -303,12 +302,12 @@ class PartitionWorker:
             held((sink.contract.sink, sink.changes.topic))
 
     def _commit(
-        self, delta: bytes, work: Callable[[], Iterable[Effect]], rows: int, forget: Sequence[bytes] = ()
+        self, deltas: Sequence[bytes], work: Callable[[], Iterable[Effect]], rows: int, forget: Sequence[bytes] = ()
     ) -> None:
-        """1. Fold. 2. One write of delta, head and effects. 3. A snapshot, where enough has gathered on disk or in memory."""
+        """1. Fold. 2. One write of deltas, head and effects. 3. A snapshot, where enough has gathered on disk or in memory."""
         made = list(work())  # 1
-        puts = [(numbered(DELTA, self._delta), delta)]
-        self._delta += 1
+        puts = [(numbered(DELTA, number), delta) for number, delta in enumerate(deltas, self._delta)]
+        self._delta += len(deltas)
         puts.extend(self.effects.entries(made, is_held=self.is_catching_up))
         self.store.write([*puts, (HEAD, self.head.dump())], forget)  # 2
         self._rows += rows
@@ -390,7 +389,7 @@ class PartitionWorker:
         match header["kind"]:
             case "changes" | "evidence":
                 batch = blocks.unpack_batch(delta)
-                work = self._changes(batch) if isinstance(batch, ChangeBatch) else self._evidence(batch)
+                work = self._batches([batch])
                 self._rows += len(batch)
             case "read again":
                 work = self._read_again(blocks.unpack_batch(arrays["batch"].tobytes()), header["earliest"])

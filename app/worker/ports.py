@@ -76,8 +76,8 @@ class Worker(Protocol):
     def close(self, inputs: AbstractSet[Input] | None) -> None:
         """Close the stores of inputs that go to somebody else (None: all); nothing of them is taken afterwards."""
 
-    async def take(self, raw: RawBatch) -> int | None:
-        """Take a batch. None: taken, or known already. An offset: a hole, the input must go on there instead."""
+    async def take(self, ranges: Sequence[RawBatch]) -> Mapping[Input, int]:
+        """Take ranges, each of another input. What is answered are holes: those inputs must go on at that offset instead."""
 
     def note_counts(self, counts: Mapping[str, int]) -> AbstractSet[str]:
         """Told how many partitions inputs have now (0: gone), before `open`; answers which inputs are not to be read."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -77,8 +77,12 @@ class CountingWorker:
         self.owned = set() if inputs is None else self.owned - inputs
         self.changed.notify()
 
-    async def take(self, raw: RawBatch) -> int | None:
+    async def take(self, ranges: Sequence[RawBatch]) -> Mapping[Input, int]:
         await self.gate.wait()
+        found = {Input(raw.topic, raw.partition): self._take(raw) for raw in ranges}
+        return {source: hole for source, hole in found.items() if hole is not None}
+
+    def _take(self, raw: RawBatch) -> int | None:
         source = Input(raw.topic, raw.partition)
         if source not in self.owned:
             return None

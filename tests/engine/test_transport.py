@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -164,10 +164,10 @@ async def test_what_a_batch_releases_is_found_by_the_fetch_that_waits_already(
         while_held.extend([is_held] if TP(*A) in found else [])
         return found
 
-    async def take_and_release(raw: RawBatch) -> int | None:
+    async def take_and_release(ranges: Sequence[RawBatch]) -> Mapping[Input, int]:
         await worker.changed.until(lambda: fetches["begun"] > fetches["ended"], "a fetch waits for records")
         worker.held = set()
-        return await take(raw)
+        return await take(ranges)
 
     monkeypatch.setattr(ConsumerThread, "_fetch_records", spy)
     monkeypatch.setattr(worker, "take", take_and_release)
@@ -358,7 +358,7 @@ async def test_an_exception_ends_the_process(
 ) -> None:
     worker = CountingWorker()
 
-    async def take(_: RawBatch) -> int | None:
+    async def take(_: Sequence[RawBatch]) -> Mapping[Input, int]:
         raise error
 
     monkeypatch.setattr(worker, "take", take)

@@ -11,7 +11,7 @@ import numpy as np
 from app.adapters.store import MemoryStore, Store
 from app.ledger import blocks
 from app.ledger.partition import PartitionFold
-from app.model import ChangeBatch, ChangeKind, Contract
+from app.model import Batch, ChangeBatch, ChangeKind, Contract
 from app.model.effects import Command, Contradicted, Orphan, Seal, UnknownSink, Verdict
 from app.testing import Change, change_batch, evidence_batch
 from app.worker.effects import Effect
@@ -102,7 +102,10 @@ class Reader:
         """One batch, or one end; False where all was read. A worker that went on from a checkpoint reads some again."""
         ready = [topic for topic in self.told.logs if self._left(topic)]
         if ready:
-            self._take(self._next_log(ready))
+            found = [self._next_batch(topic) for topic in self._next_logs(ready)]
+            batches = [batch for batch in found if batch is not None]
+            if batches:
+                self.worker.take(batches)
             return True
         blocked = next(self.worker.fold.blocked(), None)
         if blocked is None:
@@ -149,12 +152,15 @@ class Reader:
         items = self.told.logs[topic]
         return items if position is None else [item for item in items if _end(item) > position]
 
-    def _next_log(self, ready: list[str]) -> str:
+    def _next_logs(self, ready: list[str]) -> list[str]:
+        """One log, or some of which a fetch brings something together."""
         wanted = [topic for topic in ready if self.how.first == ("changes" if topic in SOURCES else "evidence")]
         among = wanted or ready
-        return among[0] if self.how.seed is None else self.rng.choice(among)
+        count = min(self.rng.choice([1, 1, 2, 9]), len(among))
+        return among[:1] if self.how.seed is None else self.rng.sample(among, count)
 
-    def _take(self, topic: str) -> None:
+    def _next_batch(self, topic: str) -> Batch | None:
+        """None where the log has a hole next, of which the worker is told."""
         items = self._left(topic)
         start = self.worker.position(topic)
         start = items[0].offset if start is None else start
@@ -163,7 +169,7 @@ class Reader:
             if start < items[0].offset:  # the log holds nothing up to there
                 self.worker.passed(topic, items[0].offset)
             lose(topic, items[0].offset, items[0].end)
-            return
+            return None
         count = next((n for n, item in enumerate(items) if isinstance(item, Hole)), len(items))
         again: list[Item] = []
         if self.how.seed is not None:
@@ -171,10 +177,7 @@ class Reader:
             again = self._read_before(topic, start, self.rng.choice([0, 0, 0, 1, 4]))
         batch = [*again, *items[:count]]
         start = again[0].offset if again else start
-        if topic in SOURCES:
-            self.worker.take_changes(self._batch(batch, topic, start))
-        else:
-            self.worker.take_evidence(lane_batch(batch, topic, start))
+        return self._batch(batch, topic, start) if topic in SOURCES else lane_batch(batch, topic, start)
 
     def _batch(self, changes: list[Item], topic: str, start: int, end: int | None = None) -> ChangeBatch:
         """Changes as they are decoded for these contracts."""

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -138,7 +138,11 @@ class CountingWorker:
             if store is not None:
                 store.close()
 
-    async def take(self, raw: RawBatch) -> int | None:
+    async def take(self, ranges: Sequence[RawBatch]) -> Mapping[Input, int]:
+        found = {Input(raw.topic, raw.partition): self._take(raw) for raw in ranges}
+        return {source: hole for source, hole in found.items() if hole is not None}
+
+    def _take(self, raw: RawBatch) -> int | None:
         source = Input(raw.topic, raw.partition)
         store = self.stores.get(source.partition)
         if store is None:

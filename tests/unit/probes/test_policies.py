@@ -36,7 +36,7 @@ class World:
 
     def receipt(self, offset: int) -> tuple[int, int]:
         """One receipt more; how many were called orphans, and how many compacted."""
-        self.store.take_evidence(evidence_batch([(NAME, Row(offset=offset))], start=self._said))
+        self.store.take([evidence_batch([(NAME, Row(offset=offset))], start=self._said)])
         self._said += 1
         rows = self.store.fold.sinks["s", "t"].tally.rows
         return rows["orphans"], rows["compacted"]
@@ -46,7 +46,7 @@ async def opened(tmp_path) -> World:
     worker = worker_of(tmp_path)
     await worker.open(given(worker))
     world = World(worker)
-    world.store.take_changes(GAPPED)
+    world.store.take([GAPPED])
     return world
 
 

@@ -22,7 +22,7 @@ def worker() -> PartitionWorker:
 
 
 def reads(store: PartitionWorker, start: int, *beside: Routed) -> None:
-    store.take_evidence(evidence_batch([(SinkTopic("s", "t", 0), Row(offset=1))], "dlq", start=start), beside)
+    store.take([evidence_batch([(SinkTopic("s", "t", 0), Row(offset=1))], "dlq", start=start)], beside)
 
 
 def arrive(store: PartitionWorker) -> None:

@@ -46,8 +46,8 @@ def rows(worker, sink="s"):
 
 def test_a_receipt_of_what_compaction_took_before_it_was_read_is_counted_and_nothing_is_told():
     worker = opened(MemoryStore(), "t")
-    worker.take_changes(GAPPED)
-    worker.take_evidence(said(good(0), good(1), good(2), good(3), fence(4)))
+    worker.take([GAPPED])
+    worker.take([said(good(0), good(1), good(2), good(3), fence(4))])
 
     assert (rows(worker), orphans(worker)) == ((0, 2), [])
     assert worker.fold.sinks["s", "t"].tally.closed[State.DELIVERED] == 2
@@ -59,17 +59,17 @@ def test_what_the_topics_configuration_says_is_recorded_and_holds_after_a_restar
     store = MemoryStore()
     worker = opened(store, "t")
     if is_read_before:
-        worker.take_changes(GAPPED)
+        worker.take([GAPPED])
     if is_snapshot:
         worker.snapshot()
     worker = opened(store, "t")
     if not is_read_before:
-        worker.take_changes(GAPPED)
+        worker.take([GAPPED])
     before = dict(store.data)
     opened(store, "t")
     assert store.data == before
 
-    worker.take_evidence(said(good(1)))
+    worker.take([said(good(1))])
     assert rows(worker) == (0, 1)
     assert rows(opened(store, "t")) == (0, 1)
 
@@ -78,22 +78,22 @@ def test_another_configuration_of_the_topic_takes_effect_where_the_inputs_stand(
     """What was folded before it is folded the same at every restart."""
     store = MemoryStore()
     worker = opened(store)
-    worker.take_changes(GAPPED)
-    worker.take_evidence(said(good(1)))
+    worker.take([GAPPED])
+    worker.take([said(good(1))])
     worker = opened(store, "t")
-    worker.take_evidence(said(good(2), start=1))
+    worker.take([said(good(2), start=1)])
     worker = opened(store, "t")
 
     assert (rows(worker), orphans(worker)) == ((1, 1), [1])
     worker = opened(store)
-    worker.take_evidence(said(good(2), start=2))
+    worker.take([said(good(2), start=2)])
     assert rows(worker) == (2, 1)
 
 
 def test_a_sink_that_is_added_later_knows_it_and_so_does_a_log_that_was_made_again():
     store = MemoryStore()
     worker = opened(store, "t")
-    worker.take_changes(GAPPED)
+    worker.take([GAPPED])
     worker = opened(store, "t", sinks=("s", "late"))
     worker.replace_log("t", "new")
 
@@ -103,8 +103,8 @@ def test_a_sink_that_is_added_later_knows_it_and_so_does_a_log_that_was_made_aga
 def test_a_sink_that_lagged_behind_the_compactor_lacks_nothing_where_the_latest_state_is_expected():
     """It never saw the change at 0, which the verifier read in time; a later one of its key stands for it."""
     worker = opened(MemoryStore(), "t", expect="latest-state")
-    worker.take_changes(change_batch([Change(offset=0, content=1), Change(offset=1, content=2)]))
-    worker.take_evidence(said(good(1), fence(2)))
+    worker.take([change_batch([Change(offset=0, content=1), Change(offset=1, content=2)])])
+    worker.take([said(good(1), fence(2))])
 
     assert not [effect for _, effect in worker.outbox(100) if isinstance(effect, Verdict)]
     assert worker.fold.sinks["s", "t"].tally.closed[State.SUPERSEDED] == 1

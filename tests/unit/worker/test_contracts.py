@@ -57,13 +57,13 @@ DELETE, UPSERT = ChangeKind.DELETE, ChangeKind.UPSERT
 def test_changes_read_before_are_judged_by_the_old_contract_and_those_after_by_the_new(restarts, is_snapshot):
     store = MemoryStore()
     worker = opened(store, contract())
-    worker.take_changes(changes(0, DELETE, DELETE))
+    worker.take([changes(0, DELETE, DELETE)])
     if is_snapshot:
         worker.snapshot()
     for _ in range(restarts):
         worker = opened(store, contract(deletes="ignore"))
-    worker.take_changes(changes(2, DELETE, DELETE))
-    worker.take_evidence(said(fence(4)))
+    worker.take([changes(2, DELETE, DELETE)])
+    worker.take([said(fence(4))])
 
     sink = worker.fold.sinks["s", "t"]
     assert states(worker) == {0: ("s", State.MISSING), 1: ("s", State.MISSING)}
@@ -78,19 +78,19 @@ def test_ignored_columns_are_those_that_were_agreed_when_a_change_was_read():
     """The second projection is one more than the first, so that nothing is equal by chance."""
     store = MemoryStore()
     worker = opened(store, contract())
-    worker.take_changes(changes(0, UPSERT))
+    worker.take([changes(0, UPSERT)])
     other = contract("other")
     worker = opened(store, contract(ignore_columns=("t.a",)), other)
     assert worker._decoded == [Projection(ignored=frozenset({"t.a"})), Projection()]
     batch = changes(1, UPSERT, columns=2)
-    worker.take_changes(batch)
+    worker.take([batch])
     row, projected = int(batch.fingerprints[0, 1]), int(batch.fingerprints[0, 0])
 
     segment = worker.fold.changes["t"].segments[0]
     agreed = {name: sink.terms for (name, _), sink in worker.fold.sinks.items()}
     assert agreed["s"].expected_fingerprints(segment, np.array([1])).tolist() == [projected]
     assert agreed["other"].expected_fingerprints(segment, np.array([1])).tolist() == [row]
-    worker.take_evidence(said(Row(offset=0, content=1), Row(offset=1, content=2), fence(2)))
+    worker.take([said(Row(offset=0, content=1), Row(offset=1, content=2), fence(2))])
 
     assert states(worker) == {}
     assert worker.fold.sinks["s", "t"].tally.closed[State.DELIVERED] == 2
@@ -99,10 +99,10 @@ def test_ignored_columns_are_those_that_were_agreed_when_a_change_was_read():
 def test_a_sink_that_is_added_has_no_cells_of_what_was_read_before():
     store = MemoryStore()
     worker = opened(store, contract())
-    worker.take_changes(changes(0, UPSERT, UPSERT))
+    worker.take([changes(0, UPSERT, UPSERT)])
     worker = opened(store, contract(), contract("late"))
-    worker.take_changes(changes(2, UPSERT))
-    worker.take_evidence(said(fence(3), name=SinkTopic("late", "t", 0)))
+    worker.take([changes(2, UPSERT)])
+    worker.take([said(fence(3), name=SinkTopic("late", "t", 0))])
 
     sink = worker.fold.sinks["late", "t"]
     assert states(worker) == {2: ("late", State.MISSING)}
@@ -112,9 +112,9 @@ def test_a_sink_that_is_added_has_no_cells_of_what_was_read_before():
 def test_a_sink_that_is_taken_out_leaves_and_the_others_go_on():
     store = MemoryStore()
     worker = opened(store, contract(), contract("gone"))
-    worker.take_changes(changes(0, UPSERT))
+    worker.take([changes(0, UPSERT)])
     worker = opened(store, contract())
-    worker.take_evidence(said(fence(1)))
+    worker.take([said(fence(1))])
 
     assert states(worker) == {0: ("s", State.MISSING)}
     assert ("gone", "t") not in worker.fold.sinks
@@ -124,12 +124,12 @@ def test_a_sink_that_was_retired_leaves_nothing_behind_when_it_is_taken_out():
     store = MemoryStore()
     worker = opened(store, contract(), contract("gone"))
     name = SinkTopic("gone", "t", 0)
-    worker.take_changes(changes(0, UPSERT, UPSERT))
-    worker.take_evidence(said(fence(1), Row(offset=0, kind=EvidenceKind.END), name=name))
+    worker.take([changes(0, UPSERT, UPSERT)])
+    worker.take([said(fence(1), Row(offset=0, kind=EvidenceKind.END), name=name)])
     assert watermarks.open_counts(worker.fold.sinks["gone", "t"]).sum() == 0
 
     worker = opened(store, contract())
-    worker.take_evidence(said(Row(offset=0, content=1), Row(offset=1, content=2), fence(2), start=2))
+    worker.take([said(Row(offset=0, content=1), Row(offset=1, content=2), fence(2), start=2)])
     worker = opened(store, contract())
 
     assert [sink for sink, _ in worker.fold.sinks] == ["s"]
@@ -140,10 +140,10 @@ def test_a_sink_that_was_retired_leaves_nothing_behind_when_it_is_taken_out():
 def test_what_was_commanded_to_be_looked_at_is_commanded_to_be_applied_when_the_mode_says_so():
     store = MemoryStore()
     worker = opened(store, contract(mode="dry-run"))
-    worker.take_changes(changes(0, UPSERT, UPSERT))
-    worker.take_evidence(said(fence(1), fence(2)))
+    worker.take([changes(0, UPSERT, UPSERT)])
+    worker.take([said(fence(1), fence(2))])
     worker = opened(store, contract(mode="apply"))
-    worker.take_evidence(said(Row(offset=0, content=1), fence(2), start=2))
+    worker.take([said(Row(offset=0, content=1), fence(2), start=2)])
 
     commands = [effect for _, effect in worker.outbox(100) if isinstance(effect, Command)]
     assert [(c.mode.value, [item.offset for item in c.items]) for c in commands] == [
@@ -163,10 +163,10 @@ def commands_of(worker):
 
 def test_where_a_sink_is_only_observed_its_cells_are_judged_and_no_command_is_made_or_held():
     worker = opened(MemoryStore(), contract(mode="observe"))
-    worker.take_changes(changes(0, UPSERT, UPSERT))
-    worker.take_evidence(said(fence(1)))
+    worker.take([changes(0, UPSERT, UPSERT)])
+    worker.take([said(fence(1))])
     worker.catch_up({"receipts": 9})
-    worker.take_evidence(said(fence(2), start=1))
+    worker.take([said(fence(2), start=1)])
 
     assert worker.fold.sinks["s", "t"].stragglers.by_offset.keys() == {0, 1}
     assert commands_of(worker) == []
@@ -176,10 +176,10 @@ def test_where_a_sink_is_only_observed_its_cells_are_judged_and_no_command_is_ma
 def test_what_was_only_observed_is_commanded_once_commands_are_asked_for_if_it_is_still_bad(mode, said_mode):
     store = MemoryStore()
     worker = opened(store, contract(mode="observe"))
-    worker.take_changes(changes(0, UPSERT, UPSERT))
-    worker.take_evidence(said(fence(1), fence(2)))
+    worker.take([changes(0, UPSERT, UPSERT)])
+    worker.take([said(fence(1), fence(2))])
     worker = opened(store, contract(mode=mode))
-    worker.take_evidence(said(Row(offset=0, content=1), fence(2), start=2))
+    worker.take([said(Row(offset=0, content=1), fence(2), start=2)])
 
     assert commands_of(worker) == [(said_mode, [1])]
 
@@ -189,17 +189,17 @@ def test_a_sink_that_is_only_observed_from_now_on_gets_no_command_that_was_not_s
     """Held back in a catch-up, or waiting for its minute in the outbox."""
     store = MemoryStore()
     worker = opened(store, contract(mode="apply"))
-    worker.take_changes(changes(0, UPSERT))
+    worker.take([changes(0, UPSERT)])
     if is_held:
         worker.catch_up({"receipts": 9})
-    worker.take_evidence(said(fence(1)))
+    worker.take([said(fence(1))])
     assert commands_of(worker) == [("APPLY", [0])]
     worker = opened(store, contract(mode="observe"))
     worker.catch_up({})
 
     assert commands_of(worker) == []
     worker = opened(store, contract(mode="apply"))
-    worker.take_evidence(said(fence(1), start=1))
+    worker.take([said(fence(1), start=1)])
     assert commands_of(worker) == [("APPLY", [0])]
 
 
@@ -227,16 +227,16 @@ def some_left_out(start, *left_out):
 def test_what_was_read_before_rows_were_chosen_is_asked_for_and_what_is_left_out_since_is_not(is_snapshot):
     """The choice stands in deltas and segments: it survives a restart, and a contract that chooses no more."""
     store = MemoryStore()
-    opened(store, contract("all"), contract()).take_changes(changes(0, UPSERT))
+    opened(store, contract("all"), contract()).take([changes(0, UPSERT)])
     worker = opened(store, contract("all"), contract(rows=ROWS, before="key"))
-    worker.take_changes(some_left_out(1, 1, 0))
+    worker.take([some_left_out(1, 1, 0)])
     if is_snapshot:
         worker.snapshot()
     worker = opened(store, contract("all"), contract(rows=ROWS, before="key"))
-    worker.take_changes(some_left_out(3, 2))
+    worker.take([some_left_out(3, 2)])
     worker = opened(store, contract("all"), contract())
-    worker.take_changes(changes(4, UPSERT))
-    worker.take_evidence(said(fence(5)))
+    worker.take([changes(4, UPSERT)])
+    worker.take([said(fence(5))])
 
     sink = worker.fold.sinks["s", "t"]
     found = {o: state.word for o, state, _ in (*watermarks.closed_cells(sink), *watermarks.open_cells(sink))}
@@ -248,7 +248,7 @@ def test_a_store_of_a_version_that_knew_ignored_columns_only_goes_on():
     """Its head names projections by their columns, its contracts lack the newer keys, its blocks have nothing left out."""
     store = MemoryStore()
     worker = opened(store, contract(ignore_columns=("t.a",)))
-    worker.take_changes(changes(0, UPSERT))
+    worker.take([changes(0, UPSERT)])
     worker.snapshot()
     for key in (b"m", b"n"):
         head = json.loads(store.get(key))
@@ -259,8 +259,8 @@ def test_a_store_of_a_version_that_knew_ignored_columns_only_goes_on():
         store.write([(key, json.dumps(head).encode())], [])
     worker = opened(store, contract(ignore_columns=("t.a",)))
     assert list(store.scan(b"d")) == []
-    worker.take_changes(changes(1, UPSERT))
-    worker.take_evidence(said(Row(offset=0, content=1), Row(offset=1, content=2), fence(2)))
+    worker.take([changes(1, UPSERT)])
+    worker.take([said(Row(offset=0, content=1), Row(offset=1, content=2), fence(2))])
 
     assert states(worker) == {}
     assert worker.fold.sinks["s", "t"].tally.closed[State.DELIVERED] == 2
@@ -273,12 +273,12 @@ def test_a_store_of_a_version_that_knew_ignored_columns_only_goes_on():
 def test_a_sink_that_begins_below_where_it_was_added_does_not_know_what_its_contract_takes_there(terms, silent, heard):
     """What was read before was not decoded for it, unless another contract took the same: nothing is said by a guess."""
     store = MemoryStore()
-    opened(store, contract()).take_changes(changes(0, UPSERT, UPSERT))
+    opened(store, contract()).take([changes(0, UPSERT, UPSERT)])
     contracts = contract(), contract("late", **terms)
     worker = opened(store, *contracts)
     start = Row(offset=0, kind=EvidenceKind.START, generation=1)
     late = SinkTopic("late", "t", 0)
-    worker.take_evidence(said(start, Row(offset=1, content=2), fence(2, generation=1), name=late))
+    worker.take([said(start, Row(offset=1, content=2), fence(2, generation=1), name=late)])
     worker.snapshot()
 
     for one in (worker, opened(store, *contracts)):

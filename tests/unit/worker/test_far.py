@@ -35,13 +35,13 @@ def said(*rows, start=0):
 def judged(store) -> PartitionWorker:
     """A worker that has closed everything and forgotten what lies far below the fence."""
     worker = opened(store)
-    worker.take_changes(change_batch(CHANGES))
+    worker.take([change_batch(CHANGES)])
     good = (
         Row(offset=0, content=1),
         Row(offset=2, status=ReceiptStatus.DELETED, content=None),
         Row(offset=3, content=4),
     )
-    worker.take_evidence(said(*good, Row(offset=FAR, content=9), fence(FAR + 1)))
+    worker.take([said(*good, Row(offset=FAR, content=9), fence(FAR + 1))])
     assert 0 not in worker.fold.changes["t"].segments
     return worker
 
@@ -69,7 +69,7 @@ def test_a_rebuild_below_what_is_held_makes_no_orphans_of_changes_that_were_forg
     store = MemoryStore()
     worker = judged(store)
     start = Row(offset=0, kind=EvidenceKind.START, generation=1)
-    worker.take_evidence(said(start, *LATE[:3], Row(offset=FAR, content=9), start=5))
+    worker.take([said(start, *LATE[:3], Row(offset=FAR, content=9), start=5)])
     again = opened(store)
 
     assert list(again.fold.far()) == [("t", 0)]
@@ -82,7 +82,7 @@ def test_a_rebuild_below_what_is_held_makes_no_orphans_of_changes_that_were_forg
 def test_evidence_about_a_forgotten_change_waits_until_it_was_read_again_also_over_a_restart():
     store = MemoryStore()
     worker = judged(store)
-    worker.take_evidence(said(*LATE, start=5))
+    worker.take([said(*LATE, start=5)])
     again = opened(store)
 
     assert list(again.fold.far()) == [("t", 0)]
@@ -101,7 +101,7 @@ def test_evidence_about_a_forgotten_change_waits_until_it_was_read_again_also_ov
 
 def test_where_the_change_is_gone_the_evidence_is_too_late():
     worker = judged(MemoryStore())
-    worker.take_evidence(said(*LATE, start=5))
+    worker.take([said(*LATE, start=5)])
     worker.read_again(change_batch([], start=3, end=3), earliest=3)
 
     assert rows(worker) == {"cells": 4, "too_late": 4}
@@ -111,7 +111,7 @@ def test_where_the_change_is_gone_the_evidence_is_too_late():
 def test_stretches_are_read_one_after_the_other_and_a_store_that_left_gets_none():
     worker, left = judged(MemoryStore()), judged(MemoryStore())
     for one in (worker, left):
-        one.take_evidence(said(*LATE, start=5))
+        one.take([said(*LATE, start=5)])
     asked = []
 
     def read(topic, partition, offset):

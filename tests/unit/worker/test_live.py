@@ -11,7 +11,7 @@ from app.adapters.metrics import Metrics
 from app.adapters.registry import Registry
 from app.config import load
 from app.errors import InvariantBroken
-from app.model import RawBatch, SinkTopic
+from app.model import RawBatch, RawRecord, SinkTopic
 from app.testing import Change, change_batch, evidence_batch, fence
 from app.worker.layout import plan
 from app.worker.live import LiveWorker
@@ -68,18 +68,19 @@ class Ids:
     async def watch(self) -> None: ...
 
 
-def worker_of(tmp_path: Path, *, read_ledger=None, dead_letters=(), more="") -> LiveWorker:
+def worker_of(tmp_path: Path, *, read_ledger=None, dead_letters=(), more="", partitions=1) -> LiveWorker:
     tmp_path.mkdir(exist_ok=True)
     file = tmp_path / "config.toml"
     file.write_text(CONFIG.format(state=tmp_path / "state", dead_letters=list(dead_letters)) + more)
     settings = load(file, {})
-    layout = plan(settings, {"t": 1, "receipts": 1, "dlq": 1})
+    layout = plan(settings, dict.fromkeys(("t", "receipts", "dlq"), partitions))
     ids = dict.fromkeys(("DeliveryReceipt", "SinkMark", "EvidenceLoss"), 1)
     return LiveWorker(settings, layout, Registry("http://x"), Router(layout, ids), Ships(), Metrics(()), read_ledger)
 
 
 def given(worker, earliest=0, end=0, owner="", topics=None) -> Assignment:
-    inputs = {Input(topic, 0) for topic in topics or worker.layout.inputs}
+    counts = worker.layout.inputs
+    inputs = {Input(topic, number) for topic in topics or counts for number in range(counts[topic])}
     return Assignment(
         inputs=inputs,
         earliest=dict.fromkeys(inputs, earliest),
@@ -90,6 +91,12 @@ def given(worker, earliest=0, end=0, owner="", topics=None) -> Assignment:
 
 def empty(source: Input, start: int, end: int) -> RawBatch:
     return RawBatch.of(source.topic, source.partition, [], start, end)
+
+
+def noise(source: Input, start: int, end: int) -> RawBatch:
+    """Records that nobody can read."""
+    records = [RawRecord(offset, 0, None, b"?", ()) for offset in range(start, end)]
+    return RawBatch.of(source.topic, source.partition, records, start, end)
 
 
 async def test_at_the_disks_limit_changes_wait_and_evidence_is_read(tmp_path):
@@ -108,7 +115,7 @@ async def test_at_the_disks_limit_changes_wait_and_evidence_is_read(tmp_path):
 async def test_what_retention_deleted_is_lost_by_number_and_reading_goes_on_after_it(tmp_path):
     worker = worker_of(tmp_path)
     await worker.open(given(worker))
-    await worker.take(empty(CHANGES, 0, 5))
+    await worker.take([empty(CHANGES, 0, 5)])
     positions = await worker.open(given(worker, earliest=8, end=20))
 
     assert positions[CHANGES] == 8
@@ -119,7 +126,7 @@ async def test_a_topic_with_another_id_begins_at_its_start(tmp_path):
     worker = worker_of(tmp_path)
     worker.logs = Ids(t="old", receipts="same")
     await worker.open(given(worker))
-    await worker.take(empty(CHANGES, 0, 5))
+    await worker.take([empty(CHANGES, 0, 5)])
     worker.logs.ids["t"] = "new"
     positions = await worker.open(given(worker, earliest=0, end=20))
 
@@ -131,7 +138,7 @@ async def test_a_topic_with_another_id_begins_at_its_start(tmp_path):
 async def test_a_topic_that_ends_below_what_was_read_is_another_log(tmp_path):
     worker = worker_of(tmp_path)
     await worker.open(given(worker))
-    await worker.take(empty(LANE, 0, 50))
+    await worker.take([empty(LANE, 0, 50)])
 
     assert (await worker.open(given(worker, end=20)))[LANE] == 0
 
@@ -139,7 +146,7 @@ async def test_a_topic_that_ends_below_what_was_read_is_another_log(tmp_path):
 async def test_a_topic_that_is_gone_is_waited_for_and_the_others_go_on_where_they_were(tmp_path):
     worker = worker_of(tmp_path)
     await worker.open(given(worker))
-    await worker.take(empty(LANE, 0, 5))
+    await worker.take([empty(LANE, 0, 5)])
     worker.close(None)
 
     assert await worker.open(given(worker, end=20, topics=["receipts"])) == {LANE: 5}
@@ -148,7 +155,7 @@ async def test_a_topic_that_is_gone_is_waited_for_and_the_others_go_on_where_the
 async def test_a_routed_log_that_was_made_again_stops_the_worker_with_what_to_do(tmp_path):
     worker = worker_of(tmp_path, dead_letters=["dlq"])
     await worker.open(given(worker))
-    await worker.take(empty(Input("dlq", 0), 0, 50))
+    await worker.take([empty(Input("dlq", 0), 0, 50)])
 
     with pytest.raises(InvariantBroken, match="dlq:0 was deleted and made again"):
         await worker.open(given(worker, end=20))
@@ -169,13 +176,13 @@ async def test_an_empty_disk_asks_the_ledger_first_and_reads_nothing_until_it_kn
     await worker.open(given(worker))
 
     assert worker.is_held(CHANGES)
-    assert await worker.take(empty(CHANGES, 0, 5)) is None
+    assert await worker.take([empty(CHANGES, 0, 5)]) == {}
     async with asyncio.timeout(10):
         while worker.is_held(CHANGES):
             await worker.tick()
     assert asked == [(0, ("checkpoint|1|0|", "end|0|"))]
     assert sought == {CHANGES: 3, LANE: 3}
-    await worker.take(empty(CHANGES, 3, 5))
+    await worker.take([empty(CHANGES, 3, 5)])
     assert worker.restart_positions()[CHANGES].offset == 5
 
 
@@ -187,7 +194,7 @@ async def test_a_store_that_the_last_owner_wrote_is_the_truth_and_one_that_was_o
 
     worker = worker_of(tmp_path)
     await worker.open(given(worker))
-    await worker.take(empty(CHANGES, 0, 5))
+    await worker.take([empty(CHANGES, 0, 5)])
     owner = worker.restart_positions()[CHANGES].metadata
     worker.close(None)
 
@@ -225,6 +232,45 @@ async def test_a_sink_that_is_seen_first_is_judged_from_where_its_contract_says(
     assert [sink.beginning for sink in again.lanes().values()] == ([] if start == "earliest" else [beginning])
 
 
+async def test_what_a_fetch_brings_of_one_partition_number_is_one_write_of_its_store(tmp_path, monkeypatch):
+    inputs = (CHANGES, LANE, Input("t", 1))
+    worker = worker_of(tmp_path, partitions=2)
+    await worker.open(given(worker))
+    writes = []
+    for place, opened in worker._workers.items():
+        write = opened.store.write
+        monkeypatch.setattr(
+            opened.store,
+            "write",
+            lambda puts, deletes=(), place=place, write=write: (writes.append(place), write(puts, deletes)),
+        )
+
+    assert await worker.take([noise(source, 0, 3) for source in inputs]) == {}
+    assert writes == [(2, 0), (2, 1)]
+    assert {source: worker.restart_positions()[source].offset for source in inputs} == dict.fromkeys(inputs, 3)
+
+
+async def test_a_hole_in_one_input_is_answered_and_the_others_are_taken(tmp_path):
+    worker = worker_of(tmp_path)
+    await worker.open(given(worker))
+    await worker.take([noise(CHANGES, 0, 3), noise(LANE, 0, 3)])
+
+    assert await worker.take([noise(CHANGES, 5, 9), noise(LANE, 3, 4)]) == {CHANGES: 3}
+    assert {source: worker.restart_positions()[source].offset for source in (CHANGES, LANE)} == {CHANGES: 3, LANE: 4}
+
+
+async def test_what_went_to_another_worker_while_the_registry_answered_is_not_taken(tmp_path, monkeypatch):
+    worker = worker_of(tmp_path)
+    await worker.open(given(worker))
+
+    async def answer_late(_: RawBatch) -> None:
+        worker.close({CHANGES, LANE})
+
+    monkeypatch.setattr(worker.decoding, "fetch_schemas", answer_late)
+    assert await worker.take([noise(CHANGES, 0, 3), noise(LANE, 0, 3)]) == {}
+    assert worker.restart_positions() == {}
+
+
 async def test_an_end_is_judged_by_when_the_ledger_topic_holds_it_and_every_later_reading_takes_it(tmp_path):
     worker = worker_of(tmp_path)
     put = {}
@@ -237,8 +283,8 @@ async def test_an_end_is_judged_by_when_the_ledger_topic_holds_it_and_every_late
     worker.bounds = bounds
     await worker.open(given(worker))
     store = worker._workers[(1, 0)]
-    store.take_changes(change_batch([Change(offset=0), Change(offset=1)]))
-    store.take_evidence(evidence_batch([(NAME, fence(50))]))
+    store.take([change_batch([Change(offset=0), Change(offset=1)])])
+    store.take([evidence_batch([(NAME, fence(50))])])
     for _ in range(2):
         await worker._look_for_ends()
     sink = store.fold.sinks["s", "t"]
@@ -257,7 +303,7 @@ async def test_an_end_is_judged_by_when_the_ledger_topic_holds_it_and_every_late
         while elsewhere.is_held(CHANGES):
             await elsewhere.tick()
     again = elsewhere._workers[(1, 0)]
-    again.take_changes(change_batch([Change(offset=offset) for offset in range(60)]))  # the log has grown since
-    again.take_evidence(evidence_batch([(NAME, fence(50))]))
+    again.take([change_batch([Change(offset=offset) for offset in range(60)])])  # the log has grown since
+    again.take([evidence_batch([(NAME, fence(50))])])
 
     assert again.fold.sinks["s", "t"].fence == 2

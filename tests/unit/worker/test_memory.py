@@ -46,14 +46,14 @@ def said(worker: PartitionWorker, *rows: tuple[str, Row]) -> None:
     batch = evidence_batch(
         [(SinkTopic(sink, "t", 0), row) for sink, row in rows], LANE, start=worker.position(LANE) or 0
     )
-    worker.take_evidence(batch)
+    worker.take([batch])
 
 
 def run(worker: PartitionWorker, end: int) -> None:
     """Changes up to an end, each batch fenced by one sink and not by the other."""
     for start in range(worker.position("t") or 0, end, PER_BATCH):
         stop = min(start + PER_BATCH, end)
-        worker.take_changes(changes(start, stop - start))
+        worker.take([changes(start, stop - start)])
         said(worker, ("moving", fence(stop)))
         assert worker.fold.residents.bytes <= LIMIT
 
@@ -112,7 +112,7 @@ def test_after_a_start_open_cells_are_counted_a_few_segments_at_a_time_and_then_
 
     assert [counting.count(sink, 40) for _ in range(3)] == [False, False, True]
     loaded = worker.fold.residents.loaded
-    worker.take_changes(changes(100 * SEGMENT_OFFSETS, 10))
+    worker.take([changes(100 * SEGMENT_OFFSETS, 10)])
     counts = watermarks.open_counts(sink)
 
     assert int(counts[State.PENDING]) == 100 * SEGMENT_OFFSETS + 10

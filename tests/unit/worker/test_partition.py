@@ -58,12 +58,12 @@ def store(request, tmp_path):
 def test_what_was_found_and_closed_within_a_catch_up_was_never_open_to_anybody(store):
     worker = opened(store)
     worker.catch_up({"t": 3, "receipts": 5})
-    worker.take_changes(changes(0, 1, 2))
-    worker.take_evidence(said(good(0), fence(3)))
+    worker.take([changes(0, 1, 2)])
+    worker.take([said(good(0), fence(3))])
 
     assert told(worker) == []
 
-    worker.take_evidence(said(good(1), good(2), fence(3), start=2))
+    worker.take([said(good(1), good(2), fence(3), start=2)])
     assert worker.check_caught_up()
 
     found = [effect for _, effect in worker.outbox(100)]
@@ -75,8 +75,8 @@ def test_a_fences_last_word_is_told_when_a_catch_up_ends_and_only_what_is_bad_by
     """Only the next fence takes the word about 2 back."""
     worker = opened(store)
     worker.catch_up({"t": 3, "receipts": 3})
-    worker.take_changes(changes(0, 1, 2))
-    worker.take_evidence(said(good(0), fence(3), good(2)))
+    worker.take([changes(0, 1, 2)])
+    worker.take([said(good(0), fence(3), good(2))])
     worker.check_caught_up()
 
     assert [e.offset for _, e in worker.outbox(100) if isinstance(e, Verdict)] == [1, 2]
@@ -87,14 +87,14 @@ def test_a_fences_last_word_is_told_when_a_catch_up_ends_and_only_what_is_bad_by
 def test_what_a_command_was_sent_without_is_commanded_by_the_fence_that_finds_it_bad_again(store, is_restarted):
     worker = opened(store)
     worker.catch_up({"t": 2, "receipts": 3})
-    worker.take_changes(changes(0, 1))
-    worker.take_evidence(said(refused(0), fence(2), good(0)))
+    worker.take([changes(0, 1)])
+    worker.take([said(refused(0), fence(2), good(0))])
     assert worker.check_caught_up()
     assert commanded(worker) == [[1]]
     if is_restarted:
         worker = opened(store)
 
-    worker.take_evidence(said(refused(0), fence(2), start=3))
+    worker.take([said(refused(0), fence(2), start=3)])
 
     assert commanded(worker) == [[1], [0]]
 
@@ -103,12 +103,12 @@ def test_a_change_that_a_newer_bad_one_kept_out_of_a_held_command_is_commanded_w
     """Both were found by the same store, but the newer one only after the fence that found the older."""
     worker = opened(store)
     worker.catch_up({"t": 2, "receipts": 2})
-    worker.take_changes(change_batch([Change(offset=0, key="k", content=1), Change(offset=1, key="k", content=2)]))
-    worker.take_evidence(said(fence(1), fence(2)))
+    worker.take([change_batch([Change(offset=0, key="k", content=1), Change(offset=1, key="k", content=2)])])
+    worker.take([said(fence(1), fence(2))])
     assert worker.check_caught_up()
     assert commanded(worker) == [[1]]
 
-    worker.take_evidence(said(good(1), fence(2), start=2))
+    worker.take([said(good(1), fence(2), start=2)])
 
     assert commanded(worker) == [[1], [0]]
 
@@ -116,11 +116,11 @@ def test_a_change_that_a_newer_bad_one_kept_out_of_a_held_command_is_commanded_w
 def test_a_restart_in_the_middle_of_a_catch_up_holds_what_was_held(store):
     worker = opened(store)
     worker.catch_up({"t": 3, "receipts": 3})
-    worker.take_changes(changes(0, 1, 2))
-    worker.take_evidence(said(good(0), fence(3)))
+    worker.take([changes(0, 1, 2)])
+    worker.take([said(good(0), fence(3))])
     worker = opened(store)
     worker.catch_up({"t": 3, "receipts": 3})
-    worker.take_evidence(said(good(2), start=2))
+    worker.take([said(good(2), start=2)])
 
     assert worker.check_caught_up()
     assert [effect.offset for _, effect in worker.outbox(100) if isinstance(effect, Verdict)] == [1, 2]
@@ -129,8 +129,8 @@ def test_a_restart_in_the_middle_of_a_catch_up_holds_what_was_held(store):
 
 def test_what_the_broker_acknowledged_is_not_told_again(store):
     worker = opened(store)
-    worker.take_changes(changes(0))
-    worker.take_evidence(said(fence(1)))
+    worker.take([changes(0)])
+    worker.take([said(fence(1))])
     worker.acknowledge([key for key, _ in worker.outbox(100)])
 
     assert told(opened(store)) == []
@@ -138,14 +138,14 @@ def test_what_the_broker_acknowledged_is_not_told_again(store):
 
 def test_a_snapshot_forgets_the_deltas_and_keeps_the_state(store):
     worker = opened(store)
-    worker.take_changes(changes(0, 1))
-    worker.take_evidence(said(good(0), fence(2)))
+    worker.take([changes(0, 1)])
+    worker.take([said(good(0), fence(2))])
     worker.snapshot()
 
     assert list(store.scan(b"d")) == []
 
     again = opened(store)
-    again.take_evidence(said(good(1), fence(2), start=2))
+    again.take([said(good(1), fence(2), start=2)])
 
     assert [effect.closed for _, effect in again.outbox(100) if isinstance(effect, Verdict)] == [False, True]
     assert list(again.fold.sinks["s", "t"].stragglers.by_offset) == []
@@ -153,24 +153,24 @@ def test_a_snapshot_forgets_the_deltas_and_keeps_the_state(store):
 
 def test_a_batch_with_a_hole_before_it_is_a_broken_invariant(store):
     worker = opened(store)
-    worker.take_changes(changes(0))
+    worker.take([changes(0)])
 
     with pytest.raises(InvariantBroken, match="a batch from 5 was given, 1 is next"):
-        worker.take_changes(changes(5))
+        worker.take([changes(5)])
 
 
 def test_evidence_that_was_read_before_counts_once(store):
     worker = opened(store)
-    worker.take_changes(changes(0))
-    worker.take_evidence(said(good(0)))
-    worker.take_evidence(said(good(0), fence(1)))
+    worker.take([changes(0)])
+    worker.take([said(good(0))])
+    worker.take([said(good(0), fence(1))])
 
     assert worker.fold.sinks["s", "t"].tally.rows["cells"] == 1
 
 
 def test_evidence_in_a_sink_s_lane_about_another_partition_is_a_finding_with_its_own_coordinates(store):
     worker = opened(store)
-    worker.take_evidence(evidence_batch([(SinkTopic("s", "t", 3), good(0))], start=0))
+    worker.take([evidence_batch([(SinkTopic("s", "t", 3), good(0))], start=0)])
 
     ((_, finding),) = worker.outbox(10)
 
@@ -181,8 +181,8 @@ def test_evidence_in_a_sink_s_lane_about_another_partition_is_a_finding_with_its
 @pytest.mark.parametrize("sink", ["stranger", ""])
 def test_evidence_of_others_counts_for_no_sink_and_is_no_finding_of_the_lane_s(sink, store):
     worker = opened(store)
-    worker.take_changes(changes(0))
-    worker.take_evidence(evidence_batch([(SinkTopic(sink, "t", 0), good(0))], start=0))
+    worker.take([changes(0)])
+    worker.take([evidence_batch([(SinkTopic(sink, "t", 0), good(0))], start=0)])
 
     assert worker.outbox(10) == []
     assert worker.fold.sinks["s", "t"].tally.rows["cells"] == 0
@@ -190,9 +190,9 @@ def test_evidence_of_others_counts_for_no_sink_and_is_no_finding_of_the_lane_s(s
 
 def test_changes_that_retention_took_are_unverifiable_by_number(store):
     worker = opened(store)
-    worker.take_changes(changes(0))
+    worker.take([changes(0)])
     worker.lose_changes("t", 1, 4)
-    worker.take_evidence(said(good(0), fence(4)))
+    worker.take([said(good(0), fence(4))])
 
     assert [(e.offset, e.state.word, e.reason) for _, e in worker.outbox(10) if isinstance(e, Verdict)] == [
         (offset, "unverifiable", "expired") for offset in (1, 2, 3)
@@ -201,10 +201,10 @@ def test_changes_that_retention_took_are_unverifiable_by_number(store):
 
 def test_evidence_that_retention_took_makes_open_cells_unverifiable_and_none_missing(store):
     worker = opened(store)
-    worker.take_changes(changes(0, 1))
-    worker.take_evidence(said(good(0)))
+    worker.take([changes(0, 1)])
+    worker.take([said(good(0))])
     worker.lose_evidence("receipts", 1, 9)
-    worker.take_evidence(said(fence(2), start=9))
+    worker.take([said(fence(2), start=9)])
 
     assert {(e.offset, e.state.word, e.reason) for _, e in worker.outbox(10) if isinstance(e, Verdict)} == {
         (0, "unverifiable", "evidence_lost"),
@@ -216,17 +216,17 @@ def test_evidence_that_was_lost_before_its_source_was_seen_is_remembered(store):
     worker = opened(store)
     worker.passed("receipts", 1)
     worker.lose_evidence("receipts", 1, 9)
-    worker.take_changes(changes(0))
-    worker.take_evidence(said(fence(1), start=9))
+    worker.take([changes(0)])
+    worker.take([said(fence(1), start=9)])
 
     assert [e.reason for _, e in worker.outbox(10) if isinstance(e, Verdict)] == ["evidence_lost"]
 
 
 def test_a_fence_that_stood_before_the_loss_still_proves(store):
     worker = opened(store)
-    worker.take_evidence(said(fence(1)))  # waits for its change
+    worker.take([said(fence(1))])  # waits for its change
     worker.lose_evidence("receipts", 1, 9)
-    worker.take_changes(changes(0))
+    worker.take([changes(0)])
 
     assert [e.state.word for _, e in worker.outbox(10) if isinstance(e, Verdict)] == ["missing"]
 
@@ -248,16 +248,16 @@ def two_sinks(store):
 
 def test_one_origin_log_may_feed_several_sinks_in_one_batch(store):
     worker = two_sinks(store)
-    worker.take_changes(changes(0))
-    worker.take_evidence(routed(("s", 0), ("z", 1), ("s", 2)))
+    worker.take([changes(0)])
+    worker.take([routed(("s", 0), ("z", 1), ("s", 2))])
 
     assert counted(worker) == [2, 1]
 
 
 def test_a_record_that_was_routed_twice_in_a_row_counts_once(store):
     worker = two_sinks(store)
-    worker.take_changes(changes(0))
-    worker.take_evidence(routed(("s", 0), ("s", 0), ("z", 1), ("s", 0)))
+    worker.take([changes(0)])
+    worker.take([routed(("s", 0), ("s", 0), ("z", 1), ("s", 0))])
 
     assert counted(worker) == [1, 1]
     assert worker.head.counters["routed_twice"] == 2

@@ -45,8 +45,8 @@ def start(offset, generation):
 
 def test_open_cells_of_a_replaced_log_become_unverifiable_and_closed_ones_stay():
     worker = opened(MemoryStore())
-    worker.take_changes(changes(0, 1, 2, 3))
-    worker.take_evidence(said(good(0), fence(2)))  # 1 is missing
+    worker.take([changes(0, 1, 2, 3)])
+    worker.take([said(good(0), fence(2))])  # 1 is missing
 
     worker.replace_log("t", "new")
 
@@ -62,16 +62,16 @@ def test_open_cells_of_a_replaced_log_become_unverifiable_and_closed_ones_stay()
 
 def test_a_new_log_begins_anew_and_a_sink_is_heard_after_a_start_of_a_higher_generation():
     worker = opened(MemoryStore())
-    worker.take_changes(changes(*range(10)))
-    worker.take_evidence(said(*(good(n) for n in range(10)), fence(10)))
+    worker.take([changes(*range(10))])
+    worker.take([said(*(good(n) for n in range(10)), fence(10))])
     worker.replace_log("t", "new")
     before = len(verdicts(worker))
 
-    worker.take_changes(changes(0, 1))
-    worker.take_evidence(said(good(7), fence(8), start=11))  # of the old log, late
+    worker.take([changes(0, 1)])
+    worker.take([said(good(7), fence(8), start=11)])  # of the old log, late
     assert len(verdicts(worker)) == before  # not a word about the new one
 
-    worker.take_evidence(said(start(0, 1), good(0), Row(offset=2, kind=EvidenceKind.FENCE, generation=1), start=13))
+    worker.take([said(start(0, 1), good(0), Row(offset=2, kind=EvidenceKind.FENCE, generation=1), start=13)])
     while next(worker.fold.blocked(), None):  # by what names more than the new log has
         worker.record_end("s", "t", 2)
     sink = worker.fold.sinks["s", "t"]
@@ -83,9 +83,9 @@ def test_a_new_log_begins_anew_and_a_sink_is_heard_after_a_start_of_a_higher_gen
 def test_a_replaced_log_is_the_same_after_a_restart():
     store = MemoryStore()
     worker = opened(store)
-    worker.take_changes(changes(0, 1, 2))
+    worker.take([changes(0, 1, 2)])
     worker.replace_log("t", "new")
-    worker.take_changes(changes(0))
+    worker.take([changes(0)])
 
     again = opened(store)
 
@@ -97,11 +97,11 @@ def test_a_replaced_log_is_the_same_after_a_restart():
 
 def test_a_lane_made_again_goes_on_in_order_and_what_it_could_have_said_is_unverifiable():
     worker = opened(MemoryStore())
-    worker.take_changes(changes(0, 1, 2))
-    worker.take_evidence(said(good(0), start=40))
+    worker.take([changes(0, 1, 2)])
+    worker.take([said(good(0), start=40)])
 
     worker.replace_log("receipts", "new")
-    worker.take_evidence(said(good(2), fence(3), start=0))
+    worker.take([said(good(2), fence(3), start=0)])
 
     assert [verdict[2:] for verdict in verdicts(worker)] == [
         (offset, State.UNVERIFIABLE, True, "evidence_lost") for offset in (0, 1, 2)
@@ -112,11 +112,11 @@ def test_a_lane_made_again_goes_on_in_order_and_what_it_could_have_said_is_unver
 
 def test_a_loss_of_no_one_sink_speaks_of_all_that_have_their_lane_here():
     worker = opened(MemoryStore())
-    worker.take_changes(changes(0, 1))
+    worker.take([changes(0, 1)])
     lost = said(Row(offset=3, kind=EvidenceKind.LOSS), name=SinkTopic("", "t", 0))
-    worker.take_evidence(lost)
-    worker.take_evidence(said(fence(2), start=1))
-    worker.take_evidence(said(fence(2), name=SinkTopic("other", "t", 0), topic="elsewhere"))
+    worker.take([lost])
+    worker.take([said(fence(2), start=1)])
+    worker.take([said(fence(2), name=SinkTopic("other", "t", 0), topic="elsewhere")])
 
     found = {(sink, state) for sink, _, _, state, _, _ in verdicts(worker)}
     assert found == {("s", State.UNVERIFIABLE), ("other", State.MISSING)}

@@ -109,12 +109,10 @@ def states(worker, topic):
 
 def test_what_is_suspended_is_neither_judged_nor_kept_and_the_others_in_its_lane_are_judged():
     worker = opened(MemoryStore())
-    worker.take_changes(changes("t", 0, 1))
-    worker.take_changes(changes("u", 0))
+    worker.take([changes("t", 0, 1)])
+    worker.take([changes("u", 0)])
     worker.suspend({"s|t"})
-    worker.take_evidence(
-        evidence_batch([(NAME, good(0)), (NAME, fence(2)), (OTHER, good(0)), (OTHER, fence(1))], start=0)
-    )
+    worker.take([evidence_batch([(NAME, good(0)), (NAME, fence(2)), (OTHER, good(0)), (OTHER, fence(1))], start=0)])
 
     assert states(worker, "t") == {0: State.PENDING, 1: State.PENDING}
     assert states(worker, "u") == {0: State.DELIVERED}
@@ -124,11 +122,11 @@ def test_what_is_suspended_is_neither_judged_nor_kept_and_the_others_in_its_lane
 
 def test_when_it_ends_what_was_said_meanwhile_makes_nothing_missing():
     worker = opened(MemoryStore())
-    worker.take_changes(changes("t", 0, 1))
+    worker.take([changes("t", 0, 1)])
     worker.suspend({"s|t"})
-    worker.take_evidence(evidence_batch([(NAME, good(0)), (NAME, good(1))], start=0))
+    worker.take([evidence_batch([(NAME, good(0)), (NAME, good(1))], start=0)])
     worker.suspend(set())
-    worker.take_evidence(evidence_batch([(NAME, fence(2))], start=2))
+    worker.take([evidence_batch([(NAME, fence(2))], start=2)])
 
     assert states(worker, "t") == {0: State.UNVERIFIABLE, 1: State.UNVERIFIABLE}
 
@@ -137,11 +135,11 @@ def test_when_it_ends_what_was_said_meanwhile_makes_nothing_missing():
 def test_a_restart_after_any_step_is_as_none(is_snapshot):
     stores = [MemoryStore(), MemoryStore()]
     steps = [
-        lambda worker: worker.take_changes(changes("t", 0, 1)),
+        lambda worker: worker.take([changes("t", 0, 1)]),
         lambda worker: worker.suspend({"s|t"}),
-        lambda worker: worker.take_evidence(evidence_batch([(NAME, good(0)), (NAME, fence(1))], start=0)),
+        lambda worker: worker.take([evidence_batch([(NAME, good(0)), (NAME, fence(1))], start=0)]),
         lambda worker: worker.suspend(set()),
-        lambda worker: worker.take_evidence(evidence_batch([(NAME, good(1)), (NAME, fence(2))], start=2)),
+        lambda worker: worker.take([evidence_batch([(NAME, good(1)), (NAME, fence(2))], start=2)]),
     ]
     through = opened(stores[0])
     for step in steps:
