@@ -5,7 +5,8 @@ Two forms of one rule: a dict, and a table that the kernel keeps, which takes a 
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 
@@ -54,34 +55,46 @@ class DictRepeats:
 
 
 class TableRepeats:
-    """The kernel's. At least half of the slots are free, so that a search is short."""
+    """The kernel's: a table of the positions of 65,536 offsets, and the one of those before, which is then made empty and used again.
+
+    At least half of a table's slots are free, so that a search is short.
+    """
 
     def __init__(self) -> None:
-        self._table = _free(LEAST_SLOTS)
-        self._taken = 0
+        self._newer, self._older = _free(LEAST_SLOTS), _free(LEAST_SLOTS)
+        self._taken = self._period = 0
 
     def note(self, positions: UInt64s, offsets: Int64s) -> Bools:
         repeated = np.zeros(len(offsets), np.bool_)
-        if len(offsets):
-            if 2 * (self._taken + len(offsets)) > len(self._table):
-                self._make_room(int(offsets[0]), len(offsets))
-            self._taken += self._add(np.ascontiguousarray(positions), np.ascontiguousarray(offsets), repeated)
+        periods = offsets // TAIL_OFFSETS
+        cuts = (np.flatnonzero(np.diff(periods)) + 1).tolist() if len(offsets) else []
+        for lo, hi in pairwise([0, *cuts, len(offsets)] if len(offsets) else []):
+            self._go_on_to(int(periods[lo]))
+            self._make_room(hi - lo)
+            self._taken += self._add(positions[lo:hi], offsets[lo:hi], repeated[lo:hi])
         return repeated
 
-    def _make_room(self, first: int, count: int) -> None:
-        """Forget what no change from ``first`` on can repeat, in a table that will hold as many positions again."""
-        kept = self._table[self._table[:, OFFSET] >= max(first - TAIL_OFFSETS, 0)]
-        size = 1 << (2 * (len(kept) + count)).bit_length()
-        if size > len(self._table):
-            self._table = _free(size)
-        else:  # made once and filled again and again: new pages cost more than filling them
-            self._table.fill(-1)
-        positions = np.ascontiguousarray(kept[:, [LOW, HIGH]]).view(np.uint64)
-        self._taken = self._add(positions, np.ascontiguousarray(kept[:, OFFSET]), np.zeros(len(kept), np.bool_))
+    def _go_on_to(self, period: int) -> None:
+        """A new period begins: what the one before the last knew is further away than a repetition can be."""
+        for _ in range(min(period - self._period, 2)):
+            self._newer, self._older, self._taken = self._older, self._newer, 0
+            if len(self._newer) < len(self._older):
+                self._newer = _free(len(self._older))
+            else:  # made once and filled again and again: new pages cost more than filling them
+                self._newer.fill(-1)
+        self._period = max(period, self._period)
+
+    def _make_room(self, count: int) -> None:
+        if 2 * (self._taken + count) <= len(self._newer):
+            return
+        kept = self._newer[self._newer[:, OFFSET] >= 0]
+        self._newer = _free(1 << (2 * (len(kept) + count) - 1).bit_length())
+        self._add(kept[:, [LOW, HIGH]].view(np.uint64), kept[:, OFFSET], np.zeros(len(kept), np.bool_))
 
     def _add(self, positions: UInt64s, offsets: Int64s, repeated: Bools) -> int:
-        taken: Any = kernel.note_positions(self._table, positions, offsets, TAIL_OFFSETS, repeated)
-        return int(taken)
+        rows = np.ascontiguousarray(positions), np.ascontiguousarray(offsets)
+        taken: int = kernel.note_positions(self._newer, self._older, *rows, TAIL_OFFSETS, repeated)
+        return taken
 
 
 def _free(slots: int) -> Int64s:

@@ -1,6 +1,6 @@
 /* The source positions of the newest changes of one source partition, to find a change that its source repeats.
 
-   A table of open addressing: a slot holds the two hashes of a position and the offset that it was seen at last, -1 while
+   Two tables of open addressing, of the newer offsets and of those before: a slot holds the two hashes of a position and the offset that it was seen at last, -1 while
    it is free. The first hash is the key, as in the dict that does the same without a kernel (app/ledger/repeats.py). */
 #include "native.h"
 
@@ -20,34 +20,48 @@ static struct slot *slot_of(struct slot *table, uint64_t mask, uint64_t low)
     return &table[at];
 }
 
-/* Notes every row; marks those whose position stood at most `window` offsets before. Returns how many slots were taken. */
-static int64_t noted(struct slot *table, uint64_t mask, const uint64_t *positions, const int64_t *offsets, int64_t count,
+struct table {
+    struct slot *slots;
+    uint64_t mask;
+};
+
+/* Notes every row in `newer`; marks those whose position stood at most `window` offsets before. Returns how many slots were taken. */
+static int64_t noted(struct table newer, struct table older, const uint64_t *positions, const int64_t *offsets, int64_t count,
                      int64_t window, uint8_t *repeated)
 {
     int64_t taken = 0;
     for (int64_t row = 0; row < count; row++) {
         uint64_t low = positions[2 * row], high = positions[2 * row + 1];
-        struct slot *slot = slot_of(table, mask, low);
-        int is_known = slot->offset >= 0;
-        repeated[row] = is_known && slot->high == high && offsets[row] - slot->offset <= window;
-        taken += !is_known;
+        struct slot *slot = slot_of(newer.slots, newer.mask, low);
+        int is_new = slot->offset < 0;
+        const struct slot *seen = is_new ? slot_of(older.slots, older.mask, low) : slot;
+        repeated[row] = seen->offset >= 0 && seen->high == high && offsets[row] - seen->offset <= window;
+        taken += is_new;
         *slot = (struct slot){low, high, offsets[row]};
     }
     return taken;
 }
 
+static int is_table(const Py_buffer *view, struct table *table)
+{
+    uint64_t slots = (uint64_t)view->len / sizeof(struct slot);
+    *table = (struct table){view->buf, slots - 1};
+    return slots && !(slots & (slots - 1));
+}
+
 static PyObject *window_note(PyObject *self, PyObject *args)
 {
-    Py_buffer table, positions, offsets, repeated;
+    Py_buffer first, second, positions, offsets, repeated;
+    struct table newer, older;
     long long window, taken = -1;
     (void)self;
-    if (!PyArg_ParseTuple(args, "w*y*y*Lw*", &table, &positions, &offsets, &window, &repeated))
+    if (!PyArg_ParseTuple(args, "w*y*y*y*Lw*", &first, &second, &positions, &offsets, &window, &repeated))
         return NULL;
     int64_t count = offsets.len / (int64_t)sizeof(int64_t);
-    uint64_t slots = (uint64_t)table.len / sizeof(struct slot);
-    if (positions.len >= 2 * offsets.len && repeated.len >= count && slots && !(slots & (slots - 1)))
-        taken = noted(table.buf, slots - 1, positions.buf, offsets.buf, count, window, repeated.buf);
-    PyBuffer_Release(&table);
+    if (positions.len >= 2 * offsets.len && repeated.len >= count && is_table(&first, &newer) && is_table(&second, &older))
+        taken = noted(newer, older, positions.buf, offsets.buf, count, window, repeated.buf);
+    PyBuffer_Release(&first);
+    PyBuffer_Release(&second);
     PyBuffer_Release(&positions);
     PyBuffer_Release(&offsets);
     PyBuffer_Release(&repeated);
@@ -60,6 +74,6 @@ static PyObject *window_note(PyObject *self, PyObject *args)
 
 PyMethodDef window_methods[] = {
     {"note_positions", window_note, METH_VARARGS,
-     "note_positions(table, positions, offsets, window, repeated): how many slots were taken; app.ledger.repeats."},
+     "note_positions(newer, older, positions, offsets, window, repeated): how many slots were taken; app.ledger.repeats."},
     {NULL, NULL, 0, NULL},
 };
