@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from app.adapters.metrics import Metrics
 from app.errors import NotYet, Unavailable
@@ -25,6 +25,9 @@ RECHECK_S = 60.0
 AGAIN_S = 1.0
 RETRY_S = 3.0
 """A fence that waits for a log is asked for again after it: one look at a time is made of a sink, and others wait, too."""
+
+
+Look = Callable[[], Awaitable[None]]
 
 
 class Looker(Protocol):
@@ -68,6 +71,8 @@ class ReadBackGate:
         self._metrics = metrics
         self._clock = clock
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._waiting: dict[str, dict[Input | None, tuple[Input, Look]]] = {}
+        """By sink: looks that wait for their turn, in the order in which they were asked for; of None, those at bad cells."""
         self._read_up: dict[tuple[str, Input], tuple[SinkPartition, int, int]] = {}
         """By lane: whose rows were read back, in which life, up to where; of a lane that was opened anew nothing is known."""
         self._next_recheck: dict[tuple[str, Input], float] = {}
@@ -84,11 +89,11 @@ class ReadBackGate:
         whose, life, up_to = self._read_up.get((name, source), (None, 0, 0))
         if whose is sink and life == sink.generation and up_to >= offset:
             return True
-        if sink.changes.next < offset or sink.queued:
-            return False  # the fold does not know yet what a fence would judge
+        if not _is_read_up(sink, offset):
+            return False
         if self._clock() < self._not_before.get((name, source), 0.0):
             return False  # others of the sink have their turn
-        self._start(name, source, lambda: self._before(reader, name, source, offset))
+        self._ask(name, source, source, partial(self._before, reader, name, source, offset))
         return False
 
     async def recheck(self) -> None:
@@ -106,7 +111,7 @@ class ReadBackGate:
         for name, waiting in due.items():
             if waiting:
                 sources = [source for _, source in sorted(waiting)]  # who waits longest comes first
-                self._start(name, sources[0], partial(self._again_each, name, sources))
+                self._ask(name, None, sources[0], partial(self._again_each, name, sources))
 
     async def _again_each(self, name: str, sources: Sequence[Input]) -> None:
         """As many as go in a second: a fence of the sink waits so long at most."""
@@ -128,15 +133,22 @@ class ReadBackGate:
         task = self._running.get(name)
         return task is not None and not task.done()
 
-    def _start(self, name: str, source: Input, work: Callable[[], Any]) -> None:
-        """One look at a store at a time; whoever comes while one goes on asks again."""
+    def _ask(self, name: str, whose: Input | None, source: Input, look: Look) -> None:
+        """One look at a store at a time. Who asks while one goes on has a turn: else the same lanes would come first in every round."""
+        self._waiting.setdefault(name, {})[whose] = (source, look)
         if not self.is_busy(name):
-            self._running[name] = asyncio.create_task(self._guarded(name, source, work))
+            self._running[name] = asyncio.create_task(self._take_turns(name))
 
-    async def _guarded(self, name: str, source: Input, work: Callable[[], Any]) -> None:
+    async def _take_turns(self, name: str) -> None:
+        waiting = self._waiting[name]
+        while waiting:
+            source, look = waiting.pop(next(iter(waiting)))
+            await self._guarded(name, source, look)
+
+    async def _guarded(self, name: str, source: Input, look: Look) -> None:
         tally = self._sinks[name].tally
         try:
-            await work()
+            await look()
             tally.problem = ""
         except NotYet:
             tally.problem = ""
@@ -152,7 +164,7 @@ class ReadBackGate:
 
     async def _before(self, reader: Looker, name: str, source: Input, offset: int) -> None:
         sink = self._worker.lanes().get((name, source))
-        if sink is None:
+        if sink is None or not _is_read_up(sink, offset):
             return
         life = sink.generation
         said = await reader.look(sink, source, offset, may_be_gone=self._may_be_gone(name, source, sink))
@@ -190,3 +202,8 @@ class ReadBackGate:
     def _is_still(self, name: str, source: Input, sink: SinkPartition, life: int) -> bool:
         """Whether the lane is ours yet and the sink's life the same; else what was seen is of something else."""
         return self._worker.lanes().get((name, source)) is sink and sink.generation == life
+
+
+def _is_read_up(sink: SinkPartition, offset: int) -> bool:
+    """Whether the fold knows what a fence would judge."""
+    return sink.changes.next >= offset and not sink.queued

@@ -116,6 +116,49 @@ async def test_a_fence_waits_until_the_producer_has_what_was_seen() -> None:
     assert await world.ask(5)
 
 
+class ManyLanes(World):
+    """Four source partitions of one sink."""
+
+    def begin(self) -> None:
+        super().begin()
+        self.folds = {Input("t", number): self.fold for number in range(4)}
+        for source in list(self.folds)[1:]:
+            World.begin(self)
+            self.folds[source] = self.fold
+
+    def lanes(self, *, is_caught_up: bool = False) -> dict[tuple[str, Input], SinkPartition]:
+        return {("s", source): fold.sinks["s", "t"] for source, fold in self.folds.items()}
+
+    async def round(self) -> list[bool]:
+        """Every lane asks, in the same order as always."""
+        return [await self.gate("s", source, 5) for source in self.folds]
+
+
+async def test_every_lane_has_its_turn_however_often_others_ask() -> None:
+    """A look is short and rounds are far apart: a lane that comes last in each would wait for ever."""
+    world = ManyLanes()
+
+    assert await world.round() == [False] * 4
+    assert world.gate.is_busy("s")
+    assert await world.round() == [False] * 4
+    await world.settle()
+
+    assert await world.round() == [True] * 4
+    assert len(world.looks) == 4
+
+
+async def test_a_look_whose_turn_comes_after_the_fold_has_heard_more_waits_for_the_next() -> None:
+    world = ManyLanes()
+    last = Input("t", 3)
+    world.meanwhile = lambda: world.lanes()["s", last].push(lane_rows([Row(offset=50)], first_rank=1))
+
+    await world.round()
+    await world.settle()
+
+    assert await world.round() == [True, True, True, False]
+    assert len(world.looks) == 3
+
+
 async def test_a_repair_that_is_found_while_a_fence_is_on_its_way_is_judged_all_the_same() -> None:
     """1. A look at bad cells begins. 2. The fold reads a higher fence. 3. The look says that a cell is right."""
     world = World()
