@@ -66,6 +66,7 @@ class _Look:
         topics, bounds = self._cluster.topics(), self._cluster.bounds()
         raws = self._cluster.samples()
         by_sink, own = self._cluster.readers()
+        bounds = bounds and self._cluster.bounds()  # read after them: else a log that grows ends below who reads it
         refusals = self._refusals()
         samples = self._decoded(raws, is_answered=refusals is not None)
         found = asyncio.run(self._connectors())

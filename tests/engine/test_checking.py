@@ -13,7 +13,9 @@ from confluent_kafka import Producer
 from app.adapters import rights, topics
 from app.adapters.brokers.embedded import EmbeddedBroker
 from app.adapters.brokers.registry import EmbeddedRegistry
+from app.adapters.groups import Commit
 from app.cli.main import main
+from topologies import checking_cluster
 
 CONFIG = """
 [kafka]
@@ -80,6 +82,25 @@ def test_brokers_and_a_registry_that_answer_are_asked_though_connect_and_the_sto
         "isolation": {"fine"}, "rights": {"unknown"}, "registry": {"fine"}, "sources": {"unknown"}, "connectors": {"unknown"},
         "contracts": {"unknown"}, "stores": {"unknown"},
     }  # fmt: skip
+
+
+def test_nobody_stands_beyond_the_end_of_a_log_that_grows_while_others_are_asked(tmp_path, capsys, nobody, monkeypatch):
+    monkeypatch.setattr(topics, "TIMEOUT_S", 1.0)
+    monkeypatch.setattr(rights, "TIMEOUT_S", 1.0)
+    with EmbeddedBroker() as broker, EmbeddedRegistry() as registry:
+        broker.create_topic("t", 1)
+        producer, written = Producer({"bootstrap.servers": broker.bootstrap}), list[str]()
+
+        def commits(_: object, group: str, __: object) -> dict[tuple[str, int], Commit]:
+            producer.produce("t", b"this is no change", b"k", partition=0)
+            assert producer.flush(30) == 0
+            written.append(group)
+            return {("t", 0): Commit(len(written), has_epoch=True)} if group == "connect-c" else {}
+
+        monkeypatch.setattr(checking_cluster, "commits", commits)
+        _, found = checked(tmp_path, capsys, brokers=broker.bootstrap, registry=registry.url, nobody=nobody)
+
+    assert "error" not in found["progress"]
 
 
 def test_a_configuration_with_faults_ends_with_status_2_and_a_recording_is_no_installation(tmp_path, capsys):
