@@ -17,7 +17,18 @@ from typing import NamedTuple
 from app.decode.images import Image
 from app.evidence.agreement import Verdict
 from app.evidence.keys import KeyText, shared_text
-from app.evidence.states import PLACEHOLDER, UNKNOWN, Different, Equal, State, agreement, placeholders
+from app.evidence.states import (
+    PLACEHOLDER,
+    UNKNOWN,
+    UNTOUCHED,
+    Different,
+    Equal,
+    State,
+    agreement,
+    is_untouched,
+    placeholder_atom,
+    placeholders,
+)
 from app.evidence.tables import StoreTerms, named
 from app.model import ChangeKind
 
@@ -50,10 +61,7 @@ class Replica:
         elif image.kind is ChangeKind.DELETE:
             self._rows.pop(key, None)
         elif image.kind is ChangeKind.UPSERT:
-            before = self._rows.get(key, {})
-            row = row_of(image, self._terms)
-            left = {name: before[name] for name, value in row.items() if value == UNKNOWN and name in before}
-            self._rows[key] = row | left
+            self._rows[key] = row_after(self._rows.get(key), image, self._terms)
         if key is not None:
             self._heard.add(key)
 
@@ -66,15 +74,28 @@ class Replica:
         return key in self._heard
 
 
-def row_of(image: Image, terms: StoreTerms) -> SinkRow:
-    """A row of the log.
+def row_after(before: Mapping[str, bytes] | None, image: Image, terms: StoreTerms) -> SinkRow:
+    """A key's row after one more record of the log.
 
-    A value that the log calls unavailable was left as it was, and is not known; unless the write was an insert, or the sink
-    sets every column at every write: then no value is left as it was, and the placeholder is what it wrote.
+    A value that the log calls unavailable was left as it was. In an insert there was none, and the text is what was written.
+    Of a sink that sets every column it is `UNTOUCHED`: what the sink wrote, or left by somebody else. A write that left all
+    other values as they were is not known to be either.
     """
-    is_written = terms.sets_every_column or image.op in INSERTS
-    placeholder = b"\x05" + terms.unavailable_value.encode() if is_written else UNKNOWN
-    return {**(image.row or {}), **dict.fromkeys(image.unavailable, placeholder)}
+    before = before or {}
+    kept = {name: before.get(name, UNKNOWN) for name in image.unavailable}
+    told = image.row or {}
+    if image.op in INSERTS:
+        kept = dict.fromkeys(kept, placeholder_atom(terms))
+    elif terms.sets_every_column:
+        is_same = bool(before) and all(before.get(name) == atom for name, atom in told.items())
+        kept = {name: UNKNOWN if is_same else UNTOUCHED + atom.removeprefix(UNTOUCHED) for name, atom in kept.items()}
+    return {**told, **kept}
+
+
+def _is_of_another(state: State, row: SinkRow | None, terms: StoreTerms) -> bool:
+    """Whether a write left a value as it was that the change tells: a sink that sets every column wrote no such row for it."""
+    told = (state.columns or {}).keys() - state.untold - state.unknown
+    return row is not None and any(is_untouched(named(row, terms.name_in_sink(state.table, name))) for name in told)
 
 
 def source_key(image: Image, terms: StoreTerms, table: str, columns: Sequence[str]) -> KeyText | None:
@@ -125,7 +146,7 @@ def walk(
         key = source_key(image, terms, table, columns)
         if key is None or key not in known or image.kind not in (ChangeKind.UPSERT, ChangeKind.DELETE):
             continue
-        row = row_of(image, terms) if image.kind is ChangeKind.UPSERT else None
+        row = row_after(None, image, terms) if image.kind is ChangeKind.UPSERT else None
         at = _place(known[key], row, last.get(key, -1), heard, terms)
         if at is None:
             continue
@@ -229,9 +250,9 @@ def _fitting(
     key = source_key(image, terms, table, columns)
     if key is None or image.kind not in (ChangeKind.UPSERT, ChangeKind.DELETE):
         return []
-    row = row_of(image, terms) if image.kind is ChangeKind.UPSERT else None
+    row = row_after(None, image, terms) if image.kind is ChangeKind.UPSERT else None
     fits = (state for state in known.get(key, ()) if state.kind is not ChangeKind.TRUNCATE)
-    happened = (state for state in fits if state.at <= image.at + CLOCKS_MS)
+    happened = (state for state in fits if state.at <= image.at + CLOCKS_MS and not _is_of_another(state, row, terms))
     verdicts = ((state, agreement(state, row, terms)) for state in happened)
     return [(state.offset, bool(one) and not state.unknown) for state, one in verdicts if one is not False]
 
@@ -275,7 +296,7 @@ def _place(
     for place in (*range(last + 1, len(known)), *range(last, -1, -1)):
         state = known[place]
         says_nothing = state.kind is ChangeKind.TRUNCATE or state.is_unknown or state.is_left_out
-        if says_nothing or (place <= last and state.offset not in heard):
+        if says_nothing or (place <= last and state.offset not in heard) or _is_of_another(state, row, terms):
             continue
         verdict = agreement(state, row, terms)
         if verdict is not False:

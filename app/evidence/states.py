@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import TypeGuard
 
 from app.decode import atoms
 from app.decode.atoms import Tag
@@ -31,6 +32,13 @@ PLACEHOLDER = "placeholder"
 
 UNKNOWN = b""
 """In a row of a sink: the column is there, and its value is not known (a change log's own unavailable value)."""
+
+UNTOUCHED = b"\xff"
+"""In a row of a log, before an atom or `UNKNOWN`: a value that the log calls unavailable, of a sink that sets every column.
+
+The sink has written the placeholder there, if the row is that of a change that does not tell the value either. If the change tells
+it, somebody else wrote the row and left the value as it was: then it is what stands behind this byte.
+"""
 
 _MARKED = frozenset({"true", "t", "1", "y", "yes"})
 """Texts of a soft delete's column where the row is deleted, in any letter case: Debezium's rewrite writes "true"."""
@@ -82,6 +90,7 @@ class State:
     Attributes:
         columns: None for no row.
         unknown: columns whose value no change that is at hand has told.
+        untold: columns whose value the change itself does not tell.
         is_deleted: the row is there and marked as deleted.
         is_unknown: the change can't be read, or nobody knows whether the contract leaves it out: any row may be right,
             and none.
@@ -96,6 +105,7 @@ class State:
     table: str
     columns: Row | None
     unknown: frozenset[str] = frozenset()
+    untold: frozenset[str] = frozenset()
     is_deleted: bool = False
     is_unknown: bool = False
     is_left_out: bool = False
@@ -155,7 +165,7 @@ def _after(last: State | None, image: Image, terms: StoreTerms) -> State:
     if image.row is None:
         return _state(image, None, frozenset(EVERY), is_unknown=True)
     carried = {name: before[name] for name in image.unavailable if before is not None and name in before}
-    return _state(image, {**image.row, **carried}, image.unavailable - carried.keys())
+    return _state(image, {**image.row, **carried}, image.unavailable - carried.keys(), untold=image.unavailable)
 
 
 def _state(
@@ -163,6 +173,7 @@ def _state(
     columns: Row | None,
     unknown: frozenset[str] = frozenset(),
     *,
+    untold: frozenset[str] = frozenset(),
     is_deleted: bool = False,
     is_unknown: bool = False,
     is_left_out: bool = False,
@@ -173,6 +184,7 @@ def _state(
         table=image.table,
         columns=columns,
         unknown=unknown,
+        untold=untold,
         is_deleted=is_deleted,
         is_unknown=is_unknown,
         is_left_out=is_left_out,
@@ -224,7 +236,7 @@ def _is_owned(state: State, row: Row, terms: StoreTerms) -> bool:
         return False
     for name, atom in (state.owner or {}).items():
         found = named(row, terms.name_in_sink(state.table, name))
-        if not found or agrees(atom, found, terms.allowed(state.table, name)) is not True:
+        if not found or is_untouched(found) or agrees(atom, found, terms.allowed(state.table, name)) is not True:
             return False
     return True
 
@@ -268,29 +280,49 @@ def placeholders(state: State, row: Row | None, terms: StoreTerms) -> Different 
 
 def _compared(state: State, row: Row, terms: StoreTerms) -> Iterator[tuple[str, Verdict, bytes | None]]:
     """Each column by the source's name, whether it agrees, and what the sink holds."""
-    forms = placeholder_atoms(terms.unavailable_value)
     for name, expected in (state.columns or {}).items():
         if terms.is_ignored(state.table, name):
             continue
         found = named(row, terms.name_in_sink(state.table, name))
-        if found == expected:  # the same bytes: what nearly every column of a right row comes to
-            yield name, True, found
-        elif found == UNKNOWN:
-            yield name, None, None
-        elif not found or (found == NULL and not terms.is_due(state.table, name, state.at)):
-            yield name, expected == NULL or _lacks(state, name, terms, is_there=found is not None), found
-        elif found in forms and expected not in forms:
-            yield name, False, found
-        else:
-            yield name, agrees(expected, found, terms.allowed(state.table, name)), found
+        if not is_untouched(found):
+            yield name, _verdict(state, name, expected, found, terms), found or None
+        elif name in state.untold:
+            yield name, False, placeholder_atom(terms)
+        else:  # the value of an older change, perhaps: it proves nothing of this one
+            verdict = _verdict(state, name, expected, found[1:], terms)
+            yield name, False if verdict is False else None, found[1:] or None
+    forms = placeholder_atoms(terms.unavailable_value)
     for name in state.unknown:
         found = None if terms.is_ignored(state.table, name) else named(row, terms.name_in_sink(state.table, name))
-        if found in forms:
-            yield name, False, found
+        if found in forms or is_untouched(found):
+            yield name, False, placeholder_atom(terms) if is_untouched(found) else found
     if terms.deletes == "soft":
         found = named(row, terms.soft_delete)
         is_marked = _is_marked(found)
         yield terms.soft_delete, None if is_marked is None else is_marked == state.is_deleted, found or None
+
+
+def _verdict(state: State, name: str, expected: bytes, found: bytes | None, terms: StoreTerms) -> Verdict:
+    if found == expected:  # the same bytes: what nearly every column of a right row comes to
+        return True
+    if found == UNKNOWN:
+        return None
+    if not found or (found == NULL and not terms.is_due(state.table, name, state.at)):
+        return expected == NULL or _lacks(state, name, terms, is_there=found is not None)
+    forms = placeholder_atoms(terms.unavailable_value)
+    if found in forms and expected not in forms:
+        return False
+    return agrees(expected, found, terms.allowed(state.table, name))
+
+
+def is_untouched(found: bytes | None) -> TypeGuard[bytes]:
+    """Whether a row's value is marked as `UNTOUCHED`."""
+    return found is not None and found[:1] == UNTOUCHED
+
+
+def placeholder_atom(terms: StoreTerms) -> bytes:
+    """The unavailable-value placeholder as a sink's text column holds it."""
+    return text_atom(terms.unavailable_value)
 
 
 def _lacks(state: State, name: str, terms: StoreTerms, *, is_there: bool) -> Verdict:
@@ -303,7 +335,7 @@ def _is_marked(found: bytes | None) -> bool | None:
     """Whether a soft delete's column says that the row is deleted: a true value, or the time of the delete."""
     if found is None or found == NULL:
         return False
-    if found == UNKNOWN:
+    if found == UNKNOWN or is_untouched(found):
         return None
     match atoms.tag(found):
         case Tag.BOOLEAN | Tag.INTEGER | Tag.BITS:

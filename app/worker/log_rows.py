@@ -10,9 +10,8 @@ from typing import NamedTuple, Protocol
 
 from app.decode import atoms
 from app.decode.images import Image
-from app.evidence.change_log import row_of
+from app.evidence.change_log import row_after
 from app.evidence.keys import KeyText
-from app.evidence.states import UNKNOWN
 from app.evidence.tables import StoreTerms
 from app.model import ChangeKind, RawBatch
 from app.worker.ports import Input
@@ -183,7 +182,7 @@ class LogRows:
             if image.kind is ChangeKind.DELETE:
                 row = None
                 continue
-            row = _after(row, image, row_of(image, self._terms))
+            row = row_after(row, image, self._terms)
         return row
 
     def finds(self, table: str, key: Sequence[str], values: Sequence[bytes]) -> bool:
@@ -195,19 +194,3 @@ class LogRows:
             name.casefold() in there and atoms.tag(there[name.casefold()]) is atoms.tag(value)
             for name, value in zip(key, values, strict=True)
         )
-
-
-def _after(row: Row | None, image: Image, told: Row) -> Row:
-    """A key's row after one more write.
-
-    A value that is unavailable was left as it was, or stands there as the placeholder's text, where a write sets every column.
-    One that left all other values as they were was not the sink's, which writes changes: then it is not known which.
-    """
-    before = row or {}
-    is_same = all(before.get(name) == atom for name, atom in told.items() if name not in image.unavailable)
-    left = {
-        name: before[name]
-        for name, atom in told.items()
-        if name in before and (atom == UNKNOWN or (is_same and name in image.unavailable))
-    }
-    return {**told, **left}

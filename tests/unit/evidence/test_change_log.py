@@ -8,7 +8,7 @@ import pytest
 
 from app.evidence.change_log import NOWHERE, coverage, first_told, reach, replica, shows_only, source_key, walk
 from app.evidence.keys import by_key
-from app.evidence.states import Different, Equal, states
+from app.evidence.states import Different, Equal, judge, states
 from app.evidence.tables import StoreTerms
 from app.model import ChangeKind
 from tests.unit.evidence.rows import UNAVAILABLE, delete, image, row, truncate, upsert
@@ -161,8 +161,49 @@ def test_a_value_that_an_update_left_as_it_was_is_the_one_before():
     log = [written(1, body="long", name="a"), written(2, body=None, name="b", unavailable="body")]
 
     assert held(log).row(KEY) == row(id=1, body="long", name="b")
-    assert held(log, sets_every_column=True).row(KEY) == row(id=1, body=UNAVAILABLE, name="b")
     assert held(log[1:]).row(KEY) == row(id=1, name="b") | {"body": b""}
+
+
+EDITED = [upsert(10, body="long", name="a"), upsert(11, body="long", name="b")]
+"""Both changes tell the value; the row of the second is then written by somebody else, who leaves it as it was."""
+HAND = written(9, body=None, name="by hand", unavailable="body")
+
+
+def said(history, log, below=99):
+    """What the last row of a sink that sets every column says of its newest change, by its log alone."""
+    terms = StoreTerms(sets_every_column=True)
+    finding = judge(known_of(history, terms)[KEY], below, replica(log, terms, "orders", ("id",)).row(KEY), terms)
+    return finding.columns if isinstance(finding, Different) else finding
+
+
+def test_a_value_that_somebody_else_left_as_it_was_is_no_placeholder_where_the_change_tells_it():
+    log = [written(1, body="long", name="a"), written(2, body="long", name="b")]
+    same, beside = replace(HAND, row=row(id=1, name="b")), replace(HAND, row=row(id=1, name="b", loaded_by="them"))
+
+    assert said(EDITED, [*log, HAND]) == {"name": "value"}
+    assert said(EDITED, [*log, same]) == Equal(offset=11, is_whole=False, is_delete=False)
+    assert said(EDITED, [*log, beside]) == Equal(offset=11, is_whole=False, is_delete=False)
+    for edit in (HAND, same, beside):
+        assert walked(EDITED, [*log, edit], sets_every_column=True) == [(1, 10, "applied"), (2, 11, "applied")]
+
+
+def test_a_value_that_a_write_left_out_is_the_placeholder_where_the_change_does_not_tell_it_either():
+    assert said(TOAST, SPOILED) == {"body": "placeholder"}
+    assert said(TOAST, [*SPOILED, HAND]) == {"name": "value", "body": "placeholder"}
+    assert said(TOAST[1:], SPOILED[1:]) == {"body": "placeholder"}
+
+
+def test_a_row_that_was_left_spoiled_does_not_show_a_newer_change_that_tells_another_value():
+    history = [*TOAST, upsert(12, body="new", name="b")]
+
+    assert said(history, SPOILED) == {"body": "value"}
+
+
+def test_a_write_that_changes_nothing_is_not_known_to_be_the_sink_s():
+    history = [TOAST[0], upsert(11, body=None, name="a", unavailable="body")]
+    log = [SPOILED[0], written(2, body=None, name="a", unavailable="body")]
+
+    assert said(history, log) == Equal(offset=11, is_whole=False, is_delete=False)
 
 
 def test_a_key_is_read_by_the_names_that_the_sink_gives_its_columns():
