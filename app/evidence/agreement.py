@@ -32,6 +32,12 @@ _FLOAT = re.compile(r"[+-]?(?:\d+(?:\.\d*)?(?:[eE][+-]?\d{1,4})?|NaN|Infinity)",
 _INFINITY = {9_223_372_036_825_200_000: "infinity", -9_223_372_036_832_400_000: "-infinity"}
 """What Debezium makes of PostgreSQL's infinite timestamps, in microseconds."""
 
+_TIMES = frozenset({Tag.LOCAL_TIMESTAMP, Tag.INSTANT, Tag.DATE, Tag.TIME_OF_DAY, Tag.INTERVAL})
+"""Classes whose values have a digit in every form that they are written in, but for these words."""
+_WORDS = frozenset({"infinity", "-infinity", "epoch", "allballs"})
+_JSON_BEGINS = re.compile(r'\s*(?:\{\s*"|\[(?!.*\]\s*$))', re.DOTALL)
+"""An object with a name in its quotes, or a list that does not end: other notations of structures have neither."""
+
 Allowed = Collection[str]
 Verdict = bool | None
 """True and False are knowledge; None is that the two can't be compared."""
@@ -72,14 +78,38 @@ def _as_text(text: bytes, other: bytes, allowed: Allowed) -> Verdict:
     if other[0] == Tag.FLOAT:
         return _text_and_float(written, other, allowed)
     read = _READ_AS.get(Tag(other[0]))
-    atom = read(written) if read else None
-    return None if atom is None else agrees(atom, other, allowed)
+    if read is None:
+        return None
+    atom = read(written)
+    if atom is None:
+        return False if _is_no_form_of(written, Tag(other[0])) else None
+    return agrees(atom, other, allowed)
+
+
+def _is_no_form_of(text: str, tag: Tag) -> bool:
+    """Whether nothing writes a value of a class like this, however it writes them: nothing at all, a time without a digit, cut JSON.
+
+    A number may stand there as a word, by a transform that nobody told us of.
+    """
+    if tag is Tag.JSON and _JSON_BEGINS.match(text):
+        return not _is_json(text)
+    return not text.strip() or (tag in _TIMES and not any(map(str.isdigit, text)) and text.casefold() not in _WORDS)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except RecursionError:
+        return True
+    except ValueError:
+        return False
+    return True
 
 
 def _text_and_float(text: str, other: bytes, allowed: Allowed) -> Verdict:
     """A float's text is the shortest that is read as the same float; of a float32 it may be that of its own width."""
     if _FLOAT.fullmatch(text) is None:
-        return None
+        return False if _is_no_form_of(text, Tag.FLOAT) else None
     read = float(text)
     if floating_atom(read) == other:
         return True

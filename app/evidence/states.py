@@ -221,13 +221,20 @@ def judge(
     own = known[place]
     if row is None:
         return None if may_be_gone else Absent(offset=own.offset)
-    if any(agreement(state, row, terms) for state in known[:place]):
+    if any(_is_as_before(state, own, row, terms) for state in known[:place]):
         return Absent(offset=own.offset)
     if own.kind is ChangeKind.TRUNCATE:
         may_be_newer = any(state.columns is not None for state in known[place:])
         return None if may_be_newer else Absent(offset=own.offset)
     spoiled = (placeholders(state, row, terms) for state in known[place:] if not state.is_left_out)
     return next(filter(None, spoiled), None) or _nearest(known[place:], row, terms)
+
+
+def _is_as_before(state: State, own: State, row: Row, terms: StoreTerms) -> bool:
+    """Whether a row shows an earlier state, with nothing in the columns that came after it."""
+    newer = (own.columns or {}).keys() - (state.columns or {}).keys() - state.unknown
+    held = (named(row, terms.name_in_sink(own.table, name)) for name in newer if not terms.is_ignored(own.table, name))
+    return bool(agreement(state, row, terms)) and all(not found or found == NULL for found in held)
 
 
 def _is_owned(state: State, row: Row, terms: StoreTerms) -> bool:

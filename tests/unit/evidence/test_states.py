@@ -148,6 +148,13 @@ def test_columns_that_came_and_went_between_changes_are_asked_of_the_change_that
     assert said(history, row(id=1, note="a"), below=2) == whole(1)
 
 
+def test_a_value_in_a_column_that_came_later_is_no_older_change_s():
+    history = [upsert(10, name="a"), upsert(11, name="a", vip=True)]
+
+    assert said(history, row(id=1, name="a")) == said(history, row(id=1, name="a", vip=None)) == Absent(offset=11)
+    assert said(history, row(id=1, name="a", vip=False)).columns == {"vip": "value"}
+
+
 def test_columns_are_found_under_their_new_names_and_in_the_letter_case_of_the_store():
     renames = {"orders.total": "amount"}
 
