@@ -330,9 +330,10 @@ class LiveWorker:
         for place, worker in list(self._workers.items()):
             self.shipper.ship(worker)
             self._acknowledged.look(worker)
-            self._checkpoint(place, worker, now)
+            self._uploads.advance(place.width, worker)
             self._teller.send_watermarks(worker)
         self.shipper.poll()
+        self._snapshot_one(now)
         if now >= self._next_look:
             self._next_look = now + END_LOOK_S
             await self._look_for_ends()
@@ -342,14 +343,18 @@ class LiveWorker:
             self._next_watermarks = began + max(WATERMARKS_S, self._teller.pause_s(time.monotonic() - began))
         await asyncio.sleep(0)
 
-    def _checkpoint(self, place: Place, worker: PartitionWorker, now: float) -> None:
-        """A snapshot now and then also where little moves: retention waits for none. One on its way would be given up."""
+    def _snapshot_one(self, now: float) -> None:
+        """A snapshot now and then also where little moves: retention waits for none.
+
+        One store's at a time, since verdicts wait meanwhile. One that is on its way to the ledger topic would be given up.
+        """
         then = now + self.settings.state.checkpoint_interval_ms / 1000
-        if now >= self._next_snapshot.setdefault(place, then) and not worker.checkpoints.is_busy:
-            self._next_snapshot[place] = then
-            if worker.has_news():
-                worker.snapshot()
-        self._uploads.advance(place.width, worker)
+        free = [place for place, worker in self._workers.items() if not worker.checkpoints.is_busy]
+        first = min(free, key=lambda place: self._next_snapshot.setdefault(place, then), default=None)
+        if first is not None and now >= self._next_snapshot[first]:
+            self._next_snapshot[first] = then
+            if self._workers[first].has_news():
+                self._workers[first].snapshot()
 
     async def _look_for_ends(self) -> None:
         """A lane that waits for changes beyond the end of their partition names more than there is."""

@@ -250,6 +250,25 @@ async def test_what_a_fetch_brings_of_one_partition_number_is_one_write_of_its_s
     assert {source: worker.restart_positions()[source].offset for source in inputs} == dict.fromkeys(inputs, 3)
 
 
+async def test_every_store_makes_a_snapshot_an_interval_after_its_last_and_one_of_them_at_a_time(tmp_path):
+    worker = worker_of(tmp_path, partitions=3)
+    await worker.open(given(worker))
+    await worker.take([noise(Input("t", number), 0, 3) for number in range(3)])
+
+    def with_news() -> list[int]:
+        return [place.partition for place, opened in worker._workers.items() if opened.has_news()]
+
+    left = []
+    for now in (0.0, 59.0, 60.0, 60.0, 60.0, 60.0):
+        worker._snapshot_one(now)
+        left.append(with_news())
+    assert left == [[0, 1, 2], [0, 1, 2], [1, 2], [2], [], []]
+
+    await worker.take([noise(Input("t", 1), 3, 5)])
+    worker._snapshot_one(119.0)
+    assert with_news() == [1]
+
+
 async def test_a_hole_in_one_input_is_answered_and_the_others_are_taken(tmp_path):
     worker = worker_of(tmp_path)
     await worker.open(given(worker))
