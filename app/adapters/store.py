@@ -1,4 +1,4 @@
-"""One RocksDB per partition number: every input batch is one atomic `WriteBatch` (design section 4).
+"""One RocksDB per partition number: what is taken at once is one atomic `WriteBatch` (design section 4).
 
 The fold never sees RocksDB; it sees `Store`. `MemoryStore` is the double that the laws run over, both pass one suite.
 """
@@ -15,7 +15,7 @@ from rocksdict import AccessType, BlockBasedOptions, Cache, DBCompressionType, O
 from app.errors import Unavailable
 
 WRITE_BUFFER_BYTES = 4 << 20
-"""Memtable: some ten full input batches, and the log of it short."""
+"""Memtable: some ten full fetches, and the log of it short."""
 _CACHE = Cache(16 << 20)
 """Blocks read from disk, of all stores of this process together."""
 
