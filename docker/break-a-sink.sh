@@ -18,13 +18,13 @@ call() {
   curl --silent --show-error --fail-with-body --request "$1" --header 'Content-Type: application/json' ${3:+--data "$3"} "$connect$2"
 }
 
-# is_state STATE: wait until sink-a is RUNNING, or STOPPED with no task left, at most a minute.
+# is_state STATE: wait until sink-a is RUNNING or PAUSED with its task, or STOPPED with no task left, at most a minute.
 is_state() {
   for _ in $(seq 60); do
     status=$(call GET /connectors/sink-a/status | tr -d ' \n')
     case "$1:$status" in
       STOPPED:*'"connector":{"state":"STOPPED"'*'"tasks":[]'*) return ;;
-      RUNNING:*'"tasks":[{"id":0,"state":"RUNNING"'*) return ;;
+      RUNNING:*'"tasks":[{"id":0,"state":"RUNNING"'* | PAUSED:*'"tasks":[{"id":0,"state":"PAUSED"'*) return ;;
     esac
     sleep 1
   done
@@ -36,6 +36,27 @@ is_state() {
 committed() {
   call GET /connectors/sink-a/offsets | tr -d ' \n' | tr '{' '\n' | grep -A1 "\"kafka_topic\":\"$topic\"" |
     sed -n 's/.*"kafka_offset":\([0-9]*\).*/\1/p'
+}
+
+# log_end: the offset that the next change of $topic will have; fails where the broker does not tell.
+log_end() {
+  told=$($compose exec -T kafka /opt/kafka/bin/kafka-get-offsets.sh --bootstrap-server kafka:9092 --topic "$topic" --partitions 0 </dev/null) ||
+    return 1
+  echo "${told##*:}" | grep -x '[0-9][0-9]*'
+}
+
+# is_written END: wait until a change stands at END of $topic, some twenty looks of a few seconds.
+is_written() {
+  for _ in $(seq 20); do
+    end=$(log_end) && [ "$end" -gt "$1" ] && return
+    sleep 1
+  done
+  return 1
+}
+
+pause() {
+  call PUT /connectors/sink-a/pause
+  is_state PAUSED
 }
 
 stop() {
@@ -52,12 +73,27 @@ order() {
   $compose exec -T postgres psql --quiet --tuples-only --no-align --username=postgres --dbname=shop --command="$1" </dev/null
 }
 
+# give_up REASON: let sink-a go on as it was, and end the script.
+give_up() {
+  resume
+  echo "$1" >&2
+  exit 1
+}
+
 # skip_one SECONDS: move sink-a over the next change of $topic while it is stopped, SECONDS after it stopped and before it goes on.
+#
+# The change must stand in the topic before sink-a is moved behind it: a sink that goes on beyond the log's end is out of range,
+# reads everything again from the beginning, and loses nothing. While that is waited for, sink-a is paused and not stopped yet: it reads
+# nothing, but is still in its group, so that what the probe sees begins with the stop.
 skip_one() {
+  pause
+  before=$(log_end) || give_up "Kafka does not tell how far $topic goes: nothing was broken"
+  order 'SELECT place_order()' >/dev/null || give_up "no order could be placed: nothing was broken" # whatever the customers do
+  is_written "$before" ||
+    give_up "an order was placed, and no change of it came to $topic: nothing was broken. Does the connector shop-source run?"
   stop
   next=$(committed)
-  [ -n "$next" ] || { resume; echo "sink-a has not committed anything of $topic yet: try again" >&2; exit 1; }
-  order 'SELECT place_order()' >/dev/null # so that a change stands there, whatever the customers do
+  [ -n "$next" ] || give_up "sink-a has not committed anything of $topic yet: try again"
   sleep "$1"
   partition="{\"kafka_topic\": \"$topic\", \"kafka_partition\": 0}"
   call PATCH /connectors/sink-a/offsets \
