@@ -105,6 +105,9 @@ skip_one() {
 
 Somebody moved sink-a past offset $next of $topic, partition 0: it never reads that change. Connect says RUNNING, its lag
 goes to 0, its dead letter topic has nothing, and a row of sink_a.orders is missing or old.
+
+The customers may change that order again: sink-a then writes the whole row, and the change is superseded, often within a minute.
+Who wants to look longer stops them first: docker compose --file docker/compose.yaml stop customers
 END
 }
 
@@ -124,8 +127,8 @@ hide() {
   skip_one 0
   cat <<END
 
-It went too fast to be proved by offsets: the sink itself may have committed that on its way out. Its rows prove it: the
-verifier reads them back before it fences. Watch for, within about 30 seconds:
+It went too fast to be proved by offsets, unless the probe happened to look just then: the sink itself may have committed
+that on its way out. Its rows prove it: the verifier reads them back before it fences. Watch for, within about 30 seconds:
   verdict  missing, of sink-a, $topic:0:$next (unless a newer change of that order has arrived since)
   metric   cdc_verifier_bad_cells{sink="sink-a", topic="$topic"} is 1, and cdc_verifier_read_back_rows_total{state="absent"}
   alert    CdcVerifierBadCells with state missing
@@ -139,7 +142,8 @@ refuse() {
 
 A record that nobody can read stands on shop.public.notes. sink-b puts it on dlq.sink-b and goes on.
 
-Watch for, within about 20 seconds:
+Watch for, within about 20 seconds after the next change of shop.public.notes, with which sink-b commits that it passed this one
+(the customers make one every two seconds; if they are stopped, it does not come):
   verdict  rejected, of sink-b, with Connect's error, on cdc-verifier.verdicts
   metric   cdc_verifier_bad_cells{sink="sink-b", topic="shop.public.notes"} is 1
   alert    CdcVerifierBadCells with state rejected
@@ -169,9 +173,10 @@ undo() {
   cat <<END
 
 sink-a reads every topic again from the beginning. It upserts by key, so in the end it holds what the source holds.
-A change that was found missing stays so, since committed offsets can't take that back. Look at the row, then
-  docker compose --file docker/compose.yaml exec verifier cdc-verifier waive sink-a TOPIC:PARTITION:OFFSET \\
-    --who YOU --reason 'read again' --config /etc/cdc-verifier/cdc-verifier.toml
+Rows that were found bad are read back again every minute. Watch for, of a change that was missing, within about two minutes:
+  verdict  delivered, with the flag recovered (superseded, if a newer change of that order has arrived since)
+  metric   cdc_verifier_bad_cells{sink="sink-a", topic="$topic"} is 0 again
+  alert    CdcVerifierBadCells clears; CdcVerifierOffsetsMoved stays until an hour has passed since the offsets were moved
 END
 }
 

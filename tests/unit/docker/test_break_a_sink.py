@@ -92,3 +92,12 @@ def test_where_no_change_comes_nothing_is_broken_and_nothing_is_promised(run: Ru
     assert "missing" not in said.stdout
     assert "PATCH /offsets" not in done
     assert done[-1] == "PUT /resume"
+
+
+def test_undo_lets_the_sink_read_everything_again_and_says_what_becomes_of_the_verdict(run: Run) -> None:
+    said, done = run("undo")
+
+    assert (said.returncode, said.stderr) == (0, "")
+    assert done == ["PUT /stop", "DELETE /offsets", "PUT /resume"]
+    assert "verdict  delivered, with the flag recovered" in said.stdout
+    assert "waive" not in said.stdout
