@@ -59,6 +59,14 @@ def test_ports_are_published_on_the_loopback_only(root: Path) -> None:
     assert [port for port in published if not re.fullmatch(r"127\.0\.0\.1:\$\{[A-Z]+_PORT:-\d+\}:\d+", port)] == []
 
 
+def test_no_health_check_starts_a_jvm(root: Path) -> None:
+    """They go on for ever, every few seconds, and those of Kafka's tools take seconds of CPU each."""
+    checks = re.findall(r"^ +test: (.+)$", (root / "docker/compose.yaml").read_text(), re.MULTILINE)
+
+    assert len(checks) >= 2
+    assert [check for check in checks if ".sh" in check or "java" in check] == []
+
+
 def test_the_verifier_judges_the_sinks_that_are_registered(root: Path, register: Any) -> None:
     settings = load(root / "docker/cdc-verifier.toml", {})
 
