@@ -14,6 +14,17 @@ from app.adapters.shapes import METRICS
 from app.config import load
 from app.config.topics import is_match
 
+DECLARED = {
+    "postgres": ("/var/lib/postgresql/data",),
+    "apache/kafka": ("/etc/kafka/secrets", "/mnt/shared/config", "/var/lib/kafka/data"),
+    "quay.io/apicurio/apicurio-registry-sql": (),
+    "quay.io/debezium/connect": ("/kafka/config", "/kafka/data", "/kafka/logs"),
+    "prom/prometheus": ("/prometheus",),
+    "grafana/grafana": (),
+    "cdc-verifier": ("/state",),
+}
+"""By image, what its Dockerfile declares as volumes (as of the versions in compose.yaml)."""
+
 HISTOGRAM = ("_bucket", "_count", "_sum")
 
 
@@ -57,6 +68,22 @@ def test_ports_are_published_on_the_loopback_only(root: Path) -> None:
 
     assert len(published) == 7
     assert [port for port in published if not re.fullmatch(r"127\.0\.0\.1:\$\{[A-Z]+_PORT:-\d+\}:\d+", port)] == []
+
+
+def test_no_volume_is_anonymous_so_that_none_is_left_behind(root: Path) -> None:
+    text = (root / "docker/compose.yaml").read_text()
+    services = re.split(r"^  \w+:\n", text[text.index("\nservices:") : text.index("\nvolumes:")], flags=re.MULTILINE)[
+        1:
+    ]
+    mounted: list[str] = []
+    for service in services:
+        image = re.search(r"^    image: (\S+):", service, re.MULTILINE)
+        mounts = re.findall(r"^ +- ([\w-]+):(/\S+)$", service, re.MULTILINE)
+        mounted += [name for name, _ in mounts]
+
+        assert sorted(path for _, path in mounts) == sorted(DECLARED[image[1] if image else "cdc-verifier"]), service
+
+    assert sorted(mounted) == sorted(re.findall(r"^  ([\w-]+):$", text[text.index("\nvolumes:") :], re.MULTILINE))
 
 
 def test_no_health_check_starts_a_jvm(root: Path) -> None:
