@@ -135,6 +135,16 @@ def test_the_command_reference_is_what_help_prints():
     assert (Path(__file__).resolve().parent.parent / "docs" / "cli.md").read_text() == reference()
 
 
+def test_every_command_that_the_page_about_docker_shows_is_one(root: Path) -> None:
+    """In the container of the verifier; a backslash at the end of a line goes on in the next."""
+    text = page(root, "docker.md").replace("\\\n", "")
+    shown = re.findall(r"^    docker compose .* exec verifier cdc-verifier (.*)$", text, re.MULTILINE)
+
+    assert len(shown) >= 3
+    for line in shown:
+        assert parser().parse_args(shlex.split(line)).config == Path("/etc/cdc-verifier/cdc-verifier.toml"), line
+
+
 @pytest.mark.parametrize("name", ["README.md", "docs/day-one.md"])
 def test_every_command_that_a_page_shows_is_one(root: Path, name: str) -> None:
     """Whole ones, as they would be typed: those that name a configuration."""
