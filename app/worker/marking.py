@@ -19,6 +19,9 @@ At = Literal["committed", "earliest", "latest"]
 WAIVERS_AT_ONCE = 4_096
 """Cells that one command may waive: who waives more has not looked at them."""
 
+WAIVES = "closes the cell if it is bad or unverifiable; of any other it changes nothing"
+"""What a waiver does: no command knows a cell's verdict, which is the worker's to tell."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiver:
@@ -190,6 +193,8 @@ def retire(standings: Sequence[Standing], now_ms: int) -> list[Step]:
 def waive(one: Standing, first: int, last: int, *, who: str, reason: str, now_ms: int) -> list[Step]:
     """Waivers of the cells at ``first`` to ``last``, both included; only of what a fence has judged.
 
+    A cell that the fence found settled is closed, and no waiver changes it: one too many does no harm, and is told so.
+
     Raises:
         BadInput: no fence has judged all of them, or they are too many.
     """
@@ -210,7 +215,7 @@ def waive(one: Standing, first: int, last: int, *, who: str, reason: str, now_ms
         )
     place_of = {"sink": one.sink, "topic": one.source.topic, "partition": one.source.partition}
     return [
-        Step(standing=one, record=Waiver(**place_of, offset=offset, who=who, reason=reason, at=now_ms))  # type: ignore[arg-type]
+        Step(standing=one, record=Waiver(**place_of, offset=offset, who=who, reason=reason, at=now_ms), says=WAIVES)  # type: ignore[arg-type]
         for offset in range(first, last + 1)
     ]
 

@@ -121,6 +121,16 @@ def test_with_latest_state_a_later_change_stands_for_an_earlier(timeline: str, e
     assert states(judged(timeline, expect="latest-state")[0]) == expected
 
 
+def open_offsets(timeline: str) -> list[int]:
+    return [offset for offset, state, _ in watermarks.open_cells(judged(timeline)[0]) if state is not State.PENDING]
+
+
+def test_a_waiver_closes_a_bad_cell_and_changes_nothing_of_another() -> None:
+    assert open_offsets("0 F2 F2") == [1]
+    assert open_offsets("0 F2 W1 F2") == []
+    assert open_offsets("0 F2 W0 F2") == [1]
+
+
 def test_a_sink_of_progress_alone_is_never_called_delivered() -> None:
     assert states(judged("F4 S5-6", evidence="progress")[0]) == "aaaapmpp"
 

@@ -149,6 +149,12 @@ def test_waivers_name_each_cell_who_decided_and_why():
     ]
 
 
+def test_a_waiver_says_that_it_changes_nothing_of_a_cell_that_is_not_bad():
+    (step,) = marking.waive(at(fence=50), 47, 47, who="ada", reason="mended", now_ms=NOW)
+
+    assert step.says == "closes the cell if it is bad or unverifiable; of any other it changes nothing"
+
+
 @pytest.mark.parametrize(
     ("one", "first", "last", "who", "words"),
     [
