@@ -39,6 +39,7 @@ def propose_jdbc(config: Config, streams: Sequence[Stream], found: Proposal) -> 
     is_confluent = config["connector.class"] == CONFLUENT_JDBC
     _inserts(config, found, is_confluent=is_confluent)
     _deletes(config, streams, found)
+    _truncates(config, streams, found)
     found.values["sets"] = "every-column"
     _field_lists(config, streams, is_confluent=is_confluent)
     for option in _ZONES:
@@ -90,11 +91,18 @@ def _deletes(config: Config, streams: Sequence[Stream], found: Proposal) -> None
         found.doubt(f"deletes come to something else by topic ({told}): give each kind a sink's section of its own")
     if found.values["deletes"] == "ignore":
         found.note("deletes don't reach its store: rows that the source deleted stay there, by this contract")
+
+
+def _truncates(config: Config, streams: Sequence[Stream], found: Proposal) -> None:
+    is_enabled = is_true(config, "truncate.enabled")
     is_flat = {stream.is_flat for stream in streams}
-    if is_true(config, "truncate.enabled") and True not in is_flat:
-        found.values["truncates"] = "apply"
-    if is_true(config, "truncate.enabled") and len(is_flat) > 1:
+    if is_enabled and len(is_flat) > 1:
         found.doubt("some of its topics are unwrapped, which drops truncates, and others are not")
+    elif is_enabled and True not in is_flat:
+        found.values["truncates"] = "apply"
+    else:
+        why = ", whatever truncate.enabled says: unwrapping drops them" if is_enabled else ""
+        found.note(f"truncates don't reach its store{why}: rows that the source truncated stay there, by this contract")
 
 
 def _field_lists(config: Config, streams: Sequence[Stream], *, is_confluent: bool) -> None:

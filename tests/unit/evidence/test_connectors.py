@@ -6,7 +6,7 @@ import pytest
 
 from app.evidence import connectors
 from app.evidence.connectors import Database, consumed, jdbc_database, propose, source_database, source_problems
-from tests.unit.evidence.sinks import CONFLUENT, JDBC, TOPICS, chain, router, unwrap
+from tests.unit.evidence.sinks import CONFLUENT, JDBC, TOPICS, chain, noted, router, unwrap
 
 
 def proposed(**options):
@@ -21,7 +21,7 @@ def test_a_plain_jdbc_sink_keeps_the_newest_state_of_each_row():
         "topics": ["shop.public.orders", "shop.public.items"], "connector": "s", "expect": "latest-state",
         "deletes": "apply", "sets": "every-column", "table_name": "${topic}",
     }  # fmt: skip
-    assert (found.notes, found.is_readable, found.database) == ([], True, Database("postgresql", "db", 5433, "store"))
+    assert (noted(found), found.is_readable, found.database) == ([], True, Database("postgresql", "db", 5433, "store"))
 
 
 def test_what_the_jdbc_sink_does_not_do_is_not_expected():
@@ -29,7 +29,7 @@ def test_what_the_jdbc_sink_does_not_do_is_not_expected():
 
     assert found.values["deletes"] == "ignore"
     assert found.values["truncates"] == "apply"
-    assert found.notes == ["deletes don't reach its store: rows that the source deleted stay there, by this contract"]
+    assert noted(found) == ["deletes don't reach its store: rows that the source deleted stay there, by this contract"]
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,29 @@ def test_unwrapping_drops_truncates():
     assert chain(unwrap()).values["deletes"] == "apply"
 
 
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (proposed(), ""),
+        (chain(unwrap()), ""),
+        (propose("s", CONFLUENT, TOPICS), ""),
+        (
+            chain(unwrap(), **{"truncate.enabled": "true"}),
+            ", whatever truncate.enabled says: unwrapping drops them",
+        ),
+    ],
+)
+def test_a_sink_that_truncates_dont_reach_keeps_its_rows_and_that_is_told(found, why):
+    note = f"truncates don't reach its store{why}: rows that the source truncated stay there, by this contract"
+
+    assert found.notes == [note]
+    assert found.is_readable
+
+
+def test_a_sink_that_applies_truncates_is_told_nothing_of_them():
+    assert proposed(truncate__enabled="true").notes == []
+
+
 def test_a_router_gives_tables_their_names():
     found = chain(router(r"shop\.public\.(.*)", "dw.$1"), unwrap())
 
@@ -83,7 +106,7 @@ def test_topics_that_a_router_leads_into_one_table_cant_be_told_apart():
 
     assert found.values["tables"] == {"shop.public.orders": "all", "shop.public.items": "all"}
     assert not found.is_readable
-    assert found.notes == ["2 of its topics are kept in the table all: whose a row is can't be told"]
+    assert noted(found) == ["2 of its topics are kept in the table all: whose a row is can't be told"]
 
 
 def test_a_router_whose_expression_is_java_s_alone_is_doubted():
@@ -194,11 +217,11 @@ def test_rows_that_cant_be_found_are_not_compared(options):
     found = propose("s", JDBC | options, TOPICS)
 
     assert not found.is_readable
-    assert found.notes
+    assert noted(found)
 
 
 def test_an_inserting_sink_with_a_key_is_warned_of():
-    assert proposed(insert__mode="insert").notes == [
+    assert noted(proposed(insert__mode="insert")) == [
         "insert.mode is insert: what is delivered again fails or is lost; upsert is meant for changes"
     ]
 
@@ -207,7 +230,7 @@ def test_a_transform_that_nobody_knows_keeps_rows_from_being_compared():
     found = chain(unwrap(), ("x", {"type": "com.example.Own"}))
 
     assert not found.is_readable
-    assert found.notes == [
+    assert noted(found) == [
         "the transform x (com.example.Own) can't be mirrored: what its rows must be is not known here"
     ]
 
@@ -221,21 +244,21 @@ def test_a_connector_that_nobody_knows_is_judged_by_its_progress():
 
     assert found.values == {"topics": ["shop.public.orders"], "connector": "s"}
     assert not found.is_readable
-    assert found.notes == ["com.example.Sink: what it makes of a row is not known here; it is judged by its progress"]
+    assert noted(found) == ["com.example.Sink: what it makes of a row is not known here; it is judged by its progress"]
 
 
 def test_dead_letters_name_their_change_only_with_headers():
     topic = {"errors.deadletterqueue.topic.name": "dlq", "errors.tolerance": "all"}
     headers = {"errors.deadletterqueue.context.headers.enable": "true"}
 
-    assert propose("s", JDBC | topic | headers, TOPICS).notes == []
-    (note,) = propose("s", JDBC | topic, TOPICS).notes
+    assert noted(propose("s", JDBC | topic | headers, TOPICS)) == []
+    (note,) = noted(propose("s", JDBC | topic, TOPICS))
     assert "name no change" in note
     assert propose("s", JDBC | topic, TOPICS).values["dead_letters"] == ["dlq"]
 
 
 def test_tolerating_errors_without_dead_letters_is_warned_of():
-    (note,) = proposed(errors__tolerance="all").notes
+    (note,) = noted(proposed(errors__tolerance="all"))
 
     assert "vanishes silently" in note
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.evidence.sinks import DEBEZIUM, KAFKA, chain, predicate, router, unwrap
+from tests.unit.evidence.sinks import DEBEZIUM, KAFKA, chain, noted, predicate, router, unwrap
 
 ORDERS = predicate("p", "TopicNameMatches", pattern=r"shop\.public\.orders")
 TOMBSTONES = predicate("p", "RecordIsTombstone")
@@ -33,7 +33,7 @@ def test_a_filtered_topic_is_left_out_of_the_sink_s():
 
     assert found.values["topics"] == ["shop.public.items"]
     assert found.is_readable
-    assert found.notes == [
+    assert noted(found) == [
         f"the transform f ({KAFKA}Filter) drops every record of shop.public.orders: it is left out of topics"
     ]
     assert chain(unwrap(), NEGATED, **ORDERS).values["topics"] == ["shop.public.orders"]
@@ -69,7 +69,7 @@ def test_a_filter_of_all_but_tombstones_is_doubted():
     found = chain(unwrap(), NEGATED, **TOMBSTONES)
 
     assert not found.is_readable
-    assert "drops every record that has a value" in found.notes[0]
+    assert "drops every record that has a value" in noted(found)[0]
 
 
 def test_a_transform_of_all_but_tombstones_is_one_of_all_rows():
@@ -112,11 +112,11 @@ def test_a_predicate_that_nobody_can_foresee_is_doubted(asked, why):
         found = chain(unwrap(), replace(**options), **asked)
 
         assert not found.is_readable
-        assert why in found.notes[0]
+        assert why in noted(found)[0]
 
 
 def test_a_filter_by_a_script_names_the_settings_that_stand_for_it():
-    (note,) = chain(("f", {"type": DEBEZIUM + "transforms.Filter"})).notes
+    (note,) = noted(chain(("f", {"type": DEBEZIUM + "transforms.Filter"})))
 
     assert "rows or rows_out" in note
 
@@ -126,5 +126,5 @@ def test_topics_that_are_treated_differently_are_doubted():
     found = chain((name, given | {"predicate": "p"}), **ORDERS | {"truncate.enabled": "true"})
 
     assert not found.is_readable
-    assert "deletes come to something else by topic" in found.notes[0]
-    assert "drops truncates" in found.notes[1]
+    assert "deletes come to something else by topic" in noted(found)[0]
+    assert "drops truncates" in noted(found)[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.evidence.connectors import SourceTable, propose
-from tests.unit.evidence.sinks import CONFLUENT, DEBEZIUM, KAFKA, TYPED, chain, configured, raw, typed, unwrap
+from tests.unit.evidence.sinks import CONFLUENT, DEBEZIUM, KAFKA, TYPED, chain, configured, noted, raw, typed, unwrap
 
 VALUE = {"primary.key.mode": "record_value", "delete.enabled": "false"}
 OUTBOX = {
@@ -28,21 +28,21 @@ def test_rows_that_are_keyed_by_columns_of_the_value_are_found_by_them():
 
     assert found.is_readable
     assert found.values["keys"] == {"things": ["code"]}
-    assert "which other record keys may have, too" in found.notes[1]
+    assert "which other record keys may have, too" in noted(found)[1]
 
 
 def test_a_key_of_the_value_that_is_the_record_key_needs_no_word():
     found = typed(**VALUE, **{"primary.key.fields": "id"})
 
     assert "keys" not in found.values
-    assert found.notes == ["deletes don't reach its store: rows that the source deleted stay there, by this contract"]
+    assert noted(found) == ["deletes don't reach its store: rows that the source deleted stay there, by this contract"]
 
 
 def test_a_key_that_holds_the_record_key_tells_whose_a_row_is():
     found = typed(**VALUE, **{"primary.key.fields": "id,code"})
 
     assert found.values["keys"] == {"things": ["id", "code"]}
-    assert len(found.notes) == 1
+    assert len(noted(found)) == 1
 
 
 def test_confluent_s_options_are_read_alike():
@@ -78,7 +78,7 @@ def test_all_columns_of_the_value_are_no_key():
     found = typed(**VALUE)
 
     assert not found.is_readable
-    assert any("an update makes another row" in note for note in found.notes)
+    assert any("an update makes another row" in note for note in noted(found))
 
 
 def test_part_of_the_record_key_may_be_the_sink_s():
@@ -93,7 +93,7 @@ def test_columns_of_the_row_become_the_key_and_deletes_fail_there():
     found = typed(to_key("code"))
 
     assert found.values["keys"] == {"things": ["code"]}
-    assert "deletes fail there" in found.notes[0]
+    assert "deletes fail there" in noted(found)[0]
     assert found.is_readable
     assert not typed(to_key("nobody")).is_readable
 
@@ -146,7 +146,7 @@ def test_a_key_whose_columns_are_not_known_can_t_be_followed(name):
     found = chain(unwrap(), of_key(name))
 
     assert not found.is_readable
-    assert "not known here" in found.notes[0]
+    assert "not known here" in noted(found)[0]
 
 
 def test_names_that_depend_on_time_matter_only_where_tables_are_named_after_topics():
@@ -195,7 +195,7 @@ def test_events_of_an_outbox_are_found_by_their_id_with_the_columns_that_can_be_
     assert found.values["ignore_columns"] == ["outbox.aggregateid", "outbox.aggregatetype"]
     assert found.values["tables"] == {"shop.public.outbox": "outbox_event_${column.aggregatetype}"}
     assert "keys" not in found.values
-    assert "drops updates of outbox" in found.notes[0]
+    assert "drops updates of outbox" in noted(found)[0]
 
 
 def test_an_event_s_id_may_be_no_record_key():
@@ -232,7 +232,7 @@ def test_events_that_can_t_be_told_are_doubted(options, why):
     found = outbox(**options)
 
     assert not found.is_readable
-    assert any(why in note for note in found.notes)
+    assert any(why in note for note in noted(found))
 
 
 def test_a_router_in_a_sink_s_chain_needs_a_partition():
@@ -249,7 +249,7 @@ def test_a_field_of_the_value_gives_way_to_the_key_s_of_its_name():
 
     assert found.values["renames"] == {"things.id": "code"}
     assert found.values["ignore_columns"] == ["things.code"]
-    assert "has the name of a column of the key" in found.notes[0]
+    assert "has the name of a column of the key" in noted(found)[0]
 
 
 def test_two_topics_of_one_table_that_are_keyed_differently_are_doubted():
@@ -258,7 +258,7 @@ def test_two_topics_of_one_table_that_are_keyed_differently_are_doubted():
     found = raw(unwrap(), to_key("code", predicate="p"), topics=topics, **where)
 
     assert not found.is_readable
-    assert "two topics of a table things are keyed differently" in found.notes
+    assert "two topics of a table things are keyed differently" in noted(found)
 
 
 def test_a_row_is_no_envelope_and_is_not_unwrapped_again():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.evidence.chain import DOUBTED, HARMLESS, MIRRORED
-from tests.unit.evidence.sinks import DEBEZIUM, KAFKA, TOPICS, chain, raw, typed, unwrap
+from tests.unit.evidence.sinks import DEBEZIUM, KAFKA, TOPICS, chain, noted, raw, typed, unwrap
 
 
 def cast(spec):
@@ -46,11 +46,11 @@ def test_a_column_whose_values_a_cast_changes_is_left_out_with_a_note(spec):
 
     assert found.is_readable
     assert found.values["ignore_columns"] == [f"things.{column}"]
-    assert f"things.{column} is cast to {to}" in found.notes[0]
+    assert f"things.{column} is cast to {to}" in noted(found)[0]
 
 
 def test_a_narrowed_integer_may_be_taken_back_by_who_knows_its_values():
-    assert "take it out of ignore_columns" in typed(cast("id:int32")).notes[0]
+    assert "take it out of ignore_columns" in noted(typed(cast("id:int32")))[0]
 
 
 def test_casts_follow_each_other():
@@ -64,7 +64,7 @@ def test_a_transform_of_the_whole_value_is_doubted(name):
     found = typed(("c", {"type": KAFKA + name, "spec": "string", "target.type": "unix"}))
 
     assert not found.is_readable
-    assert "the whole value" in found.notes[0]
+    assert "the whole value" in noted(found)[0]
 
 
 def test_types_that_are_not_known_are_left_out():
@@ -102,14 +102,14 @@ def test_a_conversion_that_makes_other_values_leaves_the_column_out(transform, w
 
     assert found.is_readable
     assert found.values["ignore_columns"] == [f"things.{transform[1]['field']}"]
-    assert why in found.notes[0]
+    assert why in noted(found)[0]
 
 
 def test_flattening_takes_structs_apart():
     found = typed(("f", {"type": KAFKA + "Flatten$Value", "delimiter": "_"}))
 
     assert found.values["ignore_columns"] == ["things.place"]
-    assert "becomes columns of its own, place_…" in found.notes[0]
+    assert "becomes columns of its own, place_…" in noted(found)[0]
     assert found.is_readable
 
 
@@ -147,9 +147,9 @@ def test_a_masked_column_is_left_out_whatever_replaces_it_and_deletes_fail_there
 
     found = typed(mask)
     assert found.values["ignore_columns"] == ["things.code"]
-    assert "deletes fail there" in found.notes[0]
-    assert typed(("m", mask[1] | {"predicate": "p", "negate": "true"}),
-                 **{"predicates.p.type": KAFKA + "predicates.RecordIsTombstone"}).notes == []  # fmt: skip
+    assert "deletes fail there" in noted(found)[0]
+    assert noted(typed(("m", mask[1] | {"predicate": "p", "negate": "true"}),
+                       **{"predicates.p.type": KAFKA + "predicates.RecordIsTombstone"})) == []  # fmt: skip
 
 
 def test_added_fields_that_have_a_column_s_name_leave_it_out():
@@ -187,7 +187,7 @@ def test_a_doubted_transform_is_told_with_what_it_would_do(kind):
     found = chain(unwrap(), ("d", {"type": kind}))
 
     assert not found.is_readable
-    assert found.notes == [f"the transform d ({kind}) {DOUBTED[kind]}"]
+    assert noted(found) == [f"the transform d ({kind}) {DOUBTED[kind]}"]
 
 
 @pytest.mark.parametrize("name", ["Cast$Value", "MaskField$Value", "Flatten$Value", "ValueToKey"])
@@ -195,7 +195,7 @@ def test_what_changes_fields_of_an_envelope_is_doubted(name):
     found = raw(("e", {"type": KAFKA + name}), topics=TOPICS)
 
     assert not found.is_readable
-    assert "put it behind ExtractNewRecordState" in found.notes[0]
+    assert "put it behind ExtractNewRecordState" in noted(found)[0]
 
 
 def test_a_composed_chain_is_followed_step_by_step():
@@ -209,7 +209,7 @@ def test_a_composed_chain_is_followed_step_by_step():
         **{"predicates.p.type": KAFKA + "predicates.RecordIsTombstone"},
     )
 
-    assert (found.is_readable, found.notes) == (True, [])
+    assert (found.is_readable, noted(found)) == (True, [])
     assert found.values["renames"] == {"things.code": "label", "things.total": "amount"}
     assert found.values["ignore_columns"] == ["things.code", "things.raw"]
     assert found.values["tolerances"] == {"things.made": ["milliseconds"], "things.total": ["double"]}
