@@ -154,6 +154,7 @@ class LogRest:
         Raises:
             Unavailable: the log, the changes or the progress can't be had now.
         """
+        self._looks.tally.rows["again"] = self._logged.log.again()
         positions = self._logged.positions()
         since = self._from.setdefault(source, positions)
         fresh = await asyncio.to_thread(self._rows.fresh, self._tables.get(source.topic, ""), since)

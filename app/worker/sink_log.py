@@ -36,12 +36,14 @@ class TableLog:
         records: by partition of the log, its records in their order.
         by_key: the same by `log_key`; a key's records stand in one partition.
         problem: why it proves nothing; empty where it does. It stays as long as anything is held of the table.
+        again: records that wrote a row just as the one of their key before had left it.
     """
 
     name: str = ""
     records: dict[Input, deque[Image]] = field(default_factory=dict)
     by_key: dict[KeyText, deque[Image]] = field(default_factory=dict)
     problem: str = ""
+    again: int = 0
 
     def take(self, image: Image) -> None:
         """The next record of its partition."""
@@ -53,6 +55,7 @@ class TableLog:
             known = self.by_key.setdefault(key, deque())
             if known and known[-1].partition != image.partition:
                 self._doubt(f"{image.topic} has records of one key in two partitions: they have no order")
+            self.again += bool(known) and _is_again(known[-1], image)
             known.append(image)
         topics = {log.topic for log, records in self.records.items() if records}
         if len(topics) > 1:
@@ -83,6 +86,12 @@ class TableLog:
         while self.records.get(log):
             newest = max(newest, self.forget_first(log).at)
         return newest
+
+
+def _is_again(before: Image, image: Image) -> bool:
+    """Whether a write left a row as it was. Rows of a snapshot are no writes."""
+    is_write = image.kind is ChangeKind.UPSERT and image.op != "r"
+    return is_write and (image.row, image.unavailable) == (before.row, before.unavailable)
 
 
 class SinkLog:
@@ -133,6 +142,10 @@ class SinkLog:
         """Up to when writes to a table were made that are not held, ms since the epoch; -1 where none is known of."""
         topics = {log.topic for log in table.records}
         return max((at for log, at in self._forgotten.items() if log.topic in topics), default=-1)
+
+    def again(self) -> int:
+        """Records that wrote a row as it was before, of all tables."""
+        return sum(table.again for table in self._tables.values())
 
     def problem(self) -> str:
         """Why some table proves nothing; empty where all do."""

@@ -240,6 +240,17 @@ def test_what_a_log_that_was_made_again_tells_from_its_beginning_is_news() -> No
 # ---------------------------------------------------------------- what is kept of a log
 
 
+def test_rows_that_are_written_again_as_they_were_are_counted_and_convict_nobody() -> None:
+    world = settled(*pairs("a", "b", "c", "d"))
+    assert not world.walk.tally.rows["again"]
+    long_after(world, upsert(0, "a"), upsert(1, "b"), upsert(2, "c"))
+
+    world.walks(4, has_bad=True)
+
+    assert world.walk.tally.rows["again"] == 3
+    assert contradicted(world) == []
+
+
 def test_places_that_were_told_are_remembered_of_all_partitions_together() -> None:
     log = SinkLog(ImageDecoder(BOTH, UNAVAILABLE_VALUE), 10)
     for partition in range(5):
