@@ -177,8 +177,10 @@ class RecordedRun:
         """What change logs say is merged with the sink's other logs; what rows say follows everything else."""
         topics = {contract.sink: contract.topics for contract in self.contracts}
         heard = {name: _applied(rows) for name, rows in self.evidence.lanes.items()}
-        stores = RecordedStores(self.settings, self.recording, topics, self.ends, heard).read()
         lanes = self.evidence.lanes
+        fenced = {name for name, rows in lanes.items() if (rows.kinds == EvidenceKind.FENCE).any()}
+        latest = max((int(batch.timestamps.max()) for batch in self.changes if len(batch)), default=0)
+        stores = RecordedStores(self.settings, self.recording, topics, self.ends, latest, heard, fenced).read()
         for name, rows in stores.logs.items():
             if name in self.evidence.logs or name not in lanes:
                 lanes[name] = merge([*self.evidence.logs.get(name, ()), rows])

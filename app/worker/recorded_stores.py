@@ -1,13 +1,15 @@
 """What a recording holds of the sinks' stores, as evidence: the change log of a sink's own database, and its tables.
 
 The tables stand for a read-back at the recording's end, and the committed offsets beside them for the progress that the
-probe saw before it; so the fence that follows is the probe's.
+probe saw before it; so the fence that follows is the probe's. Of a sink that says nothing itself and whose rows nobody can look at,
+those offsets are all there is: what it has passed is `attempted`. One that writes receipts gets no fence of them for their own sake:
+its receipts may come long after its commits, and what they have not told yet would be called missing.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.adapters.recording import RecordedTable, Recording
@@ -57,7 +59,9 @@ class RecordedStores:
     Args:
         topics: by sink, the change topics that it consumes.
         ends: of each source partition, the recording's end.
+        latest: when the newest of all changes was recorded, ms.
         heard: by whom they speak of and offset, when the sink itself says that it applied a change, ms.
+        fenced: whose lanes have fences without what is read here.
     """
 
     def __init__(
@@ -66,30 +70,45 @@ class RecordedStores:
         recording: Recording,
         topics: dict[str, tuple[str, ...]],
         ends: dict[tuple[str, int], int],
+        latest: int,
         heard: Mapping[SinkTopic, Mapping[int, int]],
+        fenced: Collection[SinkTopic],
     ) -> None:
         self._settings = settings
         self._recording = recording
         self._topics = topics
         self._ends = ends
         self._heard = heard
+        self._fenced = fenced
         self._images = image_decoder(settings, recording.schemas())
         self._changes: dict[str, list[list[Image]]] = {}
-        self._latest = 0
+        self._latest = latest
 
     def read(self) -> StoreEvidence:
-        """The evidence of every sink that names a change log or tables of this recording."""
+        """The evidence of every sink that names a change log or tables of this recording, or of which nothing but its progress is asked for."""
         found = StoreEvidence()
         for name, sink in self._settings.sinks.items():
             if sink.change_log or sink.recorded_tables:
                 self._read_sink(name, sink, found)
+            elif _is_told_by_progress(sink):
+                self._read_progress(name, sink, found)
         return found
+
+    def _read_progress(self, name: str, sink: SinkSettings, found: StoreEvidence) -> None:
+        """The committed offsets of a sink whose rows can't be looked at; a source partition that has none stays as it is."""
+        appends = "it appends, and keeps no row by the key of a change"
+        problem = appends if sink.writes == "append" else "the contract names no recorded tables and no change log"
+        for (topic, partition), below in self._progress(sink).items():
+            where = SinkTopic(name, topic, partition)
+            if topic in self._topics[name] and (topic, partition) in self._ends and where not in self._fenced:
+                found.problems[where] = problem
+                found.lanes[where] = self._passed(where, below, [])
 
     def _read_sink(self, name: str, sink: SinkSettings, found: StoreEvidence) -> None:
         terms = store_terms(self._settings, name)
         tables = self._recording.tables(sink.recorded_tables) if sink.recorded_tables else None
         logs = self._logged(name, sink)
-        progress = self._recording.committed(sink.group) if sink.group else {}
+        progress = self._progress(sink)
         sources = [
             [Source(SinkTopic(name, topic, images[0].partition), images, terms) for images in self._partitions(topic)]
             for topic in self._topics[name]
@@ -100,7 +119,8 @@ class RecordedStores:
             log = [] if is_shared else _log_of(logs, of.sink_table)
             written = self._walk(of, log, found)
             below = progress.get((of.where.topic, of.where.partition))
-            if below is None or (tables is None and not logs):
+            is_silent = tables is None and not logs
+            if below is None or (is_silent and (not _is_told_by_progress(sink) or of.where in self._fenced)):
                 continue
             rows: Rows
             rows = LogRows(of, log) if tables is None else TableRows(of, _table_of(tables, of.sink_table))
@@ -109,11 +129,14 @@ class RecordedStores:
             if rows.problem:
                 found.problems[of.where] = rows.problem
             said = [] if rows.problem else self._judge(of, rows, below, written, found)
-            progressed, fenced = (
-                (self._latest, _mark(of.where, kind, below, self._latest))
-                for kind in (MarkKind.PROGRESS, MarkKind.FENCE)
-            )
-            found.lanes[of.where] = _rows(TABLES, of.where, [progressed, *said, fenced], self._ends)
+            found.lanes[of.where] = self._passed(of.where, below, said)
+
+    def _passed(self, where: SinkTopic, below: int, said: Sequence[Said]) -> LaneRows:
+        """What rows say, between a sink's progress and the fence that follows."""
+        progressed, fenced = (
+            (self._latest, _mark(where, kind, below, self._latest)) for kind in (MarkKind.PROGRESS, MarkKind.FENCE)
+        )
+        return _rows(TABLES, where, [progressed, *said, fenced], self._ends)
 
     def _walk(self, of: Source, log: Sequence[Image], found: StoreEvidence) -> Written:
         """What a log proves."""
@@ -177,10 +200,12 @@ class RecordedStores:
 
     # ---------------------------------------------------------------- reading
 
+    def _progress(self, sink: SinkSettings) -> dict[tuple[str, int], int]:
+        return self._recording.committed(sink.group) if sink.group else {}
+
     def _partitions(self, topic: str) -> list[list[Image]]:
         if topic not in self._changes:
             raws = self._recording.partitions(topic)
-            self._latest = max([self._latest, *(int(raw.timestamps.max()) for raw in raws)])
             self._changes[topic] = [found for raw in raws if (found := list(self._images.decode(raw)))]
         return self._changes[topic]
 
@@ -194,6 +219,11 @@ class RecordedStores:
             for image in (image for raw in self._recording.partitions(topic) for image in self._images.decode(raw)):
                 found.setdefault((image.schema, image.table), []).append(image)
         return {table: change_log.first_told(images) for table, images in found.items()}
+
+
+def _is_told_by_progress(sink: SinkSettings) -> bool:
+    """Whether a sink says nothing itself, and a probe fences it at its committed offsets."""
+    return sink.evidence == "progress" and sink.fences == "progress" and not sink.receipts
 
 
 def _sorted(columns: Mapping[str, str]) -> dict[str, str]:
