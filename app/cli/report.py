@@ -13,6 +13,10 @@ Line = dict[str, Any]
 
 MOST_CELLS = 20
 """So many cells are listed with their columns: a person reads no more of them at once."""
+MOST_KEYS = 20
+"""The same of keys of one table."""
+STRANGERS = {"foreign": "", "unexplained": ", since a change that is not held may have been theirs"}
+"""Kinds of lines about rows that no change tells of, and what is to be said of each."""
 
 
 def summary(lines: Sequence[Line], grace_s: float | None) -> Iterator[str]:
@@ -32,6 +36,7 @@ def summary(lines: Sequence[Line], grace_s: float | None) -> Iterator[str]:
         if what:
             yield f"{count:6}  {what}"
     yield from _cells(lines)
+    yield from _strangers(lines)
     yield from _uncompared(lines)
 
 
@@ -45,6 +50,19 @@ def _cells(lines: Sequence[Line]) -> Iterator[str]:
         yield f"  {line['sink']}  {place}  {described(line['columns'])}"
     if len(found) > MOST_CELLS:
         yield f"  and {len(found) - MOST_CELLS} more; --json tells them all"
+
+
+def _strangers(lines: Sequence[Line]) -> Iterator[str]:
+    """Rows that no change tells of, with the first of their keys."""
+    found = [line for line in lines if line["kind"] in STRANGERS]
+    if found:
+        yield "\nrows under keys that no change tells of:"
+    for line in found:
+        yield f"  {line['sink']}  {line['topic']}  {line['table']}: {line['count']} {line['kind']}{STRANGERS[line['kind']]}"
+        for key in line["keys"][:MOST_KEYS]:
+            yield "    " + ", ".join(f"{column} {text}" for column, text in key.items())
+        if line["count"] > MOST_KEYS:
+            yield f"    and {line['count'] - MOST_KEYS} more; --json tells them all"
 
 
 def _uncompared(lines: Sequence[Line]) -> Iterator[str]:

@@ -179,3 +179,13 @@ def is_comparable(one: bytes, other: bytes) -> bool:
     """Whether the shared texts of two classes tell whether values are the same."""
     first, second = atoms.tag(one), atoms.tag(other)
     return _FAMILIES.get(first, first) == _FAMILIES.get(second, second) or frozenset({first, second}) in _ALIKE
+
+
+_NUMBERS = frozenset({Tag.INTEGER, Tag.DECIMAL})
+
+
+def is_exact(one: bytes, other: bytes) -> bool:
+    """Whether shared texts of two classes are the same for the same value and for no other, whatever a store makes of it."""
+    first, second = atoms.tag(one), atoms.tag(other)
+    is_alike = first is second and first is not Tag.FLOAT
+    return is_alike or {first, second} in (_NUMBERS, {Tag.UUID, Tag.TEXT})

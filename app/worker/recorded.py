@@ -28,6 +28,7 @@ from app.model.effects import Command
 from app.repair import planner, reporting
 from app.worker.lanes import owners, reader_of
 from app.worker.recorded_stores import RecordedStores, StoreEvidence
+from app.worker.recorded_strangers import Strangers
 
 Line = dict[str, Any]
 
@@ -107,6 +108,7 @@ class RecordedRun:
         for kind, found in (("unreadable", self.evidence.unreadable), ("unknown_sink", self.evidence.unknown)):
             for topic, partition, offset, reason in sorted(found):
                 yield {"kind": kind, "topic": topic, "partition": partition, "offset": offset, "reason": reason}
+        yield from map(_strangers_line, self.stores.strangers)
         for sink, command in self.commands:
             standing = planner.still_due(sink, command)
             if standing is not None:
@@ -213,6 +215,17 @@ class RecordedRun:
                 self.evidence.lanes[name] = fenced
                 graced.append(name)
         return graced
+
+
+def _strangers_line(found: Strangers) -> Line:
+    return {
+        "kind": found.word,
+        "sink": found.sink,
+        "topic": found.topic,
+        "table": found.table,
+        "count": len(found.keys),
+        "keys": [dict(key) for key in found.keys],
+    }
 
 
 def _applied(rows: LaneRows) -> dict[int, int]:

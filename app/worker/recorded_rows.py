@@ -6,17 +6,20 @@ of all that a change never arrived.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from app.adapters.recording import RecordedTable
 from app.decode.images import Image, Row
 from app.evidence import change_log
-from app.evidence.keys import KeyText, by_key, is_comparable, row_key, shared_text
+from app.evidence.keys import KeyText, by_key, is_comparable, is_exact, row_key, shared_text
 from app.evidence.postgres import atom_of_text
 from app.evidence.states import State, due, states
 from app.evidence.tables import StoreTerms, named
 from app.model import ChangeKind, SinkTopic
+
+BEFORE_ALL = -1
+"""When rows of a table were told of: a recording's tables are taken before its topics (docs/contracts.md)."""
 
 
 class Source:
@@ -63,9 +66,14 @@ class Rows(Protocol):
 
     Attributes:
         problem: why they can't be compared; empty where they can.
+        is_exact: a row of a change's key is found by its text, or is not there.
     """
 
     problem: str
+    is_exact: bool
+
+    def keys(self) -> Mapping[KeyText, int]:
+        """The keys of all rows, and when each was last told of, ms."""
 
     def row(self, key: KeyText) -> Row | None:
         """The sink's columns of a key by the sink's names; None where it has no such row."""
@@ -79,6 +87,7 @@ class TableRows:
 
     def __init__(self, of: Source, table: RecordedTable | None) -> None:
         self.problem = ""
+        self.is_exact = True
         self._rows: dict[KeyText, Row] = {}
         self._twice: set[KeyText] = set()
         if table is None:
@@ -109,12 +118,17 @@ class TableRows:
     def _take(self, of: Source, columns: Row, row: Row) -> None:
         apart = [name for name, atom in columns.items() if not is_comparable(of.key[name], atom)]
         key = shared_text(columns, of.terms, of.table)
+        self.is_exact &= _is_exact(of, columns)
         if apart:
             self.problem = f"{', '.join(apart)} of the key is kept in a type that can't be matched with the source's"
         elif key is not None:
             if key in self._rows:
                 self._twice.add(key)
             self._rows[key] = row
+
+    def keys(self) -> Mapping[KeyText, int]:
+        """See `Rows`."""
+        return dict.fromkeys(self._rows, BEFORE_ALL)
 
     def row(self, key: KeyText) -> Row | None:
         """See `Rows`."""
@@ -133,6 +147,13 @@ class LogRows:
         self.problem = _log_problem(of, log, columns)
         self._replica = change_log.replica(log, of.terms, of.table, columns)
         self._coverage = change_log.coverage(of.known, log, of.terms, of.table, columns)
+        told = [(change_log.source_key(image, of.terms, of.table, columns), image) for image in log]
+        self._told = {key: image.timestamp for key, image in told if key is not None}
+        self.is_exact = all(_is_exact(of, _logged_key(of, image)) for key, image in told if key is not None)
+
+    def keys(self) -> Mapping[KeyText, int]:
+        """See `Rows`."""
+        return {key: at for key, at in self._told.items() if self._replica.row(key) is not None}
 
     def row(self, key: KeyText) -> Row | None:
         """See `Rows`."""
@@ -142,6 +163,16 @@ class LogRows:
         """The log shows what was written for this change, if anything was; of truncates it need not tell."""
         is_covered = self._replica.has_heard_of(key) or due.offset > self._coverage.after
         return is_covered and due.offset < self._coverage.below and due.kind is not ChangeKind.TRUNCATE
+
+
+def _is_exact(of: Source, columns: Row) -> bool:
+    return all(is_exact(of.key[name], atom) for name, atom in columns.items())
+
+
+def _logged_key(of: Source, image: Image) -> Row:
+    """The columns of a log record's key by the source's names."""
+    found = {column: named(image.key or {}, of.terms.name_in_sink(of.table, column)) for column in of.key}
+    return {column: atom for column, atom in found.items() if atom is not None}
 
 
 def _log_problem(of: Source, log: Sequence[Image], columns: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ its receipts may come long after its commits, and what they have not told yet wo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.adapters.recording import RecordedTable, Recording
@@ -26,12 +26,15 @@ from app.evidence.tables import named
 from app.ledger.lane import LaneRows, lane_ranks, split
 from app.model import ChangeKind, RawBatch, RawRecord, SinkTopic
 from app.worker.recorded_rows import LogRows, Rows, Source, TableRows
+from app.worker.recorded_strangers import Filled, Strangers, strangers
 from app.worker.stores import image_decoder, store_terms
 from cdc_receipts.codec import SCHEMAS, Mark, MarkKind, Receipt, encode_mark, encode_receipt
 
 LOG, TABLES = "change-log", "read-back"
 Said = tuple[int, Receipt | Mark]
 """When it was said, ms, and what."""
+Progress = dict[tuple[str, int], int]
+"""Committed offsets by topic and partition."""
 Written = dict[int, tuple[int, bool]]
 """By offset: when a log last showed that the sink wrote a change, ms, and whether it was right."""
 
@@ -45,12 +48,14 @@ class StoreEvidence:
         logs: the same for receipts of change logs, which have times of their own.
         columns: of each change that a row differs from, what is wrong with its columns.
         problems: why rows of a sink can't be compared with a source partition's changes.
+        strangers: rows under keys that no change tells of.
     """
 
     lanes: dict[SinkTopic, LaneRows] = field(default_factory=dict)
     logs: dict[SinkTopic, LaneRows] = field(default_factory=dict)
     columns: dict[tuple[SinkTopic, int], dict[str, str]] = field(default_factory=dict)
     problems: dict[SinkTopic, str] = field(default_factory=dict)
+    strangers: list[Strangers] = field(default_factory=list)
 
 
 class RecordedStores:
@@ -82,16 +87,19 @@ class RecordedStores:
         self._fenced = fenced
         self._images = image_decoder(settings, recording.schemas())
         self._changes: dict[str, list[list[Image]]] = {}
+        self._whole: set[str] = set()
+        """Topics from their first offset on and without holes, all of which can be read: nothing of them was ever forgotten."""
         self._latest = latest
 
     def read(self) -> StoreEvidence:
         """The evidence of every sink that names a change log or tables of this recording, or of which nothing but its progress is asked for."""
-        found = StoreEvidence()
+        found, filled = StoreEvidence(), list[Filled]()
         for name, sink in self._settings.sinks.items():
             if sink.change_log or sink.recorded_tables:
-                self._read_sink(name, sink, found)
+                filled += self._read_sink(name, sink, found)
             elif _is_told_by_progress(sink):
                 self._read_progress(name, sink, found)
+        found.strangers += strangers(filled)
         return found
 
     def _read_progress(self, name: str, sink: SinkSettings, found: StoreEvidence) -> None:
@@ -100,11 +108,13 @@ class RecordedStores:
         problem = appends if sink.writes == "append" else "the contract names no recorded tables and no change log"
         for (topic, partition), below in self._progress(sink).items():
             where = SinkTopic(name, topic, partition)
-            if topic in self._topics[name] and (topic, partition) in self._ends and where not in self._fenced:
+            is_held = topic in self._topics[name] and (topic, partition) in self._ends
+            if is_held and where not in self._fenced:
                 found.problems[where] = problem
                 found.lanes[where] = self._passed(where, below, [])
 
-    def _read_sink(self, name: str, sink: SinkSettings, found: StoreEvidence) -> None:
+    def _read_sink(self, name: str, sink: SinkSettings, found: StoreEvidence) -> Iterator[Filled]:
+        """What its stores say of each topic; these beside the rows that they fill."""
         terms = store_terms(self._settings, name)
         tables = self._recording.tables(sink.recorded_tables) if sink.recorded_tables else None
         logs = self._logged(name, sink)
@@ -114,22 +124,42 @@ class RecordedStores:
             for topic in self._topics[name]
         ]
         kept_by = Counter(partitions[0].sink_table.casefold() for partitions in sources if partitions)
-        for of in (of for partitions in sources for of in partitions):
-            is_shared = kept_by[of.sink_table.casefold()] > 1
-            log = [] if is_shared else _log_of(logs, of.sink_table)
-            written = self._walk(of, log, found)
-            below = progress.get((of.where.topic, of.where.partition))
-            is_silent = tables is None and not logs
-            if below is None or (is_silent and (not _is_told_by_progress(sink) or of.where in self._fenced)):
-                continue
-            rows: Rows
-            rows = LogRows(of, log) if tables is None else TableRows(of, _table_of(tables, of.sink_table))
-            if is_shared:
-                rows.problem = f"several change topics share the table {of.sink_table}"
-            if rows.problem:
-                found.problems[of.where] = rows.problem
-            said = [] if rows.problem else self._judge(of, rows, below, written, found)
-            found.lanes[of.where] = self._passed(of.where, below, said)
+        for partitions in filter(None, sources):
+            kept: list[Rows] = []
+            for of in partitions:
+                is_shared = kept_by[of.sink_table.casefold()] > 1
+                log = [] if is_shared else _log_of(logs, of.sink_table)
+                rows = LogRows(of, log) if tables is None else TableRows(of, _table_of(tables, of.sink_table))
+                if is_shared:
+                    rows.problem = f"several change topics share the table {of.sink_table}"
+                kept.append(rows)
+                written = self._walk(of, log, found)
+                below = progress.get((of.where.topic, of.where.partition))
+                is_silent = tables is None and not logs
+                if below is not None and not (is_silent and self._is_fenced_otherwise(of.where, sink)):
+                    self._read_rows(of, rows, below, written, found)
+            yield self._filled(sink, partitions, kept, progress)
+
+    def _read_rows(self, of: Source, rows: Rows, below: int, written: Written, found: StoreEvidence) -> None:
+        if rows.problem:
+            found.problems[of.where] = rows.problem
+        said = [] if rows.problem else self._judge(of, rows, below, written, found)
+        found.lanes[of.where] = self._passed(of.where, below, said)
+
+    def _is_fenced_otherwise(self, where: SinkTopic, sink: SinkSettings) -> bool:
+        return where in self._fenced or not _is_told_by_progress(sink)
+
+    def _filled(
+        self, sink: SinkSettings, partitions: Sequence[Source], kept: Sequence[Rows], progress: Progress
+    ) -> Filled:
+        topic = partitions[0].where.topic
+        return Filled(
+            stores=frozenset(filter(None, (sink.recorded_tables, *sink.change_log))),
+            sources=partitions,
+            rows=kept,
+            is_whole=topic in self._whole,
+            is_passed=any(at > self._ends.get(place, 0) for place, at in progress.items() if place[0] == topic),
+        )
 
     def _passed(self, where: SinkTopic, below: int, said: Sequence[Said]) -> LaneRows:
         """What rows say, between a sink's progress and the fence that follows."""
@@ -200,13 +230,17 @@ class RecordedStores:
 
     # ---------------------------------------------------------------- reading
 
-    def _progress(self, sink: SinkSettings) -> dict[tuple[str, int], int]:
+    def _progress(self, sink: SinkSettings) -> Progress:
         return self._recording.committed(sink.group) if sink.group else {}
 
     def _partitions(self, topic: str) -> list[list[Image]]:
         if topic not in self._changes:
             raws = self._recording.partitions(topic)
             self._changes[topic] = [found for raw in raws if (found := list(self._images.decode(raw)))]
+            images = (image for partition in self._changes[topic] for image in partition)
+            has_all = all(raw.start == 0 and len(raw) == raw.next for raw in raws)
+            if has_all and not any(image.kind is ChangeKind.UNREADABLE for image in images):
+                self._whole.add(topic)
         return self._changes[topic]
 
     def _logged(self, name: str, sink: SinkSettings) -> dict[tuple[str, str], list[Image]]:

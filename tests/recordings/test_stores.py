@@ -381,6 +381,32 @@ def test_a_change_log_that_begins_late_convicts_nobody(copy, lines, late):
     assert copy.news(lines) == []
 
 
+def strangers(lines: list[Line]) -> list[tuple[str, str, list[dict[str, str]]]]:
+    return [(line["kind"], line["table"], line["keys"]) for line in lines if line["kind"] in ("foreign", "unexplained")]
+
+
+def put_in(table: str, key: str) -> Edit:
+    """One more row, under another key."""
+    return lambda found: found[table]["rows_as_pg_text"].append([key, *found[table]["rows_as_pg_text"][0][1:]])
+
+
+def test_a_row_that_somebody_put_in_is_told_and_convicts_nothing(copy, lines):
+    copy.only("sink-b", "orders").tables("tables_sink_b.json.gz", put_in(ORDERS, "900001"))
+
+    assert strangers(copy.lines()) == [("foreign", ORDERS, [{"id": "900001"}])]
+    assert copy.news(lines) == []
+
+
+def test_where_a_change_cant_be_read_it_may_have_been_its(notes):
+    assert strangers(notes.tables("tables_sink_b.json.gz", put_in(NOTES, "900001")).lines()) == [
+        ("unexplained", NOTES, [{"id": "900001"}])
+    ]
+
+
+def test_rows_that_a_change_log_alone_shows_are_all_of_changes(copy):
+    assert strangers(copy.contract('recorded_tables = "tables_sink_a.json.gz"\n', "").lines()) == []
+
+
 # ---------------------------------------------------------------- what can't be compared
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.cli.report import MOST_CELLS, summary
+from app.cli.report import MOST_CELLS, MOST_KEYS, summary
 
 WHERE = {"sink": "lake", "topic": "shop.public.orders", "partition": 0}
 SINK = {
@@ -46,3 +46,33 @@ def test_rows_that_cant_be_compared_have_their_reason():
     text = list(summary([{**SINK, "rows": "not compared: the store has no table orders"}], None))
 
     assert text[-2:] == ["\nrows that are not compared:", "  lake  shop.public.orders:0  the store has no table orders"]
+
+
+def strangers(word, *keys):
+    return {
+        "kind": word,
+        "sink": "lake",
+        "topic": "shop.public.orders",
+        "table": "orders",
+        "count": len(keys),
+        "keys": list(keys),
+    }
+
+
+def test_rows_that_no_change_tells_of_are_named_by_their_keys():
+    text = told(strangers("foreign", {"day": "2026-01-01", "k": "7"}), strangers("unexplained", {"k": "8"}))
+
+    assert text[-5:] == [
+        "\nrows under keys that no change tells of:",
+        "  lake  shop.public.orders  orders: 1 foreign",
+        "    day 2026-01-01, k 7",
+        "  lake  shop.public.orders  orders: 1 unexplained, since a change that is not held may have been theirs",
+        "    k 8",
+    ]
+
+
+def test_of_many_keys_the_first_are_named_and_the_others_counted():
+    text = told(strangers("foreign", *({"id": str(number)} for number in range(MOST_KEYS + 3))))
+
+    assert sum(line.startswith("    id ") for line in text) == MOST_KEYS
+    assert text[-1] == "    and 3 more; --json tells them all"
