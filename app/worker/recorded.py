@@ -134,7 +134,8 @@ class RecordedRun:
         if name in self.stores.lanes:
             problem = self.stores.problems.get(name)
             line |= {} if problem is None else {"rows": f"not compared: {problem}"}
-            return line | {"fences": "by the recorded progress"}
+            is_fenced = self.settings.sinks[name.sink].fences == "progress"
+            return line | ({"fences": "by the recorded progress"} if is_fenced else {})
         return line | ({"fences": "by --grace"} if name in self.graced else {})
 
     # ---------------------------------------------------------------- reading

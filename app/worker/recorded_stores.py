@@ -162,11 +162,12 @@ class RecordedStores:
         )
 
     def _passed(self, where: SinkTopic, below: int, said: Sequence[Said]) -> LaneRows:
-        """What rows say, between a sink's progress and the fence that follows."""
+        """What rows say, between a sink's progress and the fence that follows, if that is not for others to write."""
         progressed, fenced = (
             (self._latest, _mark(where, kind, below, self._latest)) for kind in (MarkKind.PROGRESS, MarkKind.FENCE)
         )
-        return _rows(TABLES, where, [progressed, *said, fenced], self._ends)
+        fences = [fenced] if self._settings.sinks[where.sink].fences == "progress" else []
+        return _rows(TABLES, where, [progressed, *said, *fences], self._ends)
 
     def _walk(self, of: Source, log: Sequence[Image], found: StoreEvidence) -> Written:
         """What a log proves."""

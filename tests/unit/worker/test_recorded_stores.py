@@ -155,6 +155,16 @@ def test_what_a_sink_says_itself_and_its_rows_confirm_is_no_redelivery(small: Sm
     assert small.count("delivered") == 2
 
 
+def test_a_sink_that_fences_itself_gets_no_fence_at_its_commits_though_its_rows_are_looked_at(small: Small) -> None:
+    """A receipt may come long after the commit: its change would be called missing."""
+    small.changes((1, "a", "c"), (2, "b", "c")).receipts((0, 5_000))
+    small.config = small.config.replace('fences = "progress"', 'fences = "emitter"')
+    (sink,) = [line for line in small.lines() if line["kind"] == "sink"]
+
+    assert sink["counts"] == {"delivered": 1, "pending": 1}
+    assert "fences" not in sink
+
+
 def test_a_row_speaks_against_a_receipt(small: Small) -> None:
     small.changes((1, "a", "c"), (2, "b", "c")).receipts((0, 5), (1, 5)).rows(["1", "x"])
 
