@@ -66,7 +66,7 @@ class _Look:
         topics, bounds = self._cluster.topics(), self._cluster.bounds()
         raws = self._cluster.samples()
         by_sink, own = self._cluster.readers()
-        bounds = bounds and self._cluster.bounds()  # read after them: else a log that grows ends below who reads it
+        later = self._cluster.bounds() if bounds else {}  # a log that grows meanwhile ends beyond who reads it
         refusals = self._refusals()
         samples = self._decoded(raws, is_answered=refusals is not None)
         found = asyncio.run(self._connectors())
@@ -78,7 +78,14 @@ class _Look:
             unavailable_value=self._settings.source.unavailable_value,
             topics=topics,
             logs=tuple(
-                LogSeen(topic=name, partition=number, earliest=first, end=end, sample=samples.get((name, number), ()))
+                LogSeen(
+                    topic=name,
+                    partition=number,
+                    earliest=first,
+                    end=end,
+                    end_later=later.get((name, number), (0, 0))[1],
+                    sample=samples.get((name, number), ()),
+                )
                 for (name, number), (first, end) in bounds.items()
             ),
             sinks=tuple(self._sink(sink, found, by_sink.get(sink.name, ())) for sink in self._settings.sinks.values()),

@@ -218,9 +218,10 @@ def _bad(sink: str, sources: Sequence[Seen], history: History, limits: Limits) -
 def _taken_back(contract: Contract, history: History, limits: Limits) -> Iterator[Point]:
     places = [_place(verdict) for verdict in history.taken_back if verdict.sink == contract.sink]
     if places:
-        do = "Let its emitter fence only when its receipts were acknowledged."
+        do = "Let its emitter fence only when its receipts were acknowledged"
         if contract.fences != "emitter":
-            do = "Raise grace: the probe fences before all that the sink has to say is there."
+            do = "Raise grace: the probe fences before all that the sink has to say is there"
+        do += ". If somebody has mended the sink by hand, nothing is to be done."
         yield _point(
             "blocks",
             "taken_back",

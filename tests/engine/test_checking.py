@@ -91,16 +91,22 @@ def test_nobody_stands_beyond_the_end_of_a_log_that_grows_while_others_are_asked
         broker.create_topic("t", 1)
         producer, written = Producer({"bootstrap.servers": broker.bootstrap}), list[str]()
 
-        def commits(_: object, group: str, __: object) -> dict[tuple[str, int], Commit]:
+        def write(group: str) -> None:
             producer.produce("t", b"this is no change", b"k", partition=0)
             assert producer.flush(30) == 0
             written.append(group)
+
+        def commits(_: object, group: str, __: object) -> dict[tuple[str, int], Commit]:
+            write(group)
             return {("t", 0): Commit(len(written), has_epoch=True)} if group == "connect-c" else {}
+
+        write("nobody")
 
         monkeypatch.setattr(checking_cluster, "commits", commits)
         _, found = checked(tmp_path, capsys, brokers=broker.bootstrap, registry=registry.url, nobody=nobody)
 
     assert "error" not in found["progress"]
+    assert found["isolation"] == {"fine"}  # what came after the newest records were read is no hole behind them
 
 
 def test_a_configuration_with_faults_ends_with_status_2_and_a_recording_is_no_installation(tmp_path, capsys):

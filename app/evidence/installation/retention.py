@@ -169,11 +169,10 @@ def progress(seen: Installation) -> Iterator[Finding]:
             log = logs.get((one.topic, one.partition))
             if log is None or one.committed is None:
                 continue
-            place = (
-                f"{one.topic}:{one.partition} (committed {one.committed}, the log holds {log.earliest} to {log.end})"
-            )
+            end = max(log.end, log.end_later)
+            place = f"{one.topic}:{one.partition} (committed {one.committed}, the log holds {log.earliest} to {end})"
             below += [place] if one.committed < log.earliest else []
-            beyond += [place] if one.committed > log.end else []
+            beyond += [place] if one.committed > end else []
         if below:
             yield Finding(
                 level="error", about="progress", place=f"group {sink.group}", says=f"stands below the log's start: {listed(below)}",

@@ -61,12 +61,18 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogSeen:
-    """One partition of an input: where it begins and ends, and of a change topic its newest records, ascending."""
+    """One partition of an input: where it begins and ends, and of a change topic its newest records, ascending.
+
+    Attributes:
+        end: where it ended when its newest records were asked for.
+        end_later: where it ended after its readers were asked how far they are.
+    """
 
     topic: str
     partition: int
     earliest: int
     end: int
+    end_later: int = 0
     sample: tuple[Record, ...] = ()
 
 
