@@ -95,8 +95,13 @@ class Reader:
 
     def run(self) -> None:
         """Read every log to its end, then fix the ends that rows beyond them wait for."""
+        most = (
+            10 * sum(map(len, self.told.logs.values())) + 100
+        )  # one batch each, read some times: else it goes in circles
         while self._step():
             self._after_batch()
+            most -= 1
+            assert most, "reading comes to no end"
 
     def _step(self) -> bool:
         """One batch, or one end; False where all was read. A worker that went on from a checkpoint reads some again."""
