@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from app.adapters.groups import renew_by
 from app.adapters.topics import counts_of
 from app.errors import ConfigError, Unavailable
 
@@ -48,6 +50,7 @@ class Connection:
         self._sleep = sleep
         config: dict[str, Any] = {**client, "error_cb": self._on_error}
         self.admin = AdminClient(config)
+        renew_by(self.admin, partial(AdminClient, dict(client)))
 
     def partition_counts(self) -> dict[str, int]:
         """Partition count of every topic that we may see; the first question that a start asks.

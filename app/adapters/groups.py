@@ -6,6 +6,8 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -45,19 +47,69 @@ class Commit(NamedTuple):
 Question = tuple[str, str]
 """What is asked, and about which group."""
 
-_PENDING: WeakKeyDictionary[AdminClient, dict[Question, Future[Any]]] = WeakKeyDictionary()
+GIVE_UP_S = 60.0
+"""So long one client is waited for: some of those that had asked while the brokers were away are never told, and others at once.
+
+Each further client is given as much time more.
+"""
+MOST_LEFT = 8
+"""Clients that wait and are not asked any more; each is a handful of threads."""
+ATTEMPT_S = 3.0
+
+Ask = Callable[[AdminClient], Future[Any]]
+_RENEWALS: WeakKeyDictionary[AdminClient, Callable[[], AdminClient]] = WeakKeyDictionary()
 _LOCK = Lock()
 
 
-def answer_of(admin: AdminClient, question: Question, ask: Callable[[], Future[Any]]) -> Any:
-    """The answer to a question about a group, which is never asked while it waits for another answer.
+@dataclass(slots=True)
+class _Asked:
+    """What a cluster was asked.
+
+    Attributes:
+        client: who is asked now; None for the one that stands for the cluster.
+        pending: what waits for an answer, or had one, and since when, s.
+        left: clients that are not asked any more, and what they wait for: destroyed while they do, they end the process.
+    """
+
+    client: AdminClient | None = None
+    pending: dict[Question, tuple[Future[Any], float]] = field(default_factory=dict)
+    left: list[tuple[AdminClient | None, list[Future[Any]]]] = field(default_factory=list)
+
+    def before(self, question: Question) -> Future[Any] | None:
+        """The same question that waits; None where it may be asked."""
+        found, _ = self.pending.get(question, (None, 0.0))
+        return None if found is None or found.done() else found
+
+    def is_given_up(self, question: Question) -> bool:
+        """Whether nobody waits for its answer any more."""
+        self.left = [(client, waiting) for client, waiting in self.left if not all(one.done() for one in waiting)]
+        patience_s = GIVE_UP_S * (1 + len(self.left))
+        return len(self.left) < MOST_LEFT and time.monotonic() - self.pending[question][1] >= patience_s
+
+    def go_on_with(self, client: AdminClient) -> None:
+        """Ask another one from now on."""
+        self.left.append((self.client, [one for one, _ in self.pending.values()]))
+        self.client, self.pending = client, {}
+
+
+_ASKED: WeakKeyDictionary[AdminClient, _Asked] = WeakKeyDictionary()
+
+
+def renew_by(admin: AdminClient, make: Callable[[], AdminClient]) -> None:
+    """How another client of the same cluster is made, for questions that this one is never told the answer of."""
+    _RENEWALS[admin] = make
+
+
+def answer_of(admin: AdminClient, question: Question, ask: Ask) -> Any:
+    """The answer to a question about a group, which a client is never asked while it waits for another answer.
 
     A question that waits for a coordinator which is away must not time out in the client: librdkafka asserts that its
     answer comes once, then it comes again, and the process ends. So it has the longest time there is, and we wait a shorter
     one. Whoever asks next waits for it to be over; its answer is thrown away then, for it may tell of an earlier moment.
+    Where it never comes though the brokers are there, another client is asked.
 
     Args:
-        ask: asks, with `PATIENCE_S`.
+        ask: asks a client, with `PATIENCE_S`.
 
     Raises:
         KafkaException: the cluster refuses.
@@ -66,14 +118,37 @@ def answer_of(admin: AdminClient, question: Question, ask: Callable[[], Future[A
     deadline = time.monotonic() + ANSWER_S
     while True:
         with _LOCK:
-            pending = _PENDING.setdefault(admin, {})
-            before = pending.get(question)
-            if before is None or before.done():
-                answer = pending[question] = ask()
+            asked = _ASKED.setdefault(admin, _Asked())
+            before = asked.before(question)
+            if before is None:
+                answer = ask(asked.client or admin)
+                asked.pending[question] = (answer, time.monotonic())
                 break
-        if not wait([before], max(deadline - time.monotonic(), 0)).done:
+            is_given_up = admin in _RENEWALS and asked.is_given_up(question)
+        if is_given_up:
+            _renew(admin, asked, before)
+        if (
+            not before.done()
+            and asked.before(question) is before
+            and not wait([before], max(deadline - time.monotonic(), 0)).done
+        ):
             raise TimeoutError(f"an earlier question about group {question[1]} waits for its answer")
     return answer.result(max(deadline - time.monotonic(), 0))
+
+
+def _renew(admin: AdminClient, asked: _Asked, waiting: Future[Any]) -> None:
+    """Ask another client from now on, if the brokers answer it; else all of them wait for the same."""
+    client = _RENEWALS[admin]()
+    try:
+        client.list_topics("__consumer_offsets", timeout=ATTEMPT_S)
+    except KafkaException:
+        return
+    with _LOCK:
+        if any(one is waiting for one, _ in asked.pending.values()):  # nobody else was quicker
+            logger.warning(
+                "questions about groups are asked anew: the brokers answer, and those that waited have no answer"
+            )
+            asked.go_on_with(client)
 
 
 def commits(admin: AdminClient, group: str, sources: Iterable[Place]) -> dict[Place, Commit]:
@@ -89,7 +164,7 @@ def commits(admin: AdminClient, group: str, sources: Iterable[Place]) -> dict[Pl
     answer = answer_of(
         admin,
         ("offsets", group),
-        lambda: admin.list_consumer_group_offsets(asked, request_timeout=PATIENCE_S)[group],
+        lambda client: client.list_consumer_group_offsets(asked, request_timeout=PATIENCE_S)[group],
     )
     return {
         (p.topic, p.partition): Commit(p.offset, p.leader_epoch is not None and p.leader_epoch >= 0)
@@ -116,7 +191,7 @@ class Members:
         A group without a protocol has no members though its consumers are there: they assign partitions to themselves.
         """
         try:
-            found = answer_of(self._admin, ("members", group), lambda: self._described(group))
+            found = answer_of(self._admin, ("members", group), partial(_described, group))
         except SILENT as error:
             self._warn(group, str(error))
             return None
@@ -128,13 +203,14 @@ class Members:
             return None
         return members
 
-    def _described(self, group: str) -> Future[Any]:
-        return self._admin.describe_consumer_groups([group], request_timeout=PATIENCE_S)[group]
-
     def _warn(self, group: str, why: str) -> None:
         if group not in self._silent:
             self._silent.add(group)
             logger.warning("the members of group %s are not known, so no SKIP can be proved: %s", group, why)
+
+
+def _described(group: str, client: AdminClient) -> Future[Any]:
+    return client.describe_consumer_groups([group], request_timeout=PATIENCE_S)[group]
 
 
 def starts(admin: AdminClient, sources: Collection[Place]) -> dict[Place, int]:
